@@ -1,1 +1,37 @@
-//! stub
+//! Swish, SiLU and HardSwish on slices of f32, f64, f16 and bf16.
+//!
+//! Given slices of any length and alignment; promises the error bounds of each function, the same
+//! function on every instruction set, and one cached dispatch per call.
+//!
+//! | function | is | source |
+//! |---|---|---|
+//! | [`silu`] | `x·σ(x)`, `σ(t) = 1/(1 + e⁻ᵗ)` | Elfwing, Uchibe, Doya 2017, arXiv:1702.03118 |
+//! | [`swish`] | `x·σ(β·x)`, β a scalar, a tensor in lockstep or one per channel | Ramachandran, Zoph, Le 2017, arXiv:1710.05941 |
+//! | [`hard_swish`] | `x·clamp(x/6 + 1/2, 0, 1)` | Howard et al. 2019, arXiv:1905.02244 |
+//! | [`sloped_hard_swish`] | `x·clamp(α·x + β, 0, 1)` | ONNX `HardSigmoid`, times x |
+//!
+//! Every function has an `_in_place` form, and a `_with` form that takes the [`Isa`] instead of
+//! [`Isa::best`].
+#![deny(unsafe_code)]
+
+mod element;
+mod hard_swish;
+mod isa;
+mod plain;
+mod silu;
+mod swish;
+
+pub use element::Element;
+pub use hard_swish::{
+    HARD_SWISH_ALPHA, HARD_SWISH_BETA, hard_swish, hard_swish_in_place, hard_swish_in_place_with,
+    hard_swish_with, sloped_hard_swish, sloped_hard_swish_in_place,
+    sloped_hard_swish_in_place_with, sloped_hard_swish_with,
+};
+pub use isa::Isa;
+pub use silu::{silu, silu_in_place, silu_in_place_with, silu_with};
+pub use swish::{
+    swish, swish_in_place, swish_in_place_with, swish_lockstep, swish_lockstep_in_place,
+    swish_lockstep_in_place_with, swish_lockstep_with, swish_per_channel,
+    swish_per_channel_in_place, swish_per_channel_in_place_with, swish_per_channel_with,
+    swish_with,
+};
