@@ -1,0 +1,148 @@
+//! Everything that touches raw pointers or processor intrinsics, and nothing else.
+//! Given: slices whose lengths the safe entry points here have checked.
+//! Promise: the same loops on every instruction set, instantiated once per set behind [`dispatch`].
+
+/// Repeats a block for `$i` in `0..$n`, `$n` at most ten and known to the compiler, so that register arrays are
+/// indexed by constants only. A loop would leave that to the unroller's mood.
+macro_rules! unrolled {
+    ($i:ident < $n:expr, $body:block) => {
+        unrolled!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9)
+    };
+    (@ $i:ident, $n:expr, $body:block, $($v:literal)*) => {
+        $(
+            #[allow(clippy::absurd_extreme_comparisons, unused_comparisons)]
+            if $v < $n {
+                let $i: usize = $v;
+                $body
+            }
+        )*
+    };
+}
+
+pub(crate) mod depthwise;
+pub(crate) mod gemm;
+pub(crate) mod pack;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+/// The instruction sets the convolutions are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isa {
+    /// AVX-512F: sixteen lanes, 32 registers, lane masks.
+    Avx512,
+    /// AVX2 with FMA: eight lanes, 16 registers.
+    Avx2,
+    /// Four lanes in plain Rust, for the compiler to vectorise as the target allows.
+    Portable,
+}
+
+impl Isa {
+    /// The widest set this processor runs.
+    pub fn best() -> Isa {
+        Isa::available()[0]
+    }
+
+    /// All sets this processor runs, widest first; never empty.
+    pub fn available() -> Vec<Isa> {
+        let mut sets = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if std::is_x86_feature_detected!("avx512f") {
+                sets.push(Isa::Avx512);
+            }
+            if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+                sets.push(Isa::Avx2);
+            }
+        }
+        sets.push(Isa::Portable);
+        sets
+    }
+
+    /// f32 lanes of one register.
+    pub(crate) fn lanes(self) -> usize {
+        match self {
+            Isa::Avx512 => 16,
+            Isa::Avx2 => 8,
+            Isa::Portable => 4,
+        }
+    }
+
+    /// Rows (output channels) of one register tile of the matrix product.
+    ///
+    /// With three vectors of columns, 8 rows fill 24 of AVX-512's 32 registers and 4 rows 12 of the 16 elsewhere;
+    /// the rest hold the operands.
+    pub(crate) fn tile_rows(self) -> usize {
+        match self {
+            Isa::Avx512 => 8,
+            Isa::Avx2 | Isa::Portable => 4,
+        }
+    }
+}
+
+/// Vectors of f32 as one instruction set offers them.
+///
+/// A value of the implementing type is the proof that the processor has the set, so the arithmetic is safe.
+pub(crate) trait Simd: Copy {
+    /// Lanes of a vector.
+    const LANES: usize;
+    /// A vector of f32.
+    type V: Copy;
+    /// A choice of lanes.
+    type M: Copy;
+
+    fn splat(self, x: f32) -> Self::V;
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller, and `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The larger, and `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once where the set has a fused instruction.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The sum of all lanes.
+    fn sum(self, v: Self::V) -> f32;
+    /// The elements of `a` then `b` at even and at odd positions.
+    fn deinterleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// Lanes `from..to`, both clamped to the vector.
+    fn lanes(self, from: usize, to: usize) -> Self::M;
+    /// `v` with zero in the lanes outside the mask.
+    fn keep(self, v: Self::V, lanes: Self::M) -> Self::V;
+
+    /// # Safety
+    /// `LANES` elements must be readable at `from`.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+    /// Zero in the lanes outside the mask, whose memory is not touched.
+    /// # Safety
+    /// The elements of the lanes in the mask must be readable, counted from `from`.
+    unsafe fn load_lanes(self, from: *const f32, lanes: Self::M) -> Self::V;
+    /// # Safety
+    /// `LANES` elements must be writable at `to`.
+    unsafe fn store(self, to: *mut f32, v: Self::V);
+    /// Leaves the memory of the lanes outside the mask alone.
+    /// # Safety
+    /// The elements of the lanes in the mask must be writable, counted from `to`.
+    unsafe fn store_lanes(self, to: *mut f32, v: Self::V, lanes: Self::M);
+}
+
+/// A computation that [`dispatch`] compiles for each instruction set.
+pub(crate) trait Kernel {
+    /// Must be `#[inline(always)]`, so that its body is compiled with the set's features.
+    fn run<S: Simd>(self, s: S);
+}
+
+/// Runs `kernel` with the vectors of `isa`.
+///
+/// # Panics
+/// If the processor does not have `isa`.
+pub(crate) fn dispatch(isa: Isa, kernel: impl Kernel) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => x86_64::avx512::run(kernel),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => x86_64::avx2::run(kernel),
+        #[cfg(not(target_arch = "x86_64"))]
+        Isa::Avx512 | Isa::Avx2 => panic!("{isa:?} is not an instruction set of this processor"),
+        Isa::Portable => kernel.run(portable::Portable),
+    }
+}

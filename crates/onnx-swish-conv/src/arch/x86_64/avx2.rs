@@ -1,0 +1,123 @@
+//! AVX2 vectors with fused multiply-add.
+//! Given: a kernel to run.
+//! Promise: it runs only on processors with AVX2 and FMA, which is checked once per run.
+
+use std::arch::x86_64::*;
+
+use crate::arch::{Kernel, Simd};
+
+/// Proof that the processor has AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+pub(in crate::arch) fn run(kernel: impl Kernel) {
+    #[target_feature(enable = "avx2,fma")]
+    fn featured(kernel: impl Kernel) {
+        kernel.run(Avx2(()));
+    }
+    assert!(
+        std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma"),
+        "this processor has no AVX2 with FMA"
+    );
+    // SAFETY: both features were just detected.
+    unsafe { featured(kernel) }
+}
+
+/// Eight set words, then eight clear ones: the mask of the first `n` lanes starts `n` words before the middle.
+static FIRST: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[inline(always)]
+fn first_lanes(n: usize) -> __m256i {
+    // SAFETY: `n` is clamped to 0..=8, so eight of the table's sixteen words follow; the caller holds the token.
+    unsafe { _mm256_loadu_si256(FIRST.as_ptr().add(8 - n.min(8)).cast()) }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    type V = __m256;
+    type M = __m256i;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: the token proves the feature.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves the feature.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves the feature.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves the feature.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves the feature.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: the token proves the feature.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn sum(self, v: __m256) -> f32 {
+        // SAFETY: the token proves the feature.
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+    #[inline(always)]
+    fn deinterleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
+        // SAFETY: the token proves the feature.
+        unsafe {
+            // The shuffles work within 128 bits; the permutation puts the four halves in order.
+            let in_order = |v: __m256| {
+                _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(v)))
+            };
+            (
+                in_order(_mm256_shuffle_ps::<0b10_00_10_00>(a, b)),
+                in_order(_mm256_shuffle_ps::<0b11_01_11_01>(a, b)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn lanes(self, from: usize, to: usize) -> __m256i {
+        // SAFETY: the token proves the feature.
+        unsafe { _mm256_andnot_si256(first_lanes(from), first_lanes(to)) }
+    }
+    #[inline(always)]
+    fn keep(self, v: __m256, lanes: __m256i) -> __m256 {
+        // SAFETY: the token proves the feature.
+        unsafe { _mm256_and_ps(v, _mm256_castsi256_ps(lanes)) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller promises eight readable elements.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_lanes(self, from: *const f32, lanes: __m256i) -> __m256 {
+        // SAFETY: the caller promises the chosen elements; the instruction does not touch the others.
+        unsafe { _mm256_maskload_ps(from, lanes) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m256) {
+        // SAFETY: the caller promises eight writable elements.
+        unsafe { _mm256_storeu_ps(to, v) }
+    }
+    #[inline(always)]
+    unsafe fn store_lanes(self, to: *mut f32, v: __m256, lanes: __m256i) {
+        // SAFETY: the caller promises the chosen elements; the instruction does not touch the others.
+        unsafe { _mm256_maskstore_ps(to, lanes, v) }
+    }
+}

@@ -1,0 +1,49 @@
+//! What can be wrong with a convolution.
+//! Given: the sizes a caller passed.
+//! Promise: every message names the argument, its size and the size that was needed.
+
+/// Why a convolution was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConvError {
+    /// A size that must not be zero.
+    #[error("{what} is zero; a convolution needs at least one")]
+    Zero {
+        /// The argument.
+        what: &'static str,
+    },
+    /// Channels that the groups do not divide.
+    #[error("{channels} {what} channels cannot be split into {groups} groups")]
+    Groups {
+        /// Input or output.
+        what: &'static str,
+        /// The number of channels.
+        channels: usize,
+        /// The number of groups.
+        groups: usize,
+    },
+    /// A slice of the wrong length.
+    #[error("{what} has {got} elements; its shape needs {want}")]
+    Length {
+        /// The argument.
+        what: &'static str,
+        /// Its length.
+        got: usize,
+        /// The length that the shapes ask for.
+        want: usize,
+    },
+    /// Sizes whose product does not fit the address space.
+    #[error("the sizes of this convolution overflow")]
+    TooLarge,
+    /// Something the chosen method cannot do.
+    #[error("{what} is only computed by depthwise convolutions")]
+    DepthwiseOnly {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// Something only the other methods do.
+    #[error("{what} is not computed by depthwise convolutions")]
+    NotDepthwise {
+        /// What was asked for.
+        what: &'static str,
+    },
+}

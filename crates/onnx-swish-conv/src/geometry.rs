@@ -1,0 +1,96 @@
+//! Where a kernel looks.
+//! Given: kernel size, strides, dilations, and the sizes of one image.
+//! Promise: plain numbers in the order height, width; positions outside the input count as zeros.
+
+use crate::ConvError;
+
+/// The kernel's size and steps, each as height then width. Nothing may be zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Taps.
+    pub kernel: [usize; 2],
+    /// Input elements between neighbouring outputs.
+    pub stride: [usize; 2],
+    /// Input elements between neighbouring taps.
+    pub dilation: [usize; 2],
+}
+
+impl Window {
+    /// A square kernel without dilation.
+    pub fn square(kernel: usize, stride: usize) -> Window {
+        Window {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            dilation: [1; 2],
+        }
+    }
+
+    /// Taps of the whole kernel.
+    pub fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Input elements from the first tap to the last along `axis`.
+    pub(crate) fn reach(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis]
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConvError> {
+        let sizes = [
+            (self.kernel, "the kernel"),
+            (self.stride, "a stride"),
+            (self.dilation, "a dilation"),
+        ];
+        for (size, what) in sizes {
+            if size.contains(&0) {
+                return Err(ConvError::Zero { what });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sizes of one image, each as height then width.
+///
+/// Output `(y, x)` reads input `(y * stride - pad + tap * dilation, ...)`; padding after the last row or column is
+/// whatever the output size implies, so every padding rule (explicit, SAME_UPPER, SAME_LOWER) fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// Input height and width.
+    pub input: [usize; 2],
+    /// Output height and width.
+    pub output: [usize; 2],
+    /// Zeros before the first row and the first column.
+    pub pad: [usize; 2],
+}
+
+impl Frame {
+    /// The frame of an explicitly padded convolution; `None` where the padded input is smaller than the kernel.
+    pub fn padded(
+        window: &Window,
+        input: [usize; 2],
+        before: [usize; 2],
+        after: [usize; 2],
+    ) -> Option<Frame> {
+        let mut output = [0; 2];
+        for axis in 0..2 {
+            let padded = input[axis] + before[axis] + after[axis];
+            output[axis] = padded.checked_sub(window.reach(axis) + 1)? / window.stride[axis] + 1;
+        }
+        Some(Frame {
+            input,
+            output,
+            pad: before,
+        })
+    }
+
+    /// Input elements of one channel.
+    pub fn input_area(&self) -> usize {
+        self.input[0] * self.input[1]
+    }
+
+    /// Output elements of one channel.
+    pub fn output_area(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+}

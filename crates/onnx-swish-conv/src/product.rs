@@ -1,0 +1,193 @@
+//! Convolution as a matrix product: filters times unfolded input.
+//! Given: filters once, which are packed in the order the register tiles read them; whole tensors per call.
+//! Promise: the unfolded input exists one block at a time, small enough for the first-level cache; each output is
+//! summed in the same order whatever the number of workers.
+
+use crate::arch::gemm::{Share, SharedOutput, compute};
+use crate::{Activation, Frame, Isa, Residual, Window, Workers, scratch};
+
+/// Depth of a block: with three vectors of columns, 160 rows of unfolded input take 30 KiB of AVX-512 registers'
+/// width, which leaves room in a first-level cache of 48 KiB for the filters that stream past.
+const DEPTH: usize = 160;
+
+/// Below this many multiply-adds a second thread costs more than it brings.
+const THREADING_MACS: usize = 200_000;
+
+/// Vectors of a panel of columns.
+pub(crate) const PANEL_VECTORS: usize = 3;
+
+/// Filters of a dense or grouped convolution, packed.
+#[derive(Debug)]
+pub(crate) struct Product {
+    pub window: Window,
+    pub in_channels: usize,
+    pub out_channels: usize,
+    pub groups: usize,
+    /// Input channels of each block of the depth.
+    pub blocks: Vec<usize>,
+    /// For each group, block and tile of output channels: `[tap][input channel][tile row]`.
+    pub packed: Vec<f32>,
+    /// For each group: one per output channel, zeros up to a whole tile.
+    pub bias: Vec<f32>,
+    pub activation: Activation,
+    pub residual: Residual,
+    pub isa: Isa,
+}
+
+impl Product {
+    /// Packs `weights`, `[out_channels][in_channels / groups][kernel height][kernel width]`.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        window: Window,
+        [in_channels, out_channels]: [usize; 2],
+        groups: usize,
+        weights: &[f32],
+        bias: &[f32],
+        activation: Activation,
+        residual: Residual,
+        isa: Isa,
+    ) -> Product {
+        let taps = window.taps();
+        let (ins, outs) = (in_channels / groups, out_channels / groups);
+        let count = (ins * taps).div_ceil(DEPTH).min(ins);
+        let blocks: Vec<usize> = (0..count)
+            .map(|b| ins * (b + 1) / count - ins * b / count)
+            .collect();
+        let tile = isa.tile_rows();
+        let padded = outs.next_multiple_of(tile);
+        let mut packed = Vec::with_capacity(groups * padded * ins * taps);
+        let mut padded_bias = Vec::with_capacity(groups * padded);
+        for group in 0..groups {
+            let filter = |row: usize| (row < outs).then(|| (group * outs + row) * ins * taps);
+            let mut first = 0;
+            for channels in &blocks {
+                for row in (0..padded).step_by(tile) {
+                    for tap in 0..taps {
+                        for channel in first..first + channels {
+                            packed.extend((row..row + tile).map(|row| {
+                                filter(row).map_or(0.0, |at| weights[at + channel * taps + tap])
+                            }));
+                        }
+                    }
+                }
+                first += channels;
+            }
+            padded_bias.extend((0..padded).map(|row| {
+                if row < outs {
+                    bias[group * outs + row]
+                } else {
+                    0.0
+                }
+            }));
+        }
+        Product {
+            window,
+            in_channels,
+            out_channels,
+            groups,
+            blocks,
+            packed,
+            bias: padded_bias,
+            activation,
+            residual,
+            isa,
+        }
+    }
+
+    /// Output channels of a group.
+    pub(crate) fn group_rows(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Tiles of output channels of a group.
+    pub(crate) fn group_tiles(&self) -> usize {
+        self.group_rows().div_ceil(self.isa.tile_rows())
+    }
+
+    /// A one-by-one kernel that reads every element: rows and columns mean nothing to it.
+    fn is_pointwise(&self, frame: &Frame) -> bool {
+        self.window.kernel == [1, 1]
+            && self.window.stride == [1, 1]
+            && frame.pad == [0, 0]
+            && frame.input == frame.output
+    }
+
+    /// Computes all images. `residual` is empty or as long as `output`.
+    pub(crate) fn run(
+        &self,
+        frame: &Frame,
+        input: &[f32],
+        residual: &[f32],
+        output: &mut [f32],
+        workers: &dyn Workers,
+    ) {
+        let area = frame.output_area();
+        if area == 0 || output.is_empty() {
+            return;
+        }
+        let frame = &if self.is_pointwise(frame) {
+            Frame {
+                input: [1, area],
+                output: [1, area],
+                pad: [0, 0],
+            }
+        } else {
+            *frame
+        };
+        let columns = PANEL_VECTORS * self.isa.lanes();
+        let panels = area.div_ceil(columns);
+        let images = output.len() / (self.out_channels * area);
+        let products = images * self.groups;
+        let macs = output.len() * self.in_channels / self.groups * self.window.taps();
+        let workers_count = if macs >= THREADING_MACS {
+            workers.count()
+        } else {
+            1
+        };
+        // Split by panels, and, where those are few, by output channels too; the latter unfolds a panel repeatedly.
+        let wanted = if workers_count > 1 {
+            4 * workers_count
+        } else {
+            1
+        };
+        let panel_splits = wanted.div_ceil(products).min(panels);
+        let row_splits = if products * panel_splits >= wanted.min(2 * workers_count) {
+            1
+        } else {
+            (2 * workers_count)
+                .div_ceil(products * panel_splits)
+                .min(self.group_tiles())
+        };
+        let splits = panel_splits * row_splits;
+        let output = SharedOutput::new(output);
+        let depth = self
+            .blocks
+            .iter()
+            .max()
+            .map_or(0, |channels| channels * self.window.taps());
+        let part = |i: usize, of: usize, total: usize| total * i / of..total * (i + 1) / of;
+        let task = |i: usize| {
+            let (product, split) = (i / splits, i % splits);
+            scratch::with(depth * columns, |scratch| {
+                compute(Share {
+                    product: self,
+                    frame,
+                    input,
+                    residual,
+                    output: &output,
+                    image: product / self.groups,
+                    group: product % self.groups,
+                    panels: part(split / row_splits, panel_splits, panels),
+                    tiles: part(split % row_splits, row_splits, self.group_tiles()),
+                    scratch,
+                });
+            });
+        };
+        let tasks = products * splits;
+        if workers_count == 1 {
+            (0..tasks).for_each(task)
+        } else {
+            workers.run(tasks, &task)
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Every method on every instruction set against the definition.
+//! Given: a grid of shapes, and random ones.
+//! Promise: within the rounding bound of the sum, the same for any number of workers.
+
+mod naive;
+
+use onnx_swish_conv::{Activation, Conv2d, Frame, Inline, Isa, Residual, Spec, Window, Workers};
+use proptest::prelude::*;
+
+/// Runs tasks on threads of its own, last task first, to show that order does not matter.
+struct Threads(usize);
+
+impl Workers for Threads {
+    fn count(&self) -> usize {
+        self.0
+    }
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            for worker in 0..self.0 {
+                scope.spawn(move || {
+                    (0..tasks)
+                        .rev()
+                        .filter(|i| i % self.0 == worker)
+                        .for_each(task)
+                });
+            }
+        });
+    }
+}
+
+/// Reproducible values around zero, none special.
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_769) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn check(spec: &Spec, images: usize, frame: &Frame) {
+    let inputs = images * spec.in_channels * frame.input_area();
+    let outputs = images * spec.out_channels * frame.output_area();
+    let input = noise(inputs, 1);
+    let weights = noise(
+        spec.out_channels * spec.in_channels / spec.groups * spec.window.taps(),
+        2,
+    );
+    let bias = noise(spec.out_channels, 3);
+    let residual = if spec.residual == Residual::None {
+        Vec::new()
+    } else {
+        noise(outputs, 4)
+    };
+    let expected = naive::expected(spec, images, frame, &input, &weights, &bias, &residual);
+    for isa in Isa::available() {
+        let conv = Conv2d::with_isa(isa, *spec, &weights, &bias).unwrap();
+        // Whatever an output holds beforehand must not matter.
+        let run = |workers: &dyn Workers| {
+            let mut output = vec![f32::NAN; outputs];
+            conv.run(images, frame, &input, &residual, &mut output, workers)
+                .unwrap();
+            output
+        };
+        let got = run(&Inline);
+        for (i, (got, (want, tolerance))) in got.iter().zip(&expected).enumerate() {
+            assert!(
+                (*got as f64 - want).abs() <= *tolerance,
+                "{isa:?} {spec:?} {frame:?} x{images}: output {i} is {got}, expected {want} within {tolerance:e}"
+            );
+        }
+        assert_eq!(
+            run(&Threads(3)),
+            got,
+            "{isa:?} {spec:?} {frame:?}: other numbers with three threads"
+        );
+        if spec.is_depthwise() {
+            let (mut output, mut sums) = (
+                vec![f32::NAN; outputs],
+                vec![f32::NAN; images * spec.out_channels],
+            );
+            conv.run_with_sums(images, frame, &input, &mut output, &mut sums, &Threads(2))
+                .unwrap();
+            assert_eq!(output, got);
+            for (plane, sum) in got.chunks(frame.output_area().max(1)).zip(&sums) {
+                let exact: f64 = plane.iter().map(|v| *v as f64).sum();
+                let magnitude: f64 = plane.iter().map(|v| v.abs() as f64).sum();
+                let tolerance = plane.len() as f64 * magnitude * f32::EPSILON as f64;
+                assert!(
+                    (*sum as f64 - exact).abs() <= tolerance,
+                    "{isa:?} {spec:?} {frame:?}: sum {sum}, not {exact}"
+                );
+            }
+        }
+    }
+}
+
+fn spec(window: Window, channels: [usize; 2], groups: usize, activation: Activation) -> Spec {
+    let [in_channels, out_channels] = channels;
+    Spec {
+        window,
+        in_channels,
+        out_channels,
+        groups,
+        activation,
+        residual: Residual::None,
+    }
+}
+
+#[test]
+fn depthwise_grid() {
+    let widths = [1, 2, 5, 7, 8, 9, 14, 16, 17, 28, 33, 56];
+    for kernel in [1, 2, 3, 4, 5, 7] {
+        for stride in [1, 2, 3] {
+            for width in widths {
+                for pad in [0, kernel / 2] {
+                    let window = Window::square(kernel, stride);
+                    let size = [width + 2, width];
+                    let Some(frame) = Frame::padded(&window, size, [pad; 2], [pad; 2]) else {
+                        continue;
+                    };
+                    check(&spec(window, [3, 3], 3, Activation::HARD_SWISH), 1, &frame);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn depthwise_bands_of_a_large_plane() {
+    for stride in [1, 2] {
+        for kernel in [3, 5] {
+            let window = Window::square(kernel, stride);
+            let pad = [kernel / 2; 2];
+            let frame = Frame::padded(&window, [131, 115], pad, pad).unwrap();
+            check(&spec(window, [2, 4], 2, Activation::RELU6), 2, &frame);
+        }
+        // Narrow and tall: the flat layout in bands.
+        let window = Window::square(3, stride);
+        let frame = Frame::padded(&window, [3001, 3], [1; 2], [1; 2]).unwrap();
+        check(&spec(window, [2, 2], 2, Activation::None), 1, &frame);
+    }
+}
+
+#[test]
+fn dense_grid() {
+    for kernel in [1, 2, 3, 5] {
+        for stride in [1, 2, 3] {
+            for width in [1, 3, 7, 8, 15, 17, 24] {
+                for pad in [0, kernel / 2] {
+                    for (channels, groups) in [([3, 16], 1), ([5, 9], 1), ([8, 4], 4)] {
+                        let window = Window::square(kernel, stride);
+                        let size = [width / 2 + 2, width];
+                        let Some(frame) = Frame::padded(&window, size, [pad; 2], [pad; 2]) else {
+                            continue;
+                        };
+                        check(&spec(window, channels, groups, Activation::Relu), 1, &frame);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_products_in_several_blocks() {
+    for (kernel, channels, size) in [
+        (1, [500, 33], [7, 7]),
+        (3, [70, 20], [9, 11]),
+        (1, [331, 40], [1, 1]),
+        (1, [200, 17], [14, 14]),
+    ] {
+        let window = Window::square(kernel, 1);
+        let pad = [kernel / 2; 2];
+        let frame = Frame::padded(&window, size, pad, pad).unwrap();
+        for residual in [
+            Residual::None,
+            Residual::BeforeActivation,
+            Residual::AfterActivation,
+        ] {
+            let spec = Spec {
+                residual,
+                ..spec(window, channels, 1, Activation::Relu)
+            };
+            check(&spec, 2, &frame);
+        }
+    }
+}
+
+#[test]
+fn padding_wider_than_the_input() {
+    let window = Window {
+        kernel: [3, 3],
+        stride: [1, 2],
+        dilation: [4, 3],
+    };
+    let frame = Frame::padded(&window, [2, 3], [7, 9], [8, 5]).unwrap();
+    check(&spec(window, [2, 2], 2, Activation::None), 1, &frame);
+    check(&spec(window, [2, 3], 1, Activation::None), 1, &frame);
+}
+
+#[test]
+fn a_nan_input_reaches_exactly_the_outputs_that_read_it() {
+    for groups in [1, 2] {
+        let window = Window::square(3, 1);
+        let frame = Frame::padded(&window, [9, 20], [1; 2], [1; 2]).unwrap();
+        for activation in [Activation::Relu, Activation::RELU6, Activation::HARD_SWISH] {
+            let spec = spec(window, [2, 2], groups, activation);
+            let mut input = noise(2 * 180, 5);
+            input[4 * 20 + 10] = f32::NAN;
+            for isa in Isa::available() {
+                let conv = Conv2d::with_isa(isa, spec, &noise(36 / groups, 6), &[]).unwrap();
+                let mut output = vec![0.0; 2 * 180];
+                conv.run(1, &frame, &input, &[], &mut output, &Inline)
+                    .unwrap();
+                for (i, v) in output.iter().enumerate() {
+                    let (channel, y, x) = (i / 180, i % 180 / 20, i % 20);
+                    let reads =
+                        (groups == 1 || channel == 0) && y.abs_diff(4) <= 1 && x.abs_diff(10) <= 1;
+                    assert_eq!(
+                        v.is_nan(),
+                        reads,
+                        "{isa:?} {activation:?}: output {channel}, {y}, {x}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_lengths_are_errors() {
+    let window = Window::square(3, 1);
+    let frame = Frame::padded(&window, [4, 4], [1; 2], [1; 2]).unwrap();
+    let spec = spec(window, [2, 2], 1, Activation::None);
+    assert!(Conv2d::new(spec, &[0.0; 35], &[]).is_err());
+    assert!(Conv2d::new(spec, &[0.0; 36], &[0.0]).is_err());
+    assert!(Conv2d::new(Spec { groups: 3, ..spec }, &[0.0; 36], &[]).is_err());
+    let conv = Conv2d::new(spec, &[0.0; 36], &[]).unwrap();
+    let mut output = [0.0; 32];
+    assert!(
+        conv.run(1, &frame, &[0.0; 31], &[], &mut output, &Inline)
+            .is_err()
+    );
+    assert!(
+        conv.run(1, &frame, &[0.0; 32], &[0.0; 32], &mut output, &Inline)
+            .is_err()
+    );
+    assert!(
+        conv.run(1, &frame, &[0.0; 32], &[], &mut output[1..], &Inline)
+            .is_err()
+    );
+    assert!(
+        conv.run_with_sums(1, &frame, &[0.0; 32], &mut output, &mut [0.0; 2], &Inline)
+            .is_err()
+    );
+    conv.run(1, &frame, &[0.0; 32], &[], &mut output, &Inline)
+        .unwrap();
+}
+
+prop_compose! {
+    fn any_case()(
+        kernel in [1..6usize, 1..6usize],
+        stride in [1..4usize, 1..4usize],
+        dilation in [1..4usize, 1..4usize],
+        before in [0..4usize, 0..4usize],
+        after in [0..4usize, 0..4usize],
+        input in [1..40usize, 1..40usize],
+        groups in 1..4usize,
+        (ins, outs) in prop_oneof![Just((1usize, 1usize)), (1..20usize, 1..20usize)],
+        images in 1..3usize,
+        activation in prop_oneof![
+            Just(Activation::None),
+            Just(Activation::Clamp { low: -0.3, high: 0.4 }),
+            Just(Activation::HardSigmoid { alpha: 0.2, beta: 0.5 }),
+            Just(Activation::HARD_SWISH),
+        ],
+    ) -> Option<(Spec, usize, Frame)> {
+        let window = Window { kernel, stride, dilation };
+        let frame = Frame::padded(&window, input, before, after)?;
+        Some((spec(window, [groups * ins, groups * outs], groups, activation), images, frame))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn any_convolution(case in any_case()) {
+        if let Some((spec, images, frame)) = case {
+            check(&spec, images, &frame);
+        }
+    }
+}

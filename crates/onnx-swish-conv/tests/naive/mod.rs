@@ -1,0 +1,101 @@
+//! The convolution's definition, in f64 and without any trick.
+//! Given: the same arguments as the kernels.
+//! Promise: slow, obvious, and wider than what it judges.
+#![allow(dead_code)]
+
+use onnx_swish_conv::{Activation, Frame, Residual, Spec};
+
+/// The exact sum of every output, and the sum of the terms' magnitudes, which bounds the rounding errors.
+pub fn convolve(
+    spec: &Spec,
+    images: usize,
+    frame: &Frame,
+    input: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+) -> Vec<(f64, f64)> {
+    let (ins, outs) = (
+        spec.in_channels / spec.groups,
+        spec.out_channels / spec.groups,
+    );
+    let [kernel_y, kernel_x] = spec.window.kernel;
+    let mut sums = Vec::new();
+    for image in 0..images {
+        for out in 0..spec.out_channels {
+            for y in 0..frame.output[0] {
+                for x in 0..frame.output[1] {
+                    let mut sum = bias[out] as f64;
+                    let mut magnitude = sum.abs();
+                    for i in 0..ins {
+                        for tap_y in 0..kernel_y {
+                            for tap_x in 0..kernel_x {
+                                let at = |o: usize, tap: usize, axis: usize| {
+                                    (o * spec.window.stride[axis]
+                                        + tap * spec.window.dilation[axis])
+                                        .checked_sub(frame.pad[axis])
+                                        .filter(|at| *at < frame.input[axis])
+                                };
+                                let (Some(y), Some(x)) = (at(y, tap_y, 0), at(x, tap_x, 1)) else {
+                                    continue;
+                                };
+                                let channel = image * spec.in_channels + out / outs * ins + i;
+                                let value =
+                                    input[(channel * frame.input[0] + y) * frame.input[1] + x];
+                                let weight = weights
+                                    [((out * ins + i) * kernel_y + tap_y) * kernel_x + tap_x];
+                                sum += value as f64 * weight as f64;
+                                magnitude += (value as f64 * weight as f64).abs();
+                            }
+                        }
+                    }
+                    sums.push((sum, magnitude));
+                }
+            }
+        }
+    }
+    sums
+}
+
+pub fn activate(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::None => x,
+        Activation::Relu => x.max(0.0),
+        Activation::Clamp { low, high } => x.max(low as f64).min(high as f64),
+        Activation::HardSigmoid { alpha, beta } => (alpha as f64 * x + beta as f64).clamp(0.0, 1.0),
+        Activation::HardSwish { alpha, beta } => {
+            x * (alpha as f64 * x + beta as f64).clamp(0.0, 1.0)
+        }
+        other => panic!("the oracle does not know {other:?}"),
+    }
+}
+
+/// What the convolution must return, and how far an f32 result may be from it.
+///
+/// A chain of n fused multiply-adds errs by at most n ulp of the magnitudes' sum (unfused: 2n; every activation here
+/// has a slope below two, and adds a handful of roundings).
+pub fn expected(
+    spec: &Spec,
+    images: usize,
+    frame: &Frame,
+    input: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+    residual: &[f32],
+) -> Vec<(f64, f64)> {
+    let terms = (spec.in_channels / spec.groups * spec.window.taps() + 8) as f64;
+    convolve(spec, images, frame, input, weights, bias)
+        .into_iter()
+        .enumerate()
+        .map(|(i, (sum, magnitude))| {
+            let extra = residual.get(i).map_or(0.0, |r| *r as f64);
+            let value = match spec.residual {
+                Residual::None => activate(spec.activation, sum),
+                Residual::BeforeActivation => activate(spec.activation, sum + extra),
+                Residual::AfterActivation => activate(spec.activation, sum) + extra,
+            };
+            let tolerance =
+                4.0 * terms * (magnitude + extra.abs() + 1.0) * f32::EPSILON as f64 / 2.0;
+            (value, tolerance)
+        })
+        .collect()
+}
