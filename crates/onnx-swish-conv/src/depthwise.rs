@@ -18,7 +18,7 @@ const THREADING_MACS: usize = 200_000;
 /// The band is copied with its padding. With strides, elements that the same tap can meet are brought together:
 /// padded row `u` goes to row phase `u % stride`, row `u / stride`, and columns likewise, so that every tap reads
 /// consecutive elements for consecutive outputs whatever the stride.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Layout {
     /// Output rows of a band (the last band of a plane may have fewer).
     pub band: usize,
@@ -26,47 +26,49 @@ pub(crate) struct Layout {
     pub rows: usize,
     /// Elements from one row of a phase plane to the next.
     pub pitch: usize,
-    /// Outputs are computed along the whole phase plane, row ends included, and then picked: rows that fill less
-    /// than half a vector would waste more.
-    pub flat: bool,
+    /// Where each tap finds the element for output 0.
+    pub taps: Vec<usize>,
     /// Elements of all phase planes, with room for vectors that run over the end.
-    pub padded_len: usize,
-    /// Elements of the buffer that flat outputs are picked from.
-    pub flat_len: usize,
+    pub len: usize,
 }
 
-/// Output rows that are computed together and share the input rows they have in common.
+/// Output rows that are computed together from a copy.
 pub(crate) const ROWS_AT_ONCE: usize = 4;
 
 impl Layout {
     fn new(window: &Window, frame: &Frame, lanes: usize) -> Layout {
+        if window.is_common() {
+            return Layout {
+                band: 0,
+                rows: 0,
+                pitch: 0,
+                taps: Vec::new(),
+                len: 0,
+            };
+        }
+        let [stride_y, stride_x] = window.stride;
         let last = |axis: usize| window.reach(axis) / window.stride[axis];
-        let flat = 2 * frame.output[1] <= lanes;
-        let width = frame.output[1] + last(1);
-        let pitch = if flat {
-            width
-        } else {
-            width.next_multiple_of(lanes)
-        };
-        let phases = window.stride[0] * window.stride[1];
+        let pitch = (frame.output[1] + last(1)).next_multiple_of(lanes);
+        let phases = stride_y * stride_x;
         let rows_that_fit = BAND / (phases * pitch);
         let band = rows_that_fit
             .saturating_sub(last(0))
             .max(2 * ROWS_AT_ONCE)
             .min(frame.output[0]);
         let rows = band + last(0);
-        let overrun = ROWS_AT_ONCE * pitch.max(lanes) + lanes + last(1);
+        let offset = |tap: usize| {
+            let y = tap / window.kernel[1] * window.dilation[0];
+            let x = tap % window.kernel[1] * window.dilation[1];
+            ((y % stride_y) * stride_x + x % stride_x) * rows * pitch
+                + (y / stride_y) * pitch
+                + x / stride_x
+        };
         Layout {
             band,
             rows,
             pitch,
-            flat,
-            padded_len: phases * rows * pitch + overrun,
-            flat_len: if flat {
-                (band * pitch).next_multiple_of(ROWS_AT_ONCE * lanes)
-            } else {
-                0
-            },
+            taps: (0..window.taps()).map(offset).collect(),
+            len: phases * rows * pitch + ROWS_AT_ONCE * pitch + lanes + last(1),
         }
     }
 
@@ -126,7 +128,7 @@ impl Depthwise {
         let task = |i: usize| {
             let share = shares[i].lock().ok().and_then(|mut share| share.take());
             let Some((output, sums)) = share else { return };
-            scratch::with(layout.padded_len + layout.flat_len, |scratch| {
+            scratch::with(layout.len, |scratch| {
                 compute(
                     self.isa,
                     Planes {

@@ -30,6 +30,15 @@ impl Window {
         self.kernel[0] * self.kernel[1]
     }
 
+    /// The kernels of mobile networks: square, of 3, 5 or 7 taps, strides 1 and 2, no dilation.
+    pub(crate) fn is_common(&self) -> bool {
+        self.dilation == [1, 1]
+            && self.stride[0] == self.stride[1]
+            && self.stride[0] <= 2
+            && self.kernel[0] == self.kernel[1]
+            && matches!(self.kernel[0], 3 | 5 | 7)
+    }
+
     /// Input elements from the first tap to the last along `axis`.
     pub(crate) fn reach(&self, axis: usize) -> usize {
         (self.kernel[axis] - 1) * self.dilation[axis]

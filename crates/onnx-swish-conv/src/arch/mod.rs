@@ -2,11 +2,11 @@
 //! Given: slices whose lengths the safe entry points here have checked.
 //! Promise: the same loops on every instruction set, instantiated once per set behind [`dispatch`].
 
-/// Repeats a block for `$i` in `0..$n`, `$n` at most ten and known to the compiler, so that register arrays are
+/// Repeats a block for `$i` in `0..$n`, `$n` at most twelve and known to the compiler, so that register arrays are
 /// indexed by constants only. A loop would leave that to the unroller's mood.
 macro_rules! unrolled {
     ($i:ident < $n:expr, $body:block) => {
-        unrolled!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9)
+        unrolled!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
     };
     (@ $i:ident, $n:expr, $body:block, $($v:literal)*) => {
         $(
