@@ -18,6 +18,7 @@ mod element;
 mod hard_swish;
 mod isa;
 mod plain;
+mod registers;
 mod silu;
 mod swish;
 
@@ -28,6 +29,7 @@ pub use hard_swish::{
     sloped_hard_swish_in_place_with, sloped_hard_swish_with,
 };
 pub use isa::Isa;
+pub use registers::clean_vector_registers;
 pub use silu::{silu, silu_in_place, silu_in_place_with, silu_with};
 pub use swish::{
     swish, swish_in_place, swish_in_place_with, swish_lockstep, swish_lockstep_in_place,

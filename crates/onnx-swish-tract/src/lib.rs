@@ -1,1 +1,23 @@
-//! stub
+//! ONNX models with fused Swish and HardSwish, run on [tract](https://github.com/sonos/tract).
+//!
+//! Given a model's bytes, plain or fused; promises that every Swish, SiLU and HardSwish in it is computed by
+//! `onnx-swish-kernels`, that nothing is silently taken for something else, and that no panic of the engine comes out.
+//!
+//! The crate `onnx-swish` ties it to reading, validating and fusing files and is what applications want. This one knows
+//! nothing of recognition: what is not spelled as an operator of the family runs as it is written.
+//!
+//! tract's own types appear in [`ops`] only, for those who build tract graphs themselves.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod guard;
+mod load;
+pub mod ops;
+mod session;
+mod tensor;
+
+pub use error::{Error, Result, TRACT_VERSION};
+pub use load::{Dim, Operators, Port};
+pub use session::{NodeTime, Outputs, Session, SessionBuilder};
+pub use tensor::{Element, ElementType, Tensor};

@@ -1,0 +1,210 @@
+//! What can go wrong between a model's bytes and its outputs, told to a person.
+//!
+//! Given what tract reports; promises sentences that name the model's own nodes and inputs and say what to do.
+
+use crate::ElementType;
+
+/// Why a model could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are not a model that tract can decode.
+    #[error("the bytes are not an ONNX model that tract can decode: {0}")]
+    Decode(String),
+    /// A node needs an operator that tract does not have.
+    #[error(
+        "node `{node}` uses operator {operator}, which tract {TRACT_VERSION} does not implement; run the model with \
+         another runtime, or replace the operator before exporting"
+    )]
+    UnsupportedOperator {
+        /// The node's name, or its first output where it has none.
+        node: String,
+        /// The operator with its domain, `domain::Type`.
+        operator: String,
+    },
+    /// The model calls a function of its own, and the caller did not inline it.
+    #[error(
+        "node `{node}` calls the model's own function {function}; inline functions before loading (`onnx_swish::Session` does)"
+    )]
+    ModelFunction {
+        /// The calling node.
+        node: String,
+        /// The function with its domain.
+        function: String,
+    },
+    /// An input or output is of a type that tract has no arithmetic for.
+    #[error(
+        "{role} `{name}` is of type {found}, which tract {TRACT_VERSION} cannot compute with; export the model in float32 or float16"
+    )]
+    UnsupportedType {
+        /// `input` or `output`.
+        role: &'static str,
+        /// Its name.
+        name: String,
+        /// The ONNX type.
+        found: String,
+    },
+    /// tract refused the model while building it.
+    #[error("tract {TRACT_VERSION} cannot build the model{}: {reason}", at_node(.node))]
+    Build {
+        /// The node at fault, where tract names one.
+        node: Option<String>,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// An input has dimensions that are free in the model and were not given.
+    #[error(
+        "input `{input}` has shape {declared} and no size was given for it; pass the input's shape when building the session \
+         (`SessionBuilder::input_shape`), or run it once with a tensor of the shape you want"
+    )]
+    ShapeNeeded {
+        /// The input.
+        input: String,
+        /// Its declared shape, free dimensions by name or `?`.
+        declared: String,
+    },
+    /// A name that is no input of the model.
+    #[error("the model has no input `{name}`; its inputs are: {known}")]
+    UnknownInput {
+        /// The name that was given.
+        name: String,
+        /// The inputs that exist.
+        known: String,
+    },
+    /// An input was not given.
+    #[error("input `{name}` ({declared}) was not given")]
+    MissingInput {
+        /// The input.
+        name: String,
+        /// Its element type and shape.
+        declared: String,
+    },
+    /// An input was given twice.
+    #[error("input `{0}` was given twice")]
+    DuplicateInput(String),
+    /// An input of the wrong element type.
+    #[error(
+        "input `{name}` is {expected}, the tensor given is {found}; convert the tensor to {expected}"
+    )]
+    InputType {
+        /// The input.
+        name: String,
+        /// The type that the model declares.
+        expected: ElementType,
+        /// The type that was given.
+        found: ElementType,
+    },
+    /// An input whose shape contradicts the model's.
+    #[error("input `{name}` takes shape {expected}, the shape given is {found:?}")]
+    InputShape {
+        /// The input.
+        name: String,
+        /// The declared shape, free dimensions by name or `?`.
+        expected: String,
+        /// The shape that was given.
+        found: Vec<usize>,
+    },
+    /// A name that is no output of the model.
+    #[error("the model has no output `{name}`; its outputs are: {known}")]
+    UnknownOutput {
+        /// The name that was asked for.
+        name: String,
+        /// The outputs that exist.
+        known: String,
+    },
+    /// A tensor was read as another type than it has.
+    #[error("the tensor is {found}, it was read as {asked}")]
+    TensorType {
+        /// The type it was read as.
+        asked: ElementType,
+        /// The type it has.
+        found: ElementType,
+    },
+    /// A node failed while the model ran.
+    #[error("the model failed while running{}: {reason}", at_node(.node))]
+    Run {
+        /// The node at fault, where tract names one.
+        node: Option<String>,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// tract panicked; the panic was contained.
+    #[error(
+        "tract {TRACT_VERSION} panicked while {doing}: {reason}; the model holds something it does not handle"
+    )]
+    Panic {
+        /// What was being done.
+        doing: &'static str,
+        /// The panic's message.
+        reason: String,
+    },
+    /// The NNEF archive could not be written or read.
+    #[error("NNEF: {0}")]
+    Nnef(String),
+}
+
+/// The version of tract that this crate is pinned to, for messages.
+pub const TRACT_VERSION: &str = "0.23.9";
+
+/// The result of loading or running.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn at_node(node: &Option<String>) -> String {
+    node.as_ref()
+        .map(|node| format!(" at node `{node}`"))
+        .unwrap_or_default()
+}
+
+/// The node that a tract error chain blames and its innermost cause, on one line of bearable length.
+///
+/// tract prints nodes as `#12 "name" Operator` inside the context messages; nothing structured is kept.
+pub(crate) fn blame(error: &anyhow::Error) -> (Option<String>, String) {
+    let node = error
+        .chain()
+        .map(ToString::to_string)
+        .filter_map(|message| quoted_node(&message))
+        .last();
+    let reason = one_line(&error.root_cause().to_string());
+    (node, reason)
+}
+
+fn quoted_node(message: &str) -> Option<String> {
+    let (before, after) = message.split_once(" \"")?;
+    let digits = before.rsplit('#').next()?;
+    if !before.contains('#') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(after.split('"').next()?.to_owned())
+}
+
+/// The first lines of a message as one, cut where a debug dump would begin to fill the screen.
+pub(crate) fn one_line(message: &str) -> String {
+    const LONGEST: usize = 300;
+    let joined = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    match joined.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &joined[..end]),
+        None => joined,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_node_of_a_chain_is_blamed() {
+        let error = anyhow::anyhow!("no rank")
+            .context("Failed analyse for node #7 \"inner/Conv\" Conv")
+            .context("Translating node #3 \"outer\" If");
+        assert_eq!(
+            blame(&error),
+            (Some("inner/Conv".to_owned()), "no rank".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_chain_without_nodes_blames_none() {
+        let error = anyhow::anyhow!("a \"quoted\" word").context("issue #12");
+        assert_eq!(blame(&error).0, None);
+    }
+}

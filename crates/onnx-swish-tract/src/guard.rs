@@ -1,0 +1,67 @@
+//! tract's panics, turned into errors.
+//!
+//! Given a closure that calls tract; promises that no panic leaves it, and that the process's panic hook stays the caller's own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{Error, blame, one_line};
+
+/// Where a failure of tract belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Build,
+    Run,
+}
+
+impl Stage {
+    fn doing(self) -> &'static str {
+        match self {
+            Stage::Build => "building the model",
+            Stage::Run => "running the model",
+        }
+    }
+
+    pub(crate) fn error(self, error: &anyhow::Error) -> Error {
+        let (node, reason) = blame(error);
+        match self {
+            Stage::Build => Error::Build { node, reason },
+            Stage::Run => Error::Run { node, reason },
+        }
+    }
+}
+
+/// Runs `work`, which may fail in tract's way or panic.
+///
+/// Everything that a panic could leave half done must be dropped by the caller; here that is a model under construction or a
+/// state that is not returned to its pool.
+pub(crate) fn guard<T>(stage: Stage, work: impl FnOnce() -> anyhow::Result<T>) -> Result<T, Error> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(stage.error(&error)),
+        Err(payload) => {
+            let reason = payload
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| payload.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            Err(Error::Panic {
+                doing: stage.doing(),
+                reason: one_line(reason),
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_message() {
+        let error = guard::<()>(Stage::Run, || panic!("index {} out of bounds", 7)).unwrap_err();
+        assert!(
+            error.to_string().contains("index 7 out of bounds"),
+            "{error}"
+        );
+    }
+}

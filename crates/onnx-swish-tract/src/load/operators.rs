@@ -1,0 +1,198 @@
+//! Which operator a node means, and who computes it.
+//!
+//! Given a node's domain and type; promises that tract, which looks operators up by type alone, never runs one of another
+//! domain or a model's own function under a builtin's name.
+
+use std::collections::HashSet;
+
+use tract_hir::internal::*;
+use tract_onnx::Onnx;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
+
+use crate::error::{Error, Result};
+use crate::ops::{Activation, Form, Reference, SwishBy, UnfusedSigmoid};
+
+/// The domain of the fused operators.
+const OUR_DOMAIN: &str = "onnx_swish";
+/// The alpha of `com.microsoft::QuickGelu` where a node gives none (its schema's default).
+const QUICK_GELU_ALPHA: f32 = 1.702;
+
+/// Operators of the com.microsoft domain that tract implements with that domain's meaning.
+const CONTRIB: [&str; 13] = [
+    "BiasGelu",
+    "DequantizeLinear",
+    "FastGelu",
+    "GatherBlockQuantized",
+    "Gelu",
+    "GroupQueryAttention",
+    "MatMulNBits",
+    "MultiHeadAttention",
+    "QuantizeLinear",
+    "QuickGelu",
+    "RotaryEmbedding",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+];
+
+/// Operators of the ai.onnx.ml domain that tract implements.
+const CLASSIC_ML: [&str; 6] = [
+    "ArrayFeatureExtractor",
+    "CategoryMapper",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Normalizer",
+    "TreeEnsembleClassifier",
+];
+
+/// Operators of ours that a file may hold.
+const OURS: [&str; 4] = [
+    "FusedSilu",
+    "FusedSwish",
+    "FusedHardSwish",
+    "FusedSlopedHardSwish",
+];
+
+/// Operators of the family in other domains.
+const THEIRS: [&str; 3] = ["Swish", "HardSwish", "QuickGelu"];
+
+/// Who computes the activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Operators {
+    /// This crate's operators and kernels, in place of tract's wherever the two overlap.
+    #[default]
+    OnnxSwish,
+    /// tract as it is, with its own SiLU detection and kernels; the fused operators are unknown to it.
+    Stock,
+    /// tract's plain Mul, Add, Sigmoid, Min and Max, nothing fused by anyone: the reference of `verify`.
+    Reference,
+}
+
+impl Operators {
+    /// tract's ONNX loader with this set of operators.
+    pub(crate) fn loader(self) -> Onnx {
+        // Exporters' value_info repeats what shape inference finds, with symbols where the caller may want numbers
+        // ("Impossible to unify"), and may name types that tract lacks on values that it never touches.
+        let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        match self {
+            Operators::Stock => {}
+            Operators::OnnxSwish => {
+                for name in OURS.into_iter().chain(THEIRS) {
+                    onnx.op_register.insert(name, fused);
+                }
+            }
+            Operators::Reference => {
+                for name in OURS.into_iter().chain(THEIRS) {
+                    onnx.op_register.insert(name, reference);
+                }
+                onnx.op_register.insert("Sigmoid", |_, _| {
+                    Ok((UnfusedSigmoid.into_op().into_hir(), vec![]))
+                });
+            }
+        }
+        onnx
+    }
+
+    /// Refuses a model with a node that tract lacks or would take for another.
+    pub(crate) fn check(self, model: &ModelProto) -> Result<()> {
+        let loader = self.loader();
+        let functions: HashSet<(&str, &str)> = model
+            .functions
+            .iter()
+            .map(|function| {
+                (
+                    plain_domain(function.domain.as_deref().unwrap_or("")),
+                    function.name.as_deref().unwrap_or(""),
+                )
+            })
+            .collect();
+        let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
+        while let Some(graph) = graphs.pop() {
+            for node in &graph.node {
+                let domain = plain_domain(&node.domain);
+                let op_type = node.op_type.as_str();
+                if functions.contains(&(domain, op_type)) && !is_ours(domain, op_type) {
+                    return Err(Error::ModelFunction {
+                        node: display_name(node),
+                        function: qualified(domain, op_type),
+                    });
+                }
+                let known_here = match domain {
+                    "" => !OURS.contains(&op_type),
+                    "com.microsoft" => CONTRIB.contains(&op_type),
+                    "ai.onnx.ml" => CLASSIC_ML.contains(&op_type),
+                    OUR_DOMAIN => OURS.contains(&op_type),
+                    _ => false,
+                };
+                if !known_here || !loader.op_register.0.contains_key(op_type) {
+                    return Err(Error::UnsupportedOperator {
+                        node: display_name(node),
+                        operator: qualified(domain, op_type),
+                    });
+                }
+                for attribute in &node.attribute {
+                    graphs.extend(attribute.g.iter().chain(&attribute.graphs));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_ours(domain: &str, op_type: &str) -> bool {
+    domain == OUR_DOMAIN && OURS.contains(&op_type)
+}
+
+/// `ai.onnx` is another way of writing the empty domain.
+fn plain_domain(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+fn qualified(domain: &str, op_type: &str) -> String {
+    if domain.is_empty() {
+        op_type.to_owned()
+    } else {
+        format!("{domain}::{op_type}")
+    }
+}
+
+fn display_name(node: &NodeProto) -> String {
+    let named = Some(&node.name).filter(|name| !name.is_empty());
+    named.or(node.output.first()).cloned().unwrap_or_default()
+}
+
+type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+
+fn fused(_: &ParsingContext, node: &NodeProto) -> Built {
+    let op = match form(node)? {
+        Form::Of(activation) => activation.into_op().into_hir(),
+        Form::SwishBy => SwishBy.into_hir(),
+    };
+    Ok((op, vec![]))
+}
+
+fn reference(_: &ParsingContext, node: &NodeProto) -> Built {
+    Ok((expand(Reference(form(node)?)), vec![]))
+}
+
+/// What a node of the family asks for. Names are unambiguous here: `check` has refused other domains.
+fn form(node: &NodeProto) -> TractResult<Form> {
+    let attribute = |name: &str| node.get_attr_opt::<f32>(name);
+    Ok(match node.op_type.as_str() {
+        "FusedSilu" => Form::Of(Activation::Silu),
+        "FusedSwish" => Form::SwishBy,
+        "FusedHardSwish" | "HardSwish" => Form::Of(Activation::HardSwish),
+        "FusedSlopedHardSwish" => {
+            let missing = |name| format_err!("FusedSlopedHardSwish has no attribute {name}");
+            Form::Of(Activation::SlopedHardSwish {
+                alpha: attribute("alpha")?.ok_or_else(|| missing("alpha"))?.into(),
+                beta: attribute("beta")?.ok_or_else(|| missing("beta"))?.into(),
+            })
+        }
+        "Swish" => Form::Of(Activation::swish(attribute("alpha")?.unwrap_or(1.0).into())),
+        "QuickGelu" => Form::Of(Activation::swish(
+            attribute("alpha")?.unwrap_or(QUICK_GELU_ALPHA).into(),
+        )),
+        other => bail!("{other} is no operator of the Swish family"),
+    })
+}

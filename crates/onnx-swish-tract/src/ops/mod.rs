@@ -1,0 +1,22 @@
+//! The fused activations as tract operators.
+//!
+//! Given tract tensors of f16, f32 or f64, they compute with `onnx-swish-kernels`: in place when the plan owns the tensor,
+//! split over tract's own thread pool when it is large, and with every dimension free to be symbolic.
+
+mod activation;
+mod reference;
+mod swish_by;
+
+pub use activation::Activation;
+pub use swish_by::SwishBy;
+
+/// An operator of the family as a node asks for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form {
+    /// With constant parameters.
+    Of(Activation),
+    /// Swish with beta as its second input.
+    SwishBy,
+}
+
+pub(crate) use reference::{Reference, UnfusedSigmoid};

@@ -1,0 +1,122 @@
+//! The choices before a session exists.
+//!
+//! Given bytes and options; promises to check what can be checked at once: the encoding, every operator, the given shapes, and
+//! the whole model where no dimension is left free.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::plans::{PlanOptions, Plans};
+use super::{Inner, Session, names};
+use crate::error::{Error, Result};
+use crate::load::{Dim, Operators, Signature, Source};
+
+/// Builds a [`Session`].
+#[derive(Debug, Clone)]
+pub struct SessionBuilder {
+    source: Source,
+    shapes: Vec<(String, Vec<usize>)>,
+    cached_shapes: usize,
+    options: PlanOptions,
+}
+
+impl SessionBuilder {
+    pub(super) fn new(bytes: Bytes) -> SessionBuilder {
+        SessionBuilder {
+            source: Source {
+                bytes,
+                base_dir: None,
+            },
+            shapes: Vec::new(),
+            cached_shapes: 4,
+            options: PlanOptions {
+                threads: 1,
+                operators: Operators::default(),
+                clean_registers: true,
+            },
+        }
+    }
+
+    /// The directory that holds the model's external data, normally the model's own.
+    #[must_use]
+    pub fn base_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.source.base_dir = Some(dir.into());
+        self
+    }
+
+    /// Settles the shape of an input whose dimensions the file leaves free; runs must then use this shape.
+    #[must_use]
+    pub fn input_shape(mut self, input: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        self.shapes.push((input.into(), shape.into()));
+        self
+    }
+
+    /// How many threads one run may use: tract's matrix products and the activations share one pool. 1 is the default and means
+    /// the calling thread alone.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.options.threads = threads.max(1);
+        self
+    }
+
+    /// Who computes the activations; [`Operators::OnnxSwish`] unless a comparison is wanted.
+    #[must_use]
+    pub fn operators(mut self, operators: Operators) -> Self {
+        self.options.operators = operators;
+        self
+    }
+
+    /// Whether to execute `vzeroupper` before every node on x86-64. On by default; off only to measure what it brings.
+    #[must_use]
+    pub fn vzeroupper(mut self, on: bool) -> Self {
+        self.options.clean_registers = on;
+        self
+    }
+
+    /// For how many different sets of input shapes to keep a plan, each with its own copy of the weights. 4 by default.
+    #[must_use]
+    pub fn cached_shapes(mut self, count: usize) -> Self {
+        self.cached_shapes = count.max(1);
+        self
+    }
+
+    /// Decodes and checks the model, and builds it at once when no input dimension is free.
+    ///
+    /// # Errors
+    /// If the bytes are no model, an operator or a type is one that tract lacks, a given shape contradicts the file, or tract
+    /// cannot build the model.
+    pub fn build(self) -> Result<Session> {
+        let proto = self.source.decode()?;
+        self.options.operators.check(&proto)?;
+        let mut signature = Signature::of(&proto)?;
+        drop(proto);
+        for (name, shape) in self.shapes {
+            let known = names(&signature.inputs);
+            let port = signature.inputs.iter_mut().find(|port| port.name == name);
+            let port = port.ok_or(Error::UnknownInput { name, known })?;
+            if !port.accepts(&shape) {
+                return Err(Error::InputShape {
+                    name: port.name.clone(),
+                    expected: port.shape_text(),
+                    found: shape,
+                });
+            }
+            port.shape = Some(shape.into_iter().map(Dim::Fixed).collect());
+        }
+        let plans = Plans::new(self.source, self.options, self.cached_shapes)?;
+        let session = Session {
+            inner: Arc::new(Inner { signature, plans }),
+        };
+        let fixed: Option<Vec<Vec<usize>>> = session
+            .inputs()
+            .iter()
+            .map(crate::load::Port::fixed_shape)
+            .collect();
+        if let Some(shapes) = fixed {
+            session.prepare(&shapes)?;
+        }
+        Ok(session)
+    }
+}

@@ -1,0 +1,219 @@
+//! A model ready to run: names in, names out.
+//!
+//! Given ONNX bytes; promises that clones share one model, that any number of threads may run it at once, and that every
+//! error names the model's own inputs and nodes.
+
+mod builder;
+mod outputs;
+mod plans;
+
+pub use builder::SessionBuilder;
+pub use outputs::Outputs;
+pub use plans::NodeTime;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::load::{Port, Signature};
+use crate::tensor::Tensor;
+use plans::{Plan, Plans};
+
+/// A model on tract, ready to run.
+///
+/// Cloning is cheap: clones share the weights, the plans and the threads. [`run`](Session::run) takes `&self` and may be
+/// called from many threads at once; each call works on a state of its own, taken from a pool.
+///
+/// Dimensions that the file leaves free are settled by the tensors of each call; the plans of the last few shapes are kept
+/// ([`SessionBuilder::cached_shapes`]).
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    signature: Signature,
+    plans: Plans,
+}
+
+impl Session {
+    /// Starts building a session from the bytes of an ONNX file.
+    pub fn builder(model: impl Into<Bytes>) -> SessionBuilder {
+        SessionBuilder::new(model.into())
+    }
+
+    /// The inputs that a run must be given, as the file declares them.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inner.signature.inputs
+    }
+
+    /// The outputs that a run gives, as the file declares them.
+    pub fn outputs(&self) -> &[Port] {
+        &self.inner.signature.outputs
+    }
+
+    /// Runs the model on inputs given by name.
+    ///
+    /// # Errors
+    /// If an input is missing, unknown, of another element type or of a shape that the model does not take, and if the model
+    /// itself fails.
+    pub fn run<N, T>(&self, inputs: impl IntoIterator<Item = (N, T)>) -> Result<Outputs>
+    where
+        N: AsRef<str>,
+        T: Into<Tensor>,
+    {
+        let inputs = self.in_order(inputs)?;
+        let outputs = self.plan_for(&inputs)?.run(inputs)?;
+        self.named(outputs)
+    }
+
+    /// Runs the model once and times every node, in the order of execution.
+    ///
+    /// # Errors
+    /// As [`run`](Session::run).
+    pub fn run_timed<N, T>(
+        &self,
+        inputs: impl IntoIterator<Item = (N, T)>,
+    ) -> Result<(Outputs, Vec<NodeTime>)>
+    where
+        N: AsRef<str>,
+        T: Into<Tensor>,
+    {
+        let inputs = self.in_order(inputs)?;
+        let (outputs, times) = self.plan_for(&inputs)?.run_timed(inputs)?;
+        Ok((self.named(outputs)?, times))
+    }
+
+    /// Builds the plan for inputs of these shapes, in the order of [`inputs`](Session::inputs), ahead of the first run.
+    ///
+    /// # Errors
+    /// If a shape contradicts the model's, or the model cannot be built for them.
+    pub fn prepare(&self, shapes: &[Vec<usize>]) -> Result<()> {
+        self.check_shapes(shapes.iter().map(Vec::as_slice))?;
+        self.inner
+            .plans
+            .get(&self.inner.signature, shapes.to_vec())
+            .map(drop)
+    }
+
+    /// The most bytes of intermediate tensors alive at once while a model of these input shapes runs, the inputs included.
+    ///
+    /// Weights and scratch space inside operators are not counted.
+    ///
+    /// # Errors
+    /// As [`prepare`](Session::prepare).
+    pub fn peak_activation_bytes(&self, shapes: &[Vec<usize>]) -> Result<usize> {
+        self.check_shapes(shapes.iter().map(Vec::as_slice))?;
+        self.inner
+            .plans
+            .get(&self.inner.signature, shapes.to_vec())?
+            .peak_activation_bytes()
+    }
+
+    fn check_shapes<'a>(&self, shapes: impl ExactSizeIterator<Item = &'a [usize]>) -> Result<()> {
+        let inputs = &self.inner.signature.inputs;
+        if let Some(missing) = inputs.get(shapes.len()) {
+            return Err(Error::ShapeNeeded {
+                input: missing.name.clone(),
+                declared: missing.shape_text(),
+            });
+        }
+        for (port, shape) in inputs.iter().zip(shapes) {
+            if !port.accepts(shape) {
+                return Err(Error::InputShape {
+                    name: port.name.clone(),
+                    expected: port.shape_text(),
+                    found: shape.to_vec(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The given tensors in the model's order, checked.
+    fn in_order<N: AsRef<str>, T: Into<Tensor>>(
+        &self,
+        given: impl IntoIterator<Item = (N, T)>,
+    ) -> Result<Vec<Tensor>> {
+        let ports = &self.inner.signature.inputs;
+        let mut slots: Vec<Option<Tensor>> = vec![None; ports.len()];
+        for (name, tensor) in given {
+            let name = name.as_ref();
+            let slot = ports.iter().position(|port| port.name == name);
+            let Some((port, slot)) =
+                slot.and_then(|slot| Some((ports.get(slot)?, slots.get_mut(slot)?)))
+            else {
+                return Err(Error::UnknownInput {
+                    name: name.to_owned(),
+                    known: names(ports),
+                });
+            };
+            let tensor = tensor.into();
+            if let Some(expected) = port
+                .element_type
+                .filter(|expected| *expected != tensor.element_type())
+            {
+                let name = name.to_owned();
+                return Err(Error::InputType {
+                    name,
+                    expected,
+                    found: tensor.element_type(),
+                });
+            }
+            if slot.replace(tensor).is_some() {
+                return Err(Error::DuplicateInput(name.to_owned()));
+            }
+        }
+        let tensors = slots.into_iter().zip(ports).map(|(slot, port)| {
+            slot.ok_or_else(|| Error::MissingInput {
+                name: port.name.clone(),
+                declared: format!(
+                    "{} {}",
+                    port.element_type.map_or("", |it| it.name()),
+                    port.shape_text()
+                ),
+            })
+        });
+        let tensors = tensors.collect::<Result<Vec<_>>>()?;
+        self.check_shapes(tensors.iter().map(Tensor::shape))?;
+        Ok(tensors)
+    }
+
+    fn plan_for(&self, inputs: &[Tensor]) -> Result<Arc<Plan>> {
+        let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        self.inner.plans.get(&self.inner.signature, shapes)
+    }
+
+    fn named(&self, outputs: Vec<Tensor>) -> Result<Outputs> {
+        let names = self
+            .inner
+            .signature
+            .outputs
+            .iter()
+            .map(|port| port.name.clone());
+        Ok(Outputs::new(names.zip(outputs).collect()))
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("inputs", &self.inputs())
+            .field("outputs", &self.outputs())
+            .finish()
+    }
+}
+
+/// The names of ports for a sentence.
+fn names(ports: &[Port]) -> String {
+    let names: Vec<String> = ports
+        .iter()
+        .map(|port| format!("`{}`", port.name))
+        .collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}

@@ -1,0 +1,200 @@
+//! Plans: the model optimised for one set of input shapes, and the pool of states that run it.
+//!
+//! Given shapes; promises each plan is built once, that the least recently used leaves first, and that a state is used by one
+//! caller at a time and thrown away when a run fails.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tract_core::internal::*;
+use tract_core::plan::eval;
+use tract_linalg::multithread::Executor;
+
+use crate::error::Result;
+use crate::guard::{Stage, guard};
+use crate::load::{Operators, Signature, Source, typed_model};
+use crate::tensor::Tensor as Value;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PlanOptions {
+    pub threads: usize,
+    pub operators: Operators,
+    pub clean_registers: bool,
+}
+
+/// How long one node took in one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeTime {
+    /// The node's name in tract's optimised graph, which keeps the model's names.
+    pub node: String,
+    /// The operator's name in tract.
+    pub op: String,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// The plans of one session.
+pub(super) struct Plans {
+    source: Source,
+    options: PlanOptions,
+    executor: Executor,
+    capacity: usize,
+    /// Most recently used first.
+    cached: Mutex<Vec<(Vec<Vec<usize>>, Arc<Plan>)>>,
+    /// Held while a plan is built, so that callers who want the same shapes wait for one build.
+    building: Mutex<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done under these locks, so a panic elsewhere does not spoil them.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Plans {
+    pub fn new(source: Source, options: PlanOptions, capacity: usize) -> Result<Plans> {
+        let executor = guard(Stage::Build, || {
+            Ok(if options.threads == 1 {
+                Executor::SingleThread
+            } else {
+                Executor::multithread(options.threads)
+            })
+        })?;
+        Ok(Plans {
+            source,
+            options,
+            executor,
+            capacity,
+            cached: Mutex::default(),
+            building: Mutex::default(),
+        })
+    }
+
+    /// The plan for these input shapes, built if need be.
+    pub fn get(&self, signature: &Signature, shapes: Vec<Vec<usize>>) -> Result<Arc<Plan>> {
+        if let Some(plan) = self.cached(&shapes) {
+            return Ok(plan);
+        }
+        let _building = lock(&self.building);
+        if let Some(plan) = self.cached(&shapes) {
+            return Ok(plan);
+        }
+        let plan = Arc::new(self.build(signature, &shapes)?);
+        let mut cached = lock(&self.cached);
+        cached.insert(0, (shapes, plan.clone()));
+        cached.truncate(self.capacity);
+        Ok(plan)
+    }
+
+    fn cached(&self, shapes: &[Vec<usize>]) -> Option<Arc<Plan>> {
+        let mut cached = lock(&self.cached);
+        let found = cached.iter().position(|(own, _)| own == shapes)?;
+        cached[..=found].rotate_right(1);
+        cached.first().map(|(_, plan)| plan.clone())
+    }
+
+    fn build(&self, signature: &Signature, shapes: &[Vec<usize>]) -> Result<Plan> {
+        let proto = self.source.decode()?;
+        let base_dir = self.source.base_dir.as_deref();
+        guard(Stage::Build, || {
+            let mut model =
+                typed_model(&proto, base_dir, self.options.operators, signature, shapes)?;
+            model.optimize()?;
+            let run = RunOptions {
+                executor: Some(self.executor.clone()),
+                ..RunOptions::default()
+            };
+            Ok(Plan {
+                plan: TypedSimplePlan::new_with_options(model, &run)?,
+                clean_registers: self.options.clean_registers,
+                idle: Mutex::default(),
+            })
+        })
+    }
+}
+
+type Evaluated = TractResult<TVec<TValue>>;
+
+/// The model optimised for one set of input shapes.
+pub(super) struct Plan {
+    plan: Arc<TypedSimplePlan>,
+    clean_registers: bool,
+    /// States that no call is using.
+    idle: Mutex<Vec<TypedSimpleState>>,
+}
+
+impl Plan {
+    pub fn run(&self, inputs: Vec<Value>) -> Result<Vec<Value>> {
+        self.run_with(inputs, |_, work| work())
+    }
+
+    pub fn run_timed(&self, inputs: Vec<Value>) -> Result<(Vec<Value>, Vec<NodeTime>)> {
+        let mut times = Vec::new();
+        let outputs = self.run_with(inputs, |node, work| {
+            let start = Instant::now();
+            let result = work();
+            let time = start.elapsed();
+            times.push(NodeTime {
+                node: node.name.clone(),
+                op: node.op.name().into_owned(),
+                time,
+            });
+            result
+        })?;
+        Ok((outputs, times))
+    }
+
+    /// Runs with `around` called for each node with the work itself.
+    fn run_with(
+        &self,
+        inputs: Vec<Value>,
+        mut around: impl FnMut(&TypedNode, &mut dyn FnMut() -> Evaluated) -> Evaluated,
+    ) -> Result<Vec<Value>> {
+        let idle = lock(&self.idle).pop();
+        let (outputs, state) = guard(Stage::Run, || {
+            let mut state = match idle {
+                Some(state) => state,
+                None => self.plan.spawn()?,
+            };
+            let inputs = inputs
+                .into_iter()
+                .map(|input| input.0.into_tvalue())
+                .collect();
+            let outputs = state.run_plan_with_eval(inputs, |context, op_state, node, inputs| {
+                if self.clean_registers {
+                    // tract's x86 assembly leaves the upper halves of the vector registers dirty, and its Rust code, compiled
+                    // for baseline x86-64, then waits on them in every SSE instruction: up to 1.7 times the whole run.
+                    onnx_swish_kernels::clean_vector_registers();
+                }
+                let mut work = Some((op_state, inputs));
+                around(node, &mut || {
+                    let (op_state, inputs) = work.take().context("a node is evaluated once")?;
+                    eval(context, op_state, node, inputs)
+                })
+            })?;
+            Ok((outputs, state))
+        })?;
+        // Operators with a memory start every run afresh: only states without one are used again.
+        if state.op_states.iter().all(Option::is_none) {
+            lock(&self.idle).push(state);
+        }
+        outputs
+            .into_iter()
+            .map(|output| Value::from_tract(output.into_arc_tensor()))
+            .collect()
+    }
+
+    pub fn peak_activation_bytes(&self) -> Result<usize> {
+        guard(Stage::Build, || {
+            let model = self.plan.model();
+            let order = self.plan.order_without_consts();
+            let steps = tract_core::model::memory::eval_tmp_memory_usage(model, order, |node| {
+                !node.op_is::<tract_core::ops::konst::Const>()
+            })?;
+            let bytes = steps
+                .iter()
+                .map(|(_, bytes)| Ok(bytes.to_usize()?))
+                .collect::<TractResult<Vec<_>>>()?;
+            Ok(bytes.into_iter().max().unwrap_or(0))
+        })
+    }
+}
