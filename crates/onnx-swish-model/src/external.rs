@@ -3,13 +3,14 @@
 //! Given: what a tensor says of its data, which may lie. Promises: only regular files inside the model's folder are
 //! ever opened, and only for a small constant or to be copied.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::display;
 use crate::model::Model;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, raw_len};
 use crate::wire::fields;
 
 /// Why external data cannot be used.
@@ -37,7 +38,7 @@ pub enum ExternalError {
     },
     /// An offset or a length that is no number, or reaches past the end of the file.
     #[error(
-        "the model asks for bytes of `{location}` that the file does not have (the file has {len} bytes)"
+        "the model says of its data in `{location}` what cannot be: the place and the length do not fit the shape, or the file, which has {len} bytes"
     )]
     Range {
         /// The location as written.
@@ -58,14 +59,23 @@ pub enum ExternalError {
 }
 
 /// What a tensor says of its data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExternalData {
-    /// Path relative to the model's folder, as written.
-    pub location: Vec<u8>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExternalData<'m> {
+    /// Path relative to the model's folder, as written; empty when there is none.
+    pub location: &'m [u8],
     /// First byte; `None` when it is no number.
     pub offset: Option<u64>,
     /// Number of bytes; `Some(None)` when it is not given, `None` when it is no number.
     pub length: Option<Option<u64>>,
+}
+
+impl ExternalData<'_> {
+    fn out_of_range(&self, len: u64) -> ExternalError {
+        ExternalError::Range {
+            location: display(self.location),
+            len,
+        }
+    }
 }
 
 /// A file of external data that may be used.
@@ -81,12 +91,12 @@ pub struct ExternalFile {
 
 impl Model {
     /// What an external tensor says of its data.
-    pub fn external_data(&self, tensor: &Tensor) -> Option<ExternalData> {
+    pub fn external_data(&self, tensor: &Tensor) -> Option<ExternalData<'_>> {
         if !tensor.is_external() {
             return None;
         }
         let mut data = ExternalData {
-            location: Vec::new(),
+            location: b"",
             offset: Some(0),
             length: Some(None),
         };
@@ -101,13 +111,76 @@ impl Model {
                 }
             }
             match key {
-                b"location" => data.location = value.to_vec(),
+                b"location" => data.location = value,
                 b"offset" => data.offset = number(value),
                 b"length" => data.length = number(value).map(Some),
                 _ => {}
             }
         }
         Some(data)
+    }
+
+    /// The locations of all external data, each once, in the file's order. Tensors without a location have none.
+    pub fn external_locations(&self) -> Vec<&[u8]> {
+        let mut seen = HashSet::new();
+        let mut locations = Vec::new();
+        self.each_tensor(|tensor| {
+            let location = self
+                .external_data(tensor)
+                .map(|data| data.location)
+                .unwrap_or_default();
+            if !location.is_empty() && seen.insert(location) {
+                locations.push(location);
+            }
+        });
+        locations
+    }
+
+    /// Checks that all external data is there, may be used, and is as long as its tensors say; nothing is read.
+    ///
+    /// # Errors
+    /// The first tensor whose data is not.
+    pub fn check_external_data(&self) -> Result<(), ExternalError> {
+        let mut files = HashMap::new();
+        let mut result = Ok(());
+        self.each_tensor(|tensor| {
+            if tensor.is_external() && result.is_ok() {
+                result = self.check_external_tensor(tensor, &mut files);
+            }
+        });
+        result
+    }
+
+    fn check_external_tensor<'m>(
+        &'m self,
+        tensor: &Tensor,
+        files: &mut HashMap<&'m [u8], u64>,
+    ) -> Result<(), ExternalError> {
+        let data = self
+            .external_data(tensor)
+            .ok_or(ExternalError::NoLocation)?;
+        if data.location.is_empty() {
+            return Err(ExternalError::NoLocation);
+        }
+        let len = match files.get(data.location) {
+            Some(&len) => len,
+            None => *files
+                .entry(data.location)
+                .or_insert(self.external_file(data.location)?.len),
+        };
+        let expected = tensor
+            .data_type()
+            .zip(tensor.elements())
+            .and_then(|(data_type, elements)| raw_len(data_type, elements));
+        let (Some(offset), Some(length), Some(expected)) = (data.offset, data.length, expected)
+        else {
+            return Err(data.out_of_range(len));
+        };
+        let wrong = length.is_some_and(|length| length != expected);
+        if wrong || offset.checked_add(expected).is_none_or(|end| end > len) {
+            return Err(data.out_of_range(len));
+        }
+        Ok(())
     }
 
     /// Finds a file of external data and checks that it may be used.
@@ -166,13 +239,10 @@ impl Model {
         let data = self
             .external_data(tensor)
             .ok_or(ExternalError::NoLocation)?;
-        let file = self.external_file(&data.location)?;
-        let range = || ExternalError::Range {
-            location: display(&data.location),
-            len: file.len,
-        };
+        let file = self.external_file(data.location)?;
+        let range = || data.out_of_range(file.len);
         let io = |source| ExternalError::Io {
-            location: display(&data.location),
+            location: display(data.location),
             source,
         };
         let (Some(offset), Some(length)) = (data.offset, data.length) else {

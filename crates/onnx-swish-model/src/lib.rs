@@ -9,10 +9,12 @@
 
 #![deny(unsafe_code)]
 
+mod calls;
 mod edit;
 mod error;
 mod external;
 mod index;
+mod inline;
 pub mod limits;
 mod map;
 mod model;
@@ -29,10 +31,11 @@ mod wire;
 pub use edit::{Edit, Segment, Spliced};
 pub use error::{Error, Result, display};
 pub use external::{ExternalData, ExternalError, ExternalFile};
+pub use inline::inline_functions;
 pub use limits::MAX_FILE_LEN;
 pub use model::Model;
 pub use node::{Attribute, Node, NodeId, NodeRef};
-pub use save::SaveError;
+pub use save::{Progress, SaveError, SaveOptions, Saved, save};
 pub use schema::tensor_proto::DataType;
 pub use scope::{
     Function, OpsetImport, Scope, ScopeKind, SparseTensor, Subgraph, ValueInfo, same_domain,
@@ -40,5 +43,5 @@ pub use scope::{
 pub use span::Span;
 pub use tensor::{Tensor, TensorError};
 pub use types::{Dim, TensorType, ValueType};
-pub use validate::Invalid;
+pub use validate::{Defect, Invalid, Problem, validate};
 pub use wire::WireDefect;

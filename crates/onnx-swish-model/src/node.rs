@@ -353,6 +353,30 @@ impl<'m> Attribute<'m> {
         SparseTensor::index(self.model.bytes(), located).ok()
     }
 
+    /// The tensors of a TENSOR or TENSORS.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = Tensor> + use<'m> {
+        let model = self.model;
+        let of_tensors =
+            fields(model.bytes(), self.located.span).filter(|f| matches!(f.number, 5 | 10));
+        of_tensors.filter_map(move |f| Tensor::index(model.bytes(), f.located()?).ok())
+    }
+
+    /// The sparse tensors of a SPARSE_TENSOR or SPARSE_TENSORS.
+    pub(crate) fn sparse_tensors(&self) -> impl Iterator<Item = SparseTensor> + use<'m> {
+        let model = self.model;
+        let of_sparse =
+            fields(model.bytes(), self.located.span).filter(|f| matches!(f.number, 22 | 23));
+        of_sparse.filter_map(move |f| SparseTensor::index(model.bytes(), f.located()?).ok())
+    }
+
+    /// Visits every stored tensor, the parts of sparse ones included.
+    pub(crate) fn each_tensor(&self, visit: &mut impl FnMut(&Tensor)) {
+        self.tensors().for_each(|tensor| visit(&tensor));
+        self.sparse_tensors()
+            .flat_map(SparseTensor::parts)
+            .for_each(|part| visit(&part));
+    }
+
     /// The values of FLOATS, at most `max` of them; more is `None`.
     pub fn floats(&self, max: usize) -> Option<Vec<f32>> {
         if !self.says(AttributeType::Floats) {

@@ -2,7 +2,9 @@
 //!
 //! Given: an indexed file. Promises: names and types by position in the file, in the file's own order.
 
-use crate::node::Node;
+use crate::error::display;
+use crate::model::Model;
+use crate::node::{Attribute, Node};
 use crate::span::{Located, Run, Span};
 use crate::tensor::Tensor;
 
@@ -140,6 +142,10 @@ impl SparseTensor {
     pub fn name(&self) -> Span {
         self.values.map(|values| values.name()).unwrap_or_default()
     }
+
+    pub(crate) fn parts(self) -> impl Iterator<Item = Tensor> {
+        self.values.into_iter().chain(self.indices)
+    }
 }
 
 /// One version of one set of operators.
@@ -199,6 +205,62 @@ impl Function {
     /// The operator sets its body is written for.
     pub fn opset_imports(&self) -> &[OpsetImport] {
         &self.opset_imports
+    }
+}
+
+impl Model {
+    /// A scope for people: `main`, or the way to it such as `main > If out.then_branch`.
+    pub fn describe_scope(&self, scope: usize) -> String {
+        let mut steps = Vec::new();
+        let mut here = self.scopes().get(scope);
+        while let Some(scope) = here {
+            here = match scope.kind {
+                ScopeKind::Main => {
+                    steps.push("main".to_string());
+                    None
+                }
+                ScopeKind::Function(i) => {
+                    let function = self.functions().get(i as usize);
+                    steps.push(function.map_or_else(String::new, |f| {
+                        format!("function {}", self.function_name(f))
+                    }));
+                    None
+                }
+                ScopeKind::Subgraph(subgraph) => {
+                    let parent = self.scopes().get(subgraph.parent as usize);
+                    let node = parent.and_then(|parent| parent.nodes.get(subgraph.node as usize));
+                    let attribute = Attribute::new(self, subgraph.attribute);
+                    steps.push(node.map_or_else(String::new, |node| {
+                        let node = self.node_ref(node);
+                        let by_output = node.outputs().next().unwrap_or_default();
+                        let called = if node.name().is_empty() {
+                            by_output
+                        } else {
+                            node.name()
+                        };
+                        let op = display(node.op_type());
+                        format!("{op} {}.{}", display(called), display(attribute.name()))
+                    }));
+                    parent
+                }
+            };
+        }
+        steps.reverse();
+        steps.join(" > ")
+    }
+
+    /// A function's domain and name for people.
+    pub fn function_name(&self, function: &Function) -> String {
+        let mut name = format!(
+            "{}::{}",
+            display(self.text(function.domain)),
+            display(self.text(function.name))
+        );
+        if !function.overload.is_empty() {
+            name.push(':');
+            name.push_str(&display(self.text(function.overload)));
+        }
+        name
     }
 }
 

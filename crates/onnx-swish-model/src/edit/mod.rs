@@ -64,7 +64,17 @@ impl Edit<'_> {
     /// # Errors
     /// As [`remove_node`](Self::remove_node).
     pub fn replace_node(&mut self, id: NodeId, with: &[schema::NodeProto]) -> Result<()> {
-        let located = self.removable(id)?;
+        self.removable(id)?;
+        self.replace_node_and_all(id, with)
+    }
+
+    /// Puts nodes where one stood, whatever it carried.
+    pub(crate) fn replace_node_and_all(
+        &mut self,
+        id: NodeId,
+        with: &[schema::NodeProto],
+    ) -> Result<()> {
+        let located = self.located(id)?;
         let start = self.new.len();
         let field = self.node_field(id.scope);
         for node in with {
@@ -146,6 +156,10 @@ impl Edit<'_> {
     /// # Errors
     /// The additions exceed the largest file there may be.
     pub fn add_opset_import(&mut self, domain: &str, version: i64) -> Result<()> {
+        self.add_opset_import_bytes(domain.as_bytes(), version)
+    }
+
+    pub(crate) fn add_opset_import_bytes(&mut self, domain: &[u8], version: i64) -> Result<()> {
         let imports = self.model.opset_imports();
         let at = imports
             .last()
@@ -178,7 +192,7 @@ impl Edit<'_> {
             f.opset_imports.last().map_or(end, |i| i.located.span.end()),
             f.scope,
         );
-        self.insert(at, scope, 9, &opset_import(domain, version))
+        self.insert(at, scope, 9, &opset_import(domain.as_bytes(), version))
     }
 
     /// Stops importing in a function; by positions.
@@ -311,10 +325,16 @@ impl Edit<'_> {
     }
 
     fn encode(&mut self, field: u32, message: &impl prost::Message) -> Result<()> {
-        put_header(&mut self.new, field, message.encoded_len());
+        let message_len = message.encoded_len();
+        // The longest header is ten bytes: checked before memory is taken.
+        let len = self.new.len() as u64 + message_len as u64 + 10;
+        if len > crate::limits::MAX_FILE_LEN {
+            return Err(Error::TooLong { len });
+        }
+        put_header(&mut self.new, field, message_len);
         // A Vec grows as needed; encoding into it cannot fail.
         let _ = message.encode(&mut self.new);
-        self.new_since(0).map(drop)
+        Ok(())
     }
 
     fn new_since(&self, start: usize) -> Result<Span> {
@@ -339,9 +359,9 @@ impl Edit<'_> {
     }
 }
 
-fn opset_import(domain: &str, version: i64) -> schema::OperatorSetIdProto {
+fn opset_import(domain: &[u8], version: i64) -> schema::OperatorSetIdProto {
     schema::OperatorSetIdProto {
-        domain: Some(domain.as_bytes().to_vec().into()),
+        domain: Some(domain.to_vec().into()),
         version: Some(version),
     }
 }

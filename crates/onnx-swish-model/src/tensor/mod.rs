@@ -8,10 +8,12 @@ mod element;
 mod sparse;
 
 pub use constant::TensorError;
+pub(crate) use element::raw_len;
 
 use crate::error::{Error, Result};
 use crate::index::Once;
 use crate::model::Model;
+use crate::node::Attribute;
 use crate::schema::tensor_proto::DataType;
 use crate::span::{Located, Span};
 use crate::wire::{Field, Reader, Value, fields};
@@ -113,6 +115,29 @@ impl Tensor {
 }
 
 impl Model {
+    /// Visits every stored tensor: initializers, attributes and defaults of attributes, dense ones and the two parts of
+    /// sparse ones, also those that only training uses.
+    pub(crate) fn each_tensor(&self, mut visit: impl FnMut(&Tensor)) {
+        for scope in self.scopes().iter().chain(self.training_scopes()) {
+            scope.initializers.iter().for_each(&mut visit);
+            for sparse in &scope.sparse_initializers {
+                sparse.parts().for_each(|part| visit(&part));
+            }
+            for node in scope.nodes.iter().filter(|node| node.has_attributes()) {
+                self.node_ref(node)
+                    .attributes()
+                    .for_each(|attribute| attribute.each_tensor(&mut visit));
+            }
+        }
+        for &located in self
+            .functions()
+            .iter()
+            .flat_map(|function| &function.attribute_protos)
+        {
+            Attribute::new(self, located).each_tensor(&mut visit);
+        }
+    }
+
     /// The sizes of a stored tensor, outermost first.
     pub fn dims(&self, tensor: &Tensor) -> Vec<i64> {
         let mut dims = Vec::new();

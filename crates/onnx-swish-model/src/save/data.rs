@@ -1,0 +1,205 @@
+//! Copying files of external data along with a model.
+//!
+//! Given: a model and the folder its new file goes to. Promises: copies, never links, since readers refuse links; what
+//! was copied is taken back if saving fails later.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::target::{Place, parent, same_file};
+use super::write::replace;
+use super::{Progress, SaveError, SaveOptions, Saved, io_error};
+use crate::error::{Result, display};
+use crate::external::ExternalFile;
+use crate::model::Model;
+
+/// Bytes copied between two reports of progress.
+const CHUNK: u64 = 16 << 20;
+
+/// Files to copy, and those that have been.
+pub(super) struct Copies {
+    planned: Vec<(ExternalFile, PathBuf)>,
+    done: Vec<PathBuf>,
+    /// Those of them that were not there before.
+    created: Vec<PathBuf>,
+    created_folders: Vec<PathBuf>,
+}
+
+impl Copies {
+    /// Finds out what has to be copied, before anything is.
+    pub fn plan(
+        model: &Model,
+        place: &Place,
+        saved: &mut Saved,
+        options: &SaveOptions<'_>,
+    ) -> Result<Self> {
+        let mut copies = Copies {
+            planned: Vec::new(),
+            done: Vec::new(),
+            created: Vec::new(),
+            created_folders: Vec::new(),
+        };
+        let locations = model.external_locations();
+        if locations.is_empty() {
+            return Ok(copies);
+        }
+        let folder = place
+            .folder
+            .canonicalize()
+            .map_err(io_error("write to", &place.folder))?;
+        let base = model.base_dir().and_then(|base| base.canonicalize().ok());
+        if base.as_ref() == Some(&folder) {
+            return Ok(copies);
+        }
+        if options.leave_external {
+            saved.left_behind = locations.iter().map(|location| display(location)).collect();
+            return Ok(copies);
+        }
+        for location in locations {
+            let source = model.external_file(location)?;
+            let copy = folder.join(&source.relative);
+            if copies.planned.iter().any(|(_, planned)| *planned == copy) {
+                continue;
+            }
+            if copies.is_needed(&source, &copy, options)? {
+                copies.planned.push((source, copy));
+            }
+        }
+        for (_, copy) in &copies.planned {
+            copies
+                .created_folders
+                .extend(make_folder(&folder, parent(copy))?);
+        }
+        Ok(copies)
+    }
+
+    fn is_needed(
+        &self,
+        source: &ExternalFile,
+        copy: &Path,
+        options: &SaveOptions<'_>,
+    ) -> Result<bool> {
+        let there = match std::fs::metadata(copy) {
+            Ok(metadata) => metadata,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            Err(e) => return Err(io_error("write", copy)(e)),
+        };
+        let metadata =
+            std::fs::metadata(&source.canonical).map_err(io_error("read", &source.canonical))?;
+        if same_file(&metadata, &there) {
+            return Ok(false);
+        }
+        // A second model with the same weights finds them copied already.
+        if there.is_file() && there.len() == source.len && same_bytes(&source.canonical, copy)? {
+            return Ok(false);
+        }
+        if !options.force || !there.is_file() {
+            return Err(SaveError::DataExists {
+                path: copy.to_path_buf(),
+            }
+            .into());
+        }
+        Ok(true)
+    }
+
+    /// Copies.
+    pub fn run(&mut self, options: &mut SaveOptions<'_>) -> Result<()> {
+        let total = self.planned.iter().map(|(source, _)| source.len).sum();
+        let mut before = 0;
+        for (source, copy) in &self.planned {
+            let there = std::fs::symlink_metadata(copy).ok();
+            let mut from =
+                File::open(&source.canonical).map_err(io_error("read", &source.canonical))?;
+            replace(copy, there.as_ref(), |out| {
+                let mut here = 0;
+                loop {
+                    // io::copy lets the kernel move the bytes where it can.
+                    let n = std::io::copy(&mut (&mut from).take(CHUNK), out)?;
+                    here += n;
+                    if let Some(report) = &mut options.progress {
+                        report(Progress {
+                            file: &source.relative,
+                            done: before + here,
+                            total,
+                        });
+                    }
+                    if n < CHUNK {
+                        return Ok(());
+                    }
+                }
+            })?;
+            before += source.len;
+            if there.is_none() {
+                self.created.push(copy.clone());
+            }
+            self.done.push(copy.clone());
+        }
+        Ok(())
+    }
+
+    /// Lets the copies stay.
+    pub fn keep(mut self) -> Vec<PathBuf> {
+        self.created.clear();
+        self.created_folders.clear();
+        std::mem::take(&mut self.done)
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        for file in &self.created {
+            // Nothing better can be done about a copy that will not go away.
+            let _ = std::fs::remove_file(file);
+        }
+        for folder in self.created_folders.iter().rev() {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Makes the folders between `root` and `folder` that are missing, and checks that no link leads out of `root`.
+fn make_folder(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut made = Vec::new();
+    let mut here = root.to_path_buf();
+    for part in folder
+        .strip_prefix(root)
+        .unwrap_or(Path::new(""))
+        .components()
+    {
+        here.push(part);
+        match std::fs::create_dir(&here) {
+            Ok(()) => made.push(here.clone()),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(io_error("create", &here)(e)),
+        }
+    }
+    let real = folder
+        .canonicalize()
+        .map_err(io_error("write to", folder))?;
+    if !real.starts_with(root) {
+        return Err(SaveError::DataOutside { path: real }.into());
+    }
+    Ok(made)
+}
+
+fn same_bytes(a: &Path, b: &Path) -> Result<bool> {
+    let mut left = File::open(a).map_err(io_error("read", a))?;
+    let mut right = File::open(b).map_err(io_error("read", b))?;
+    let (mut from_left, mut from_right) = (Vec::new(), Vec::new());
+    loop {
+        fill(&mut left, &mut from_left).map_err(io_error("read", a))?;
+        fill(&mut right, &mut from_right).map_err(io_error("read", b))?;
+        if from_left != from_right {
+            return Ok(false);
+        }
+        if from_left.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+fn fill(file: &mut File, buffer: &mut Vec<u8>) -> std::io::Result<()> {
+    buffer.clear();
+    file.take(1 << 18).read_to_end(buffer).map(drop)
+}

@@ -1,0 +1,96 @@
+//! Where a file really goes, and whether it may.
+//!
+//! Given: the path a person gave. Promises: links followed, and no way to harm the model that is being read.
+
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use super::{SaveError, SaveOptions, io_error};
+use crate::error::Result;
+use crate::model::Model;
+
+/// As many as Linux follows.
+const MAX_LINKS: usize = 40;
+
+/// A place for a file.
+pub(super) struct Place {
+    /// The file, links followed.
+    pub file: PathBuf,
+    /// The folder that the given path names, where readers will look for external data.
+    pub folder: PathBuf,
+    /// What is there now, if anything.
+    pub replaces: Option<Metadata>,
+}
+
+pub(super) fn resolve(model: &Model, target: &Path, options: &SaveOptions<'_>) -> Result<Place> {
+    let file = follow(target)?;
+    let folder = parent(target).to_path_buf();
+    let replaces = match std::fs::metadata(&file) {
+        Ok(metadata) => Some(metadata),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(io_error("write", target)(e)),
+    };
+    let path = || target.to_path_buf();
+    if let Some(there) = &replaces {
+        if there.is_dir() {
+            return Err(SaveError::IsFolder { path: path() }.into());
+        }
+        let input = model.path().and_then(|path| std::fs::metadata(path).ok());
+        let is_input = input.is_some_and(|input| same_file(&input, there));
+        if is_input && !options.in_place {
+            return Err(SaveError::SameFile { path: path() }.into());
+        }
+        // A device or a pipe, such as /dev/null, is written to, not replaced.
+        if !is_input && there.is_file() && !options.force {
+            return Err(SaveError::Exists { path: path() }.into());
+        }
+        for location in model.external_locations() {
+            let data = model.external_file(location).ok();
+            let data = data.and_then(|data| std::fs::metadata(data.canonical).ok());
+            if data.is_some_and(|data| same_file(&data, there)) {
+                return Err(SaveError::IsData { path: path() }.into());
+            }
+        }
+    }
+    Ok(Place {
+        file,
+        folder,
+        replaces,
+    })
+}
+
+/// The folder of a path; a bare name is in the current one.
+pub(super) fn parent(path: &Path) -> &Path {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+/// Follows links at the end of a path, also those that lead to nothing yet.
+fn follow(target: &Path) -> Result<PathBuf> {
+    let mut path = target.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(next) => path = parent(&path).join(next),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(SaveError::LinkLoop {
+        path: target.to_path_buf(),
+    }
+    .into())
+}
+
+/// Whether two names are one file.
+#[cfg(unix)]
+pub(super) fn same_file(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Whether two names are one file; where files have no number, equal length and times must do, erring on the safe side.
+#[cfg(not(unix))]
+pub(super) fn same_file(a: &Metadata, b: &Metadata) -> bool {
+    a.len() == b.len()
+        && a.modified().ok() == b.modified().ok()
+        && a.created().ok() == b.created().ok()
+}

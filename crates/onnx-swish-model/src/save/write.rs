@@ -1,0 +1,126 @@
+//! Writing a file so that it appears whole or not at all.
+//!
+//! Given: a path, links followed, what was there, and a function that writes the bytes. Promises: the bytes are on the disk before the
+//! name leads to them. On Linux the file has no name until then, so that even a killed process leaves nothing behind.
+
+use std::fs::{File, Metadata, Permissions};
+use std::io;
+use std::path::Path;
+
+use super::io_error;
+use super::target::parent;
+use crate::error::Result;
+
+/// Permissions of a new file before the process's mask is applied.
+const NEW_FILE: u32 = 0o666;
+
+/// Writes to `path`, replacing `old`. What has appeared there meanwhile is not replaced.
+pub(super) fn replace(
+    path: &Path,
+    old: Option<&Metadata>,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<()> {
+    let fail = io_error("write", path);
+    if old.is_some_and(|old| !old.is_file() && !old.is_symlink()) {
+        let mut device = File::options().write(true).open(path).map_err(&fail)?;
+        return write(&mut device).map_err(&fail);
+    }
+    let folder = parent(path);
+    let permissions = old.filter(|old| old.is_file()).map(Metadata::permissions);
+    #[cfg(target_os = "linux")]
+    if let Some(mut file) = unnamed::create(folder, NEW_FILE) {
+        finish(&mut file, permissions, write).map_err(&fail)?;
+        unnamed::persist(&file, path, old.is_some()).map_err(&fail)?;
+        return sync_folder(folder).map_err(&fail);
+    }
+    let mut file = named(folder).map_err(&fail)?;
+    finish(file.as_file_mut(), permissions, write).map_err(&fail)?;
+    let persisted = match old {
+        Some(_) => file.persist(path),
+        None => file.persist_noclobber(path),
+    };
+    persisted.map_err(|e| fail(e.error))?;
+    sync_folder(folder).map_err(&fail)
+}
+
+fn finish(
+    file: &mut File,
+    permissions: Option<Permissions>,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    write(file)?;
+    if let Some(permissions) = permissions {
+        file.set_permissions(permissions)?;
+    }
+    file.sync_all()
+}
+
+/// A temporary file with a name, for systems and file systems that have no other kind.
+fn named(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".onnx-swish-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(Permissions::from_mode(NEW_FILE));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Makes the new name last.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        match File::open(folder)?.sync_all() {
+            // Some network file systems cannot; the file itself is safe.
+            Err(e)
+                if e.kind() == io::ErrorKind::InvalidInput
+                    || e.kind() == io::ErrorKind::Unsupported =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
+    } else {
+        Ok(())
+    }
+}
+
+/// Files that have no name until they are complete.
+#[cfg(target_os = "linux")]
+mod unnamed {
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::AsRawFd;
+    use std::path::Path;
+
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
+
+    /// `None` where the file system or the missing `/proc` does not allow it.
+    pub fn create(folder: &Path, mode: u32) -> Option<File> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = File::from(openat(CWD, folder, flags, Mode::from_raw_mode(mode)).ok()?);
+        Path::new(&proc_path(&file)).exists().then_some(file)
+    }
+
+    /// Gives the file its name. A link cannot replace a name: to replace, there is a temporary one for a moment.
+    pub fn persist(file: &File, path: &Path, replace: bool) -> io::Result<()> {
+        let from = proc_path(file);
+        let link = |to: &Path| {
+            linkat(CWD, &from, CWD, to, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+        };
+        match link(path) {
+            Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {}
+            result => return result,
+        }
+        let folder = super::parent(path);
+        let temporary = tempfile::Builder::new()
+            .prefix(".onnx-swish-")
+            .suffix(".tmp")
+            .make_in(folder, link)?;
+        temporary.persist(path).map(drop).map_err(|e| e.error)
+    }
+
+    fn proc_path(file: &File) -> String {
+        format!("/proc/self/fd/{}", file.as_raw_fd())
+    }
+}
