@@ -71,6 +71,14 @@ pub enum Error {
         /// The inputs that exist.
         known: String,
     },
+    /// A shape without a name for a model that has not just one input.
+    #[error(
+        "a shape was given without an input's name, and the inputs are: {known}; name the input"
+    )]
+    WhichInput {
+        /// The inputs that exist.
+        known: String,
+    },
     /// An input was not given.
     #[error("input `{name}` ({declared}) was not given")]
     MissingInput {

@@ -19,5 +19,5 @@ mod tensor;
 
 pub use error::{Error, Result, TRACT_VERSION};
 pub use load::{Dim, Operators, Port};
-pub use session::{NodeTime, Outputs, Session, SessionBuilder};
+pub use session::{ActivationRange, NodeTime, Outputs, Session, SessionBuilder};
 pub use tensor::{Element, ElementType, Tensor};

@@ -1,1 +1,34 @@
-//! stub
+//! Fuse, verify and run ONNX models with Swish and HardSwish in them.
+//!
+//! Given ONNX models as exporters write them; promises that every way of writing x·σ(βx) and x·clamp(x/6 + 1/2, 0, 1)
+//! becomes one operator, that nothing else in the file changes, and that the numbers can be checked.
+//!
+//! | to | use |
+//! |---|---|
+//! | read a file | [`Model::open`] |
+//! | run it | [`Session`] |
+//! | prove that fusing changed nothing | [`verify`] |
+//! | measure | [`bench`] |
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod engine;
+mod error;
+mod inputs;
+mod session;
+mod verify;
+
+pub use bench::{
+    BenchOptions, BenchReport, NodeProfile, OpTime, Progress as BenchProgress, Ratio, Timing,
+    Variant, bench,
+};
+pub use error::{Error, Result};
+pub use inputs::Shapes;
+pub use onnx_swish_model::Model;
+pub use onnx_swish_tract::{Dim, Element, ElementType, Outputs, Port, Tensor};
+pub use session::{Session, SessionBuilder};
+pub use verify::{
+    Coverage, OutputComparison, Progress as VerifyProgress, Tolerance, VerifyOptions, VerifyReport,
+    Worst, verify,
+};

@@ -47,6 +47,8 @@ impl SessionBuilder {
     }
 
     /// Settles the shape of an input whose dimensions the file leaves free; runs must then use this shape.
+    ///
+    /// The empty name stands for the only input of a model.
     #[must_use]
     pub fn input_shape(mut self, input: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
         self.shapes.push((input.into(), shape.into()));
@@ -94,7 +96,11 @@ impl SessionBuilder {
         drop(proto);
         for (name, shape) in self.shapes {
             let known = names(&signature.inputs);
-            let port = signature.inputs.iter_mut().find(|port| port.name == name);
+            if name.is_empty() && signature.inputs.len() != 1 {
+                return Err(Error::WhichInput { known });
+            }
+            let mut ports = signature.inputs.iter_mut();
+            let port = ports.find(|port| port.name == name || name.is_empty());
             let port = port.ok_or(Error::UnknownInput { name, known })?;
             if !port.accepts(&shape) {
                 return Err(Error::InputShape {

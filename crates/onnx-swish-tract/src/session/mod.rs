@@ -9,7 +9,7 @@ mod plans;
 
 pub use builder::SessionBuilder;
 pub use outputs::Outputs;
-pub use plans::NodeTime;
+pub use plans::{ActivationRange, NodeTime};
 
 use std::sync::Arc;
 
@@ -83,6 +83,23 @@ impl Session {
         let inputs = self.in_order(inputs)?;
         let (outputs, times) = self.plan_for(&inputs)?.run_timed(inputs)?;
         Ok((self.named(outputs)?, times))
+    }
+
+    /// Runs the model once and notes the range of what each activation of ours was given.
+    ///
+    /// # Errors
+    /// As [`run`](Session::run).
+    pub fn run_observed<N, T>(
+        &self,
+        inputs: impl IntoIterator<Item = (N, T)>,
+    ) -> Result<(Outputs, Vec<ActivationRange>)>
+    where
+        N: AsRef<str>,
+        T: Into<Tensor>,
+    {
+        let inputs = self.in_order(inputs)?;
+        let (outputs, ranges) = self.plan_for(&inputs)?.run_observed(inputs)?;
+        Ok((self.named(outputs)?, ranges))
     }
 
     /// Builds the plan for inputs of these shapes, in the order of [`inputs`](Session::inputs), ahead of the first run.

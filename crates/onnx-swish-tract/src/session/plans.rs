@@ -33,6 +33,33 @@ pub struct NodeTime {
     pub time: Duration,
 }
 
+/// What one activation of ours was given in one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActivationRange {
+    /// The node's name in tract's optimised graph, which keeps the model's names.
+    pub node: String,
+    /// The activation.
+    pub op: String,
+    /// The smallest finite input.
+    pub min: f64,
+    /// The largest finite input.
+    pub max: f64,
+}
+
+fn finite_range(x: &Tensor) -> TractResult<Option<(f64, f64)>> {
+    let x = x.cast_to::<f64>()?;
+    let x = x.try_as_plain_ram()?;
+    let finite = x
+        .as_slice::<f64>()?
+        .iter()
+        .copied()
+        .filter(|x| x.is_finite());
+    Ok(finite.fold(None, |range, x| {
+        let (min, max) = range.unwrap_or((x, x));
+        Some((x.min(min), x.max(max)))
+    }))
+}
+
 /// The plans of one session.
 pub(super) struct Plans {
     source: Source,
@@ -124,14 +151,30 @@ pub(super) struct Plan {
 
 impl Plan {
     pub fn run(&self, inputs: Vec<Value>) -> Result<Vec<Value>> {
-        self.run_with(inputs, |_, work| work())
+        self.run_with(inputs, |_, inputs, work| work(inputs))
+    }
+
+    /// Runs and notes what each of our activations was given.
+    pub fn run_observed(&self, inputs: Vec<Value>) -> Result<(Vec<Value>, Vec<ActivationRange>)> {
+        let mut ranges = Vec::new();
+        let outputs = self.run_with(inputs, |node, inputs, work| {
+            if crate::ops::is_ours(node.op())
+                && let Some(x) = inputs.first()
+                && let Some((min, max)) = finite_range(x)?
+            {
+                let (node, op) = (node.name.clone(), node.op.name().into_owned());
+                ranges.push(ActivationRange { node, op, min, max });
+            }
+            work(inputs)
+        })?;
+        Ok((outputs, ranges))
     }
 
     pub fn run_timed(&self, inputs: Vec<Value>) -> Result<(Vec<Value>, Vec<NodeTime>)> {
         let mut times = Vec::new();
-        let outputs = self.run_with(inputs, |node, work| {
+        let outputs = self.run_with(inputs, |node, inputs, work| {
             let start = Instant::now();
-            let result = work();
+            let result = work(inputs);
             let time = start.elapsed();
             times.push(NodeTime {
                 node: node.name.clone(),
@@ -143,11 +186,15 @@ impl Plan {
         Ok((outputs, times))
     }
 
-    /// Runs with `around` called for each node with the work itself.
+    /// Runs with `around` called for each node, its inputs and the work itself.
     fn run_with(
         &self,
         inputs: Vec<Value>,
-        mut around: impl FnMut(&TypedNode, &mut dyn FnMut() -> Evaluated) -> Evaluated,
+        mut around: impl FnMut(
+            &TypedNode,
+            TVec<TValue>,
+            &mut dyn FnMut(TVec<TValue>) -> Evaluated,
+        ) -> Evaluated,
     ) -> Result<Vec<Value>> {
         let idle = lock(&self.idle).pop();
         let (outputs, state) = guard(Stage::Run, || {
@@ -165,10 +212,9 @@ impl Plan {
                     // for baseline x86-64, then waits on them in every SSE instruction: up to 1.7 times the whole run.
                     onnx_swish_kernels::clean_vector_registers();
                 }
-                let mut work = Some((op_state, inputs));
-                around(node, &mut || {
-                    let (op_state, inputs) = work.take().context("a node is evaluated once")?;
-                    eval(context, op_state, node, inputs)
+                let mut op_state = op_state;
+                around(node, inputs, &mut |inputs| {
+                    eval(context, op_state.as_deref_mut(), node, inputs)
                 })
             })?;
             Ok((outputs, state))

@@ -1,0 +1,41 @@
+//! What can go wrong, whichever part of the work it goes wrong in.
+//!
+//! Given the errors of the crates below; promises one type whose message is the whole story on one line.
+
+/// Why a model could not be read, fused, verified or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file is no model, or could not be read.
+    #[error(transparent)]
+    Model(#[from] onnx_swish_model::Error),
+    /// tract cannot load or run the model.
+    #[error(transparent)]
+    Run(#[from] onnx_swish_tract::Error),
+    /// An input has free dimensions and no shape was given.
+    #[error(
+        "input `{input}` has shape {declared} and no size was given for its free dimensions; give a shape, for example {input}={example}"
+    )]
+    ShapeNeeded {
+        /// The input.
+        input: String,
+        /// Its declared shape.
+        declared: String,
+        /// A shape that would do.
+        example: String,
+    },
+    /// An input could not be made.
+    #[error("input `{input}`: {reason}")]
+    Input {
+        /// The input.
+        input: String,
+        /// Why.
+        reason: String,
+    },
+    /// Two models have no outputs in common to compare.
+    #[error("the two models cannot be compared: {0}")]
+    NotComparable(String),
+}
+
+/// The result of anything here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,149 @@
+//! A model file, ready to run: read, fused in memory, on tract.
+//!
+//! Given a path or a `Model`; promises everything that `onnx_swish_tract::Session` promises, and that what the file spells out
+//! in pieces runs as one operator.
+
+use std::path::Path;
+
+use onnx_swish_tract::{Operators, Outputs, Port, Session as Engine, Tensor};
+
+use crate::Model;
+use crate::engine::{EngineOptions, engine, fused_in_memory};
+use crate::error::Result;
+use crate::inputs::Shapes;
+
+/// A model ready to run.
+///
+/// Cloning is cheap, and [`run`](Session::run) takes `&self`: give each thread of a service a clone, or share one.
+///
+/// ```
+/// use ndarray::Array4;
+/// use onnx_swish::Session;
+///
+/// # fn main() -> Result<(), onnx_swish::Error> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/hardswish.op13.onnx");
+/// let session = Session::open(path)?;
+/// let outputs = session.run([("x", Array4::<f32>::zeros((1, 3, 8, 8)))])?;
+/// println!("{:?}", outputs[0].view::<f32>()?);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Session {
+    engine: Engine,
+}
+
+impl Session {
+    /// Opens a model with the usual choices: fused in memory, one thread.
+    ///
+    /// # Errors
+    /// If the file is no valid model, or one that tract cannot load.
+    pub fn open(path: impl AsRef<Path>) -> Result<Session> {
+        Session::builder().open(path)
+    }
+
+    /// Starts with the usual choices, to be changed.
+    pub fn builder() -> SessionBuilder {
+        SessionBuilder::default()
+    }
+
+    /// The inputs that a run must be given, as the file declares them.
+    pub fn inputs(&self) -> &[Port] {
+        self.engine.inputs()
+    }
+
+    /// The outputs that a run gives, as the file declares them.
+    pub fn outputs(&self) -> &[Port] {
+        self.engine.outputs()
+    }
+
+    /// Runs the model on inputs given by name.
+    ///
+    /// # Errors
+    /// If an input is missing, unknown, of another element type or of a shape that the model does not take, and if the model
+    /// itself fails.
+    pub fn run<N, T>(&self, inputs: impl IntoIterator<Item = (N, T)>) -> Result<Outputs>
+    where
+        N: AsRef<str>,
+        T: Into<Tensor>,
+    {
+        Ok(self.engine.run(inputs)?)
+    }
+
+    /// Random inputs that this model takes: floats of standard normal distribution, integers 0 or 1.
+    ///
+    /// `shapes` settles free dimensions that the builder did not.
+    ///
+    /// # Errors
+    /// If a dimension is left free.
+    pub fn random_inputs(&self, seed: u64, shapes: &Shapes) -> Result<Vec<(String, Tensor)>> {
+        crate::inputs::random(self.inputs(), shapes, seed, 1.0)
+    }
+}
+
+/// The choices before a [`Session`] exists.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SessionBuilder {
+    shapes: Shapes,
+    threads: usize,
+    fuse: bool,
+}
+
+impl Default for SessionBuilder {
+    fn default() -> Self {
+        SessionBuilder {
+            shapes: Shapes::new(),
+            threads: 1,
+            fuse: true,
+        }
+    }
+}
+
+impl SessionBuilder {
+    /// Settles the shape of an input whose dimensions the file leaves free.
+    ///
+    /// The empty name stands for the only input of a model.
+    pub fn input_shape(mut self, input: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        self.shapes.insert(input.into(), shape.into());
+        self
+    }
+
+    /// How many threads one run may use. 1 by default: the calling thread alone.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Whether to fuse the model in memory first. On by default; a file that is fused already loses nothing by it.
+    pub fn fuse(mut self, fuse: bool) -> Self {
+        self.fuse = fuse;
+        self
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Session> {
+        self.load(&Model::open(path)?)
+    }
+
+    /// Loads a model that is open already.
+    ///
+    /// # Errors
+    /// If the model is not valid, or tract cannot load it.
+    pub fn load(self, model: &Model) -> Result<Session> {
+        let options = EngineOptions {
+            threads: self.threads,
+            operators: Operators::OnnxSwish,
+            vzeroupper: true,
+            shapes: self.shapes,
+        };
+        let engine = if self.fuse {
+            engine(&fused_in_memory(model)?, &options)?
+        } else {
+            engine(model, &options)?
+        };
+        Ok(Session { engine })
+    }
+}

@@ -1,0 +1,339 @@
+//! How far two tensors are apart, in every measure that people ask for.
+//!
+//! Given the outputs of two runs on the same inputs; promises exact figures, with NaN agreeing with NaN only and an infinity
+//! with the same infinity only.
+
+use serde::Serialize;
+
+use crate::{ElementType, Tensor};
+
+/// How far apart two values may be: `|fused - original| <= atol + rtol * |original|`, as NumPy's `allclose`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Tolerance {
+    /// Relative to the original value.
+    pub rtol: f64,
+    /// Absolute.
+    pub atol: f64,
+}
+
+/// One output of the original against the same output of the fused model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutputComparison {
+    /// The output's name.
+    pub name: String,
+    /// NumPy's name of the element type.
+    pub element_type: &'static str,
+    /// The shape of both.
+    pub shape: Vec<usize>,
+    /// How many elements were compared, over all input sets.
+    pub elements: usize,
+    /// Whether every element is within the tolerance.
+    pub equal: bool,
+    /// The largest absolute difference.
+    pub max_abs: f64,
+    /// The largest difference relative to the original value, over elements whose original value is not zero.
+    pub max_rel: f64,
+    /// The largest distance in units in the last place of the element type; 0 for integers and text.
+    pub max_ulp: u64,
+    /// How many elements are outside the tolerance.
+    pub outside: usize,
+    /// The element that uses most of its tolerance, or the first that is not a number on one side only.
+    pub worst: Option<Worst>,
+    /// For outputs that look like classes (two dimensions, the second above one): in how many rows both
+    /// sides have the same largest element, as a fraction.
+    pub top1_agreement: Option<f64>,
+}
+
+/// An element and its two values.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Worst {
+    /// Its position, one index per dimension.
+    pub index: Vec<usize>,
+    /// Its value in the original.
+    pub original: f64,
+    /// Its value in the fused model.
+    pub fused: f64,
+    /// Which set of inputs it came from, counted from 0.
+    pub input_set: usize,
+}
+
+impl OutputComparison {
+    /// Compares one output of one input set. `Err` says why the two cannot be compared at all.
+    pub(super) fn of(
+        name: &str,
+        original: &Tensor,
+        fused: &Tensor,
+        tolerance: Tolerance,
+        input_set: usize,
+    ) -> Result<OutputComparison, String> {
+        if (original.element_type(), original.shape()) != (fused.element_type(), fused.shape()) {
+            return Err(format!(
+                "output `{name}` is {} {:?} in the original and {} {:?} in the fused model",
+                original.element_type(),
+                original.shape(),
+                fused.element_type(),
+                fused.shape()
+            ));
+        }
+        let mut comparison = OutputComparison {
+            name: name.to_owned(),
+            element_type: original.element_type().name(),
+            shape: original.shape().to_vec(),
+            elements: original.len(),
+            equal: true,
+            max_abs: 0.0,
+            max_rel: 0.0,
+            max_ulp: 0,
+            outside: 0,
+            worst: None,
+            top1_agreement: None,
+        };
+        let (Some(a), Some(b)) = (original.to_f64(), fused.to_f64()) else {
+            // Text has no distance: it is the same or it is not.
+            comparison.equal = original == fused;
+            comparison.outside = usize::from(!comparison.equal);
+            return Ok(comparison);
+        };
+        let ulps = Ulps::of(original.element_type());
+        let mut worst: Option<(f64, usize)> = None;
+        for (position, (&a, &b)) in a.iter().zip(&b).enumerate() {
+            let difference = if a == b || (a.is_nan() && b.is_nan()) {
+                0.0
+            } else {
+                (a - b).abs()
+            };
+            // A NaN or an infinity on one side only is infinitely far away.
+            let difference = if difference.is_nan() {
+                f64::INFINITY
+            } else {
+                difference
+            };
+            comparison.max_abs = comparison.max_abs.max(difference);
+            if a != 0.0 && difference > 0.0 {
+                comparison.max_rel = comparison.max_rel.max(relative(difference, a));
+            }
+            comparison.max_ulp = comparison.max_ulp.max(ulps.between(a, b));
+            let allowed = tolerance.atol + tolerance.rtol * a.abs();
+            let inside = difference == 0.0 || (difference.is_finite() && difference <= allowed);
+            comparison.outside += usize::from(!inside);
+            let used = if difference == 0.0 {
+                0.0
+            } else {
+                difference / allowed
+            };
+            let used = if used.is_nan() { f64::INFINITY } else { used };
+            if used > worst.map_or(0.0, |(most, _)| most) {
+                worst = Some((used, position));
+            }
+        }
+        comparison.equal = comparison.outside == 0;
+        comparison.worst = worst.map(|(_, position)| Worst {
+            index: unravel(position, original.shape()),
+            original: a[position],
+            fused: b[position],
+            input_set,
+        });
+        comparison.top1_agreement = top1_agreement(original.shape(), &a, &b);
+        Ok(comparison)
+    }
+
+    /// This output over one more set of inputs.
+    pub(super) fn merge(&mut self, other: OutputComparison, tolerance: Tolerance) {
+        let used = |worst: &Option<Worst>| {
+            worst.as_ref().map_or(-1.0, |worst| {
+                let used = (worst.fused - worst.original).abs()
+                    / (tolerance.atol + tolerance.rtol * worst.original.abs());
+                if used.is_nan() { f64::INFINITY } else { used }
+            })
+        };
+        let rows = |this: &OutputComparison| this.elements as f64;
+        self.top1_agreement = self
+            .top1_agreement
+            .zip(other.top1_agreement)
+            .map(|(own, its)| {
+                (own * rows(self) + its * rows(&other)) / (rows(self) + rows(&other)).max(1.0)
+            });
+        if used(&other.worst) > used(&self.worst) {
+            self.worst = other.worst;
+        }
+        self.elements += other.elements;
+        self.equal &= other.equal;
+        self.max_abs = self.max_abs.max(other.max_abs);
+        self.max_rel = self.max_rel.max(other.max_rel);
+        self.max_ulp = self.max_ulp.max(other.max_ulp);
+        self.outside += other.outside;
+    }
+}
+
+fn relative(difference: f64, original: f64) -> f64 {
+    let relative = difference / original.abs();
+    if relative.is_nan() {
+        f64::INFINITY
+    } else {
+        relative
+    }
+}
+
+fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|&size| {
+            let size = size.max(1);
+            let own = position % size;
+            position /= size;
+            own
+        })
+        .collect();
+    index.reverse();
+    index
+}
+
+fn top1_agreement(shape: &[usize], a: &[f64], b: &[f64]) -> Option<f64> {
+    let &[rows, classes] = shape else { return None };
+    if rows == 0 || classes < 2 {
+        return None;
+    }
+    let largest = |row: &[f64]| {
+        let mut best = 0;
+        for (index, value) in row.iter().enumerate() {
+            if row.get(best).is_some_and(|largest| value > largest) {
+                best = index;
+            }
+        }
+        best
+    };
+    let pairs = a.chunks_exact(classes).zip(b.chunks_exact(classes));
+    let agreeing = pairs.filter(|(a, b)| largest(a) == largest(b)).count();
+    Some(agreeing as f64 / rows as f64)
+}
+
+/// Distances in units in the last place: how many values of the type lie between two of them.
+#[derive(Clone, Copy)]
+enum Ulps {
+    F16,
+    F32,
+    F64,
+    Exact,
+}
+
+impl Ulps {
+    fn of(element_type: ElementType) -> Ulps {
+        match element_type {
+            ElementType::F16 => Ulps::F16,
+            ElementType::F32 => Ulps::F32,
+            ElementType::F64 => Ulps::F64,
+            _ => Ulps::Exact,
+        }
+    }
+
+    fn between(self, a: f64, b: f64) -> u64 {
+        if a == b || (a.is_nan() && b.is_nan()) {
+            return 0;
+        }
+        if a.is_nan() || b.is_nan() {
+            return u64::MAX;
+        }
+        // Sign and magnitude to one line of integers, on which neighbours differ by one and both zeros are 0.
+        let ordered = |value: f64| {
+            let (sign, magnitude) = match self {
+                Ulps::F64 => (value.is_sign_negative(), value.abs().to_bits()),
+                Ulps::F32 => (
+                    value.is_sign_negative(),
+                    u64::from((value as f32).abs().to_bits()),
+                ),
+                Ulps::F16 => (
+                    value.is_sign_negative(),
+                    u64::from(half::f16::from_f64(value.abs()).to_bits()),
+                ),
+                Ulps::Exact => return 0,
+            };
+            let magnitude = i128::from(magnitude);
+            if sign { -magnitude } else { magnitude }
+        };
+        u64::try_from((ordered(a) - ordered(b)).unsigned_abs()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{ArrayD, array};
+
+    const TOLERANCE: Tolerance = Tolerance {
+        rtol: 1e-3,
+        atol: 1e-5,
+    };
+
+    fn compare(
+        original: impl Into<ArrayD<f32>>,
+        fused: impl Into<ArrayD<f32>>,
+    ) -> OutputComparison {
+        let (original, fused) = (Tensor::from(original.into()), Tensor::from(fused.into()));
+        OutputComparison::of("y", &original, &fused, TOLERANCE, 0).unwrap()
+    }
+
+    #[test]
+    fn neighbours_are_one_ulp_apart_and_the_zeros_none() {
+        let next = 1.0f32.next_up();
+        let found = compare(
+            array![1.0f32, 0.0].into_dyn(),
+            array![next, -0.0].into_dyn(),
+        );
+        assert_eq!(found.max_ulp, 1);
+        assert_eq!(
+            Ulps::F32.between(-f64::from(f32::from_bits(1)), f64::from(f32::from_bits(1))),
+            2
+        );
+        assert!(found.equal);
+    }
+
+    #[test]
+    fn a_nan_on_one_side_is_never_equal_on_both_always() {
+        let nan = f32::NAN;
+        assert!(compare(array![nan, 1.0].into_dyn(), array![nan, 1.0].into_dyn()).equal);
+        let one_side = compare(
+            array![1.0f32, 2.0].into_dyn(),
+            array![1.0f32, nan].into_dyn(),
+        );
+        assert!(!one_side.equal);
+        assert_eq!(one_side.outside, 1);
+        assert_eq!(one_side.max_ulp, u64::MAX);
+        assert_eq!(one_side.worst.unwrap().index, [1]);
+    }
+
+    #[test]
+    fn an_infinity_is_equal_to_itself_only() {
+        let inf = f32::INFINITY;
+        assert!(compare(array![inf].into_dyn(), array![inf].into_dyn()).equal);
+        assert!(!compare(array![inf].into_dyn(), array![f32::MAX].into_dyn()).equal);
+        assert!(!compare(array![inf].into_dyn(), array![-inf].into_dyn()).equal);
+    }
+
+    #[test]
+    fn the_worst_element_is_the_one_that_uses_most_of_its_tolerance() {
+        let original = array![[1000.0f32, 1.0], [1.0, 1.0]].into_dyn();
+        let fused = array![[1000.5f32, 1.0], [1.0, 1.01]].into_dyn();
+        let found = compare(original, fused);
+        assert!(!found.equal);
+        assert_eq!((found.outside, found.max_abs), (1, 0.5));
+        assert_eq!(found.worst.unwrap().index, [1, 1]);
+    }
+
+    #[test]
+    fn agreement_of_classes_is_counted_by_row() {
+        let original = array![[0.1f32, 0.9], [0.6, 0.4]].into_dyn();
+        let fused = array![[0.2f32, 0.8], [0.4, 0.6]].into_dyn();
+        assert_eq!(compare(original, fused).top1_agreement, Some(0.5));
+    }
+
+    #[test]
+    fn another_shape_is_said_not_compared() {
+        let (a, b) = (
+            Tensor::from(array![1.0f32]),
+            Tensor::from(array![1.0f32, 2.0]),
+        );
+        let reason = OutputComparison::of("y", &a, &b, TOLERANCE, 0).unwrap_err();
+        assert!(reason.contains("[1]") && reason.contains("[2]"), "{reason}");
+    }
+}
