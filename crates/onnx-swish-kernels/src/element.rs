@@ -1,55 +1,209 @@
-//! The element types.
+//! The element types, and which implementation each function has for them.
 //!
 //! Given a type parameter of a public function; promises that it is one of f32, f64, f16, bf16.
 
 use half::{bf16, f16};
 
+use crate::arch::portable;
+use crate::formula::{bits, wide, wide64};
+use crate::isa::Isa;
+use crate::slices::Slices;
+
 /// A floating-point type that the kernels take: `f32`, `f64`, [`f16`] or [`bf16`].
 pub trait Element: Copy + PartialEq + Send + Sync + 'static + sealed::Sealed {
     /// The type of a scalar β, slope or offset: `f64` for `f64`, `f32` for the others.
-    type Param: Copy + PartialEq + From<f32> + Send + Sync + 'static;
+    type Param: Copy + PartialEq + From<f32> + Into<f64> + Send + Sync + 'static;
 
     /// The parameter of the same value, exactly.
     fn to_param(self) -> Self::Param;
 
     #[doc(hidden)]
-    fn param_wide(param: Self::Param) -> f64;
+    fn run_swish(isa: Isa, slices: sealed::Run<'_, Self>, beta: Self::Param);
+
+    #[doc(hidden)]
+    fn run_hard_swish(
+        isa: Isa,
+        slices: sealed::Run<'_, Self>,
+        alpha: Self::Param,
+        beta: Self::Param,
+    );
 }
 
 pub(crate) mod sealed {
-    pub trait Sealed: Sized {
-        fn wide(self) -> f64;
-        fn narrow(y: f64) -> Self;
+    use crate::slices::Slices;
+
+    /// The portable implementation of one element.
+    pub trait Sealed: Copy {
+        const ZERO: Self;
+
+        /// What [`Sealed::swish_one`] takes for β = self.
+        fn own_rate(self) -> f64;
+
+        fn swish_one(self, rate: f64) -> Self;
+
+        fn hard_swish_one(self, alpha: f64, beta: f64) -> Self;
+    }
+
+    /// Slices, opaque outside of the crate.
+    pub struct Run<'a, T>(pub(crate) Slices<'a, T>);
+}
+
+impl sealed::Sealed for f32 {
+    const ZERO: Self = 0.0;
+
+    #[inline(always)]
+    fn own_rate(self) -> f64 {
+        wide::rate(self)
+    }
+
+    #[inline(always)]
+    fn swish_one(self, rate: f64) -> Self {
+        wide::swish(self, rate)
+    }
+
+    #[inline(always)]
+    fn hard_swish_one(self, alpha: f64, beta: f64) -> Self {
+        wide::hard_swish(self, alpha, beta)
     }
 }
 
-macro_rules! element {
-    ($type:ty, $param:ty, $to_param:expr, $wide:expr, $narrow:expr) => {
-        impl Element for $type {
-            type Param = $param;
+impl sealed::Sealed for f16 {
+    const ZERO: Self = f16::ZERO;
 
-            fn to_param(self) -> $param {
+    #[inline(always)]
+    fn own_rate(self) -> f64 {
+        wide::rate(bits::f16_to_f32(self.to_bits()))
+    }
+
+    #[inline(always)]
+    fn swish_one(self, rate: f64) -> Self {
+        let x = bits::f16_to_f32(self.to_bits());
+        f16::from_bits(bits::f32_to_f16(wide::swish(x, rate)))
+    }
+
+    #[inline(always)]
+    fn hard_swish_one(self, alpha: f64, beta: f64) -> Self {
+        let x = bits::f16_to_f32(self.to_bits());
+        f16::from_bits(bits::f32_to_f16(wide::hard_swish(x, alpha, beta)))
+    }
+}
+
+impl sealed::Sealed for bf16 {
+    const ZERO: Self = bf16::ZERO;
+
+    #[inline(always)]
+    fn own_rate(self) -> f64 {
+        wide::rate(bits::bf16_to_f32(self.to_bits()))
+    }
+
+    #[inline(always)]
+    fn swish_one(self, rate: f64) -> Self {
+        let x = bits::bf16_to_f32(self.to_bits());
+        bf16::from_bits(bits::f32_to_bf16(wide::swish(x, rate)))
+    }
+
+    #[inline(always)]
+    fn hard_swish_one(self, alpha: f64, beta: f64) -> Self {
+        let x = bits::bf16_to_f32(self.to_bits());
+        bf16::from_bits(bits::f32_to_bf16(wide::hard_swish(x, alpha, beta)))
+    }
+}
+
+impl sealed::Sealed for f64 {
+    const ZERO: Self = 0.0;
+
+    #[inline(always)]
+    fn own_rate(self) -> f64 {
+        self
+    }
+
+    #[inline(always)]
+    fn swish_one(self, rate: f64) -> Self {
+        wide64::swish(self, rate)
+    }
+
+    #[inline(always)]
+    fn hard_swish_one(self, alpha: f64, beta: f64) -> Self {
+        wide64::hard_swish(self, alpha, beta)
+    }
+}
+
+/// The types that have a table formula on x86-64.
+macro_rules! element {
+    ($type:ty, $swish:ident, $to_param:expr) => {
+        impl Element for $type {
+            type Param = f32;
+
+            fn to_param(self) -> f32 {
                 ($to_param)(self)
             }
 
-            fn param_wide(param: $param) -> f64 {
-                param.into()
+            fn run_swish(isa: Isa, run: sealed::Run<'_, Self>, beta: f32) {
+                let slices = run.0;
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512(avx512) => avx512.$swish(slices, beta),
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2(avx2) => avx2.$swish(slices, beta),
+                    Isa::Portable => portable::swish(slices, wide::rate(beta)),
+                }
             }
-        }
 
-        impl sealed::Sealed for $type {
-            fn wide(self) -> f64 {
-                ($wide)(self)
-            }
-
-            fn narrow(y: f64) -> Self {
-                ($narrow)(y)
+            fn run_hard_swish(isa: Isa, run: sealed::Run<'_, Self>, alpha: f32, beta: f32) {
+                let slices = run.0;
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512(avx512) => avx512.hard_swish(slices, alpha, beta),
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2(avx2) => avx2.hard_swish(slices, alpha, beta),
+                    Isa::Portable => portable::hard_swish(slices, alpha.into(), beta.into()),
+                }
             }
         }
     };
 }
 
-element!(f32, f32, |x| x, f64::from, |y| y as f32);
-element!(f64, f64, |x| x, |x| x, |y| y);
-element!(f16, f32, f16::to_f32, f16::to_f64, f16::from_f64);
-element!(bf16, f32, bf16::to_f32, bf16::to_f64, bf16::from_f64);
+element!(f32, swish, |x| x);
+element!(f16, short_swish, |x: f16| bits::f16_to_f32(x.to_bits()));
+element!(bf16, short_swish, |x: bf16| bits::bf16_to_f32(x.to_bits()));
+
+impl Element for f64 {
+    type Param = f64;
+
+    fn to_param(self) -> f64 {
+        self
+    }
+
+    fn run_swish(isa: Isa, run: sealed::Run<'_, Self>, beta: f64) {
+        let slices = run.0;
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(avx512) => avx512.wide_swish(slices, beta),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(avx2) => avx2.wide_swish(slices, beta),
+            Isa::Portable => portable::swish(slices, beta),
+        }
+    }
+
+    fn run_hard_swish(isa: Isa, run: sealed::Run<'_, Self>, alpha: f64, beta: f64) {
+        let slices = run.0;
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(avx512) => avx512.wide_hard_swish(slices, alpha, beta),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(avx2) => avx2.wide_hard_swish(slices, alpha, beta),
+            Isa::Portable => portable::hard_swish(slices, alpha, beta),
+        }
+    }
+}
+
+/// β in lockstep with x: the portable loop for every type.
+pub(crate) fn run_swish_lockstep<T: Element>(isa: Isa, slices: Slices<'_, T>, betas: &[T]) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(avx512) => avx512.swish_lockstep(slices, betas),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(avx2) => avx2.swish_lockstep(slices, betas),
+        Isa::Portable => portable::swish_lockstep(slices, betas),
+    }
+}

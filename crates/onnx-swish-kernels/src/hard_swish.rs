@@ -2,7 +2,8 @@
 //!
 //! Given slices; promises the bound of [`hard_swish`] on every instruction set.
 
-use crate::swish::{apart, in_place};
+use crate::element::sealed::Run;
+use crate::slices::Slices;
 use crate::{Element, Isa};
 
 /// The standard slope, 1/6 in single precision: what ONNX's `HardSigmoid` attribute holds in the
@@ -59,8 +60,7 @@ pub fn sloped_hard_swish_with<T: Element>(
     beta: T::Param,
     y: &mut [T],
 ) {
-    let (alpha, beta) = (T::param_wide(alpha), T::param_wide(beta));
-    apart(isa, x, y, |x| crate::plain::hard_swish(x, alpha, beta));
+    T::run_hard_swish(isa, Run(Slices::apart(x, y)), alpha, beta);
 }
 
 /// [`sloped_hard_swish`] of each element in its place.
@@ -75,6 +75,5 @@ pub fn sloped_hard_swish_in_place_with<T: Element>(
     alpha: T::Param,
     beta: T::Param,
 ) {
-    let (alpha, beta) = (T::param_wide(alpha), T::param_wide(beta));
-    in_place(isa, xy, |x| crate::plain::hard_swish(x, alpha, beta));
+    T::run_hard_swish(isa, Run(Slices::InPlace(xy)), alpha, beta);
 }

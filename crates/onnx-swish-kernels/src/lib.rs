@@ -13,22 +13,27 @@
 //! Every function has an `_in_place` form, and a `_with` form that takes the [`Isa`] instead of
 //! [`Isa::best`].
 #![deny(unsafe_code)]
+// The ISA modules hold all the unsafe code.
 
+#[allow(unsafe_code)]
+pub mod arch;
 mod element;
+mod formula;
 mod hard_swish;
 mod isa;
-mod plain;
 mod registers;
 mod silu;
+mod slices;
 mod swish;
 
 pub use element::Element;
+pub use formula::table::SwishConstants;
 pub use hard_swish::{
     HARD_SWISH_ALPHA, HARD_SWISH_BETA, hard_swish, hard_swish_in_place, hard_swish_in_place_with,
     hard_swish_with, sloped_hard_swish, sloped_hard_swish_in_place,
     sloped_hard_swish_in_place_with, sloped_hard_swish_with,
 };
-pub use isa::Isa;
+pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use registers::clean_vector_registers;
 pub use silu::{silu, silu_in_place, silu_in_place_with, silu_with};
 pub use swish::{

@@ -2,7 +2,7 @@
 //!
 //! Given slices; promises the bound of [`silu`] on every instruction set.
 
-use crate::{Element, Isa, swish::apart, swish::in_place};
+use crate::{Element, Isa, swish_in_place_with, swish_with};
 
 /// Writes `x·σ(x)` of each element of `x` to `y`.
 ///
@@ -17,7 +17,7 @@ pub fn silu<T: Element>(x: &[T], y: &mut [T]) {
 /// # Panics
 /// If the lengths differ.
 pub fn silu_with<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
-    apart(isa, x, y, |x| crate::plain::swish(x, 1.0));
+    swish_with(isa, x, 1.0f32.into(), y);
 }
 
 /// [`silu`] of each element in its place.
@@ -27,5 +27,5 @@ pub fn silu_in_place<T: Element>(xy: &mut [T]) {
 
 /// [`silu_in_place`] on a given instruction set.
 pub fn silu_in_place_with<T: Element>(isa: Isa, xy: &mut [T]) {
-    in_place(isa, xy, |x| crate::plain::swish(x, 1.0));
+    swish_in_place_with(isa, xy, 1.0f32.into());
 }

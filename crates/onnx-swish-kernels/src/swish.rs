@@ -2,20 +2,10 @@
 //!
 //! Given slices; promises the bound of [`swish`] on every instruction set.
 
+use crate::element::run_swish_lockstep;
+use crate::element::sealed::Run;
+use crate::slices::Slices;
 use crate::{Element, Isa};
-
-pub(crate) fn apart<T: Element>(_isa: Isa, x: &[T], y: &mut [T], f: impl Fn(f64) -> f64) {
-    assert_eq!(x.len(), y.len(), "x and y differ in length");
-    for (x, y) in x.iter().zip(y) {
-        *y = T::narrow(f(x.wide()));
-    }
-}
-
-pub(crate) fn in_place<T: Element>(_isa: Isa, xy: &mut [T], f: impl Fn(f64) -> f64) {
-    for x in xy {
-        *x = T::narrow(f(x.wide()));
-    }
-}
 
 /// Writes `x·σ(β·x)` of each element of `x` to `y`, with one β.
 ///
@@ -30,8 +20,7 @@ pub fn swish<T: Element>(x: &[T], beta: T::Param, y: &mut [T]) {
 /// # Panics
 /// If the lengths differ.
 pub fn swish_with<T: Element>(isa: Isa, x: &[T], beta: T::Param, y: &mut [T]) {
-    let beta = T::param_wide(beta);
-    apart(isa, x, y, |x| crate::plain::swish(x, beta));
+    T::run_swish(isa, Run(Slices::apart(x, y)), beta);
 }
 
 /// [`swish`] of each element in its place.
@@ -41,8 +30,7 @@ pub fn swish_in_place<T: Element>(xy: &mut [T], beta: T::Param) {
 
 /// [`swish_in_place`] on a given instruction set.
 pub fn swish_in_place_with<T: Element>(isa: Isa, xy: &mut [T], beta: T::Param) {
-    let beta = T::param_wide(beta);
-    in_place(isa, xy, |x| crate::plain::swish(x, beta));
+    T::run_swish(isa, Run(Slices::InPlace(xy)), beta);
 }
 
 /// Writes `x[i]·σ(betas[i]·x[i])` to `y[i]`.
@@ -58,9 +46,7 @@ pub fn swish_lockstep<T: Element>(x: &[T], betas: &[T], y: &mut [T]) {
 /// # Panics
 /// If the lengths differ.
 pub fn swish_lockstep_with<T: Element>(isa: Isa, x: &[T], betas: &[T], y: &mut [T]) {
-    assert_eq!(x.len(), y.len(), "x and y differ in length");
-    y.copy_from_slice(x);
-    swish_lockstep_in_place_with(isa, y, betas);
+    lockstep(isa, Slices::apart(x, y), betas);
 }
 
 /// [`swish_lockstep`] of each element in its place.
@@ -75,11 +61,13 @@ pub fn swish_lockstep_in_place<T: Element>(xy: &mut [T], betas: &[T]) {
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn swish_lockstep_in_place_with<T: Element>(_isa: Isa, xy: &mut [T], betas: &[T]) {
-    assert_eq!(xy.len(), betas.len(), "x and betas differ in length");
-    for (x, beta) in xy.iter_mut().zip(betas) {
-        *x = T::narrow(crate::plain::swish(x.wide(), beta.wide()));
-    }
+pub fn swish_lockstep_in_place_with<T: Element>(isa: Isa, xy: &mut [T], betas: &[T]) {
+    lockstep(isa, Slices::InPlace(xy), betas);
+}
+
+fn lockstep<T: Element>(isa: Isa, slices: Slices<'_, T>, betas: &[T]) {
+    assert_eq!(slices.len(), betas.len(), "x and betas differ in length");
+    run_swish_lockstep(isa, slices, betas);
 }
 
 /// Swish with one β per channel, x being `[.., channels, inner]` in row-major order: plane `p`
@@ -104,9 +92,7 @@ pub fn swish_per_channel_with<T: Element>(
     inner: usize,
     y: &mut [T],
 ) {
-    assert_eq!(x.len(), y.len(), "x and y differ in length");
-    y.copy_from_slice(x);
-    swish_per_channel_in_place_with(isa, y, betas, inner);
+    per_channel(isa, Slices::apart(x, y), betas, inner);
 }
 
 /// [`swish_per_channel`] of each element in its place.
@@ -127,16 +113,27 @@ pub fn swish_per_channel_in_place_with<T: Element>(
     betas: &[T],
     inner: usize,
 ) {
-    if xy.is_empty() {
+    per_channel(isa, Slices::InPlace(xy), betas, inner);
+}
+
+fn per_channel<T: Element>(isa: Isa, slices: Slices<'_, T>, betas: &[T], inner: usize) {
+    let n = slices.len();
+    if n == 0 {
         return;
     }
     assert!(
-        xy.len().is_multiple_of(betas.len().saturating_mul(inner)),
-        "{} elements are no whole number of {} channels of {inner}",
-        xy.len(),
+        n.is_multiple_of(betas.len().saturating_mul(inner)),
+        "{n} elements are no whole number of {} channels of {inner}",
         betas.len(),
     );
-    for (plane, beta) in xy.chunks_exact_mut(inner).zip(betas.iter().cycle()) {
-        swish_in_place_with(isa, plane, beta.to_param());
+    if inner == 1 {
+        slices.for_each_piece(betas.len(), |pixel| run_swish_lockstep(isa, pixel, betas));
+        return;
     }
+    let mut betas = betas.iter().cycle();
+    slices.for_each_piece(inner, |plane| {
+        if let Some(beta) = betas.next() {
+            T::run_swish(isa, Run(plane), beta.to_param());
+        }
+    });
 }

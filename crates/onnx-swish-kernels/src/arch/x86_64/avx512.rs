@@ -1,0 +1,318 @@
+//! AVX-512 (F, BW, DQ, VL): 16 f32 at a time, tails by mask.
+//!
+//! Given the token [`Avx512`] or a caller that enables the instructions; promises the contract of
+//! the crate.
+
+use core::arch::x86_64::*;
+
+use half::{bf16, f16};
+
+use super::drive::Memory;
+use crate::formula::constants::{EXP2_16, EXP2_16_SHORT};
+use crate::formula::table::{Activation, HardSwish, Lanes, Swish, SwishConstants};
+use crate::formula::wide;
+
+/// Proof that this machine executes AVX-512 F, BW, DQ, VL, AVX2, FMA and F16C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// The token, if this machine executes the instructions.
+    #[must_use]
+    #[inline]
+    pub fn new() -> Option<Self> {
+        let available = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        available.then_some(Self(()))
+    }
+}
+
+static POWER: [u32; 16] = EXP2_16.powers_without_index();
+
+/// One instruction on registers.
+macro_rules! instruction {
+    ($instruction:expr) => {{
+        // SAFETY: the token `self` exists only where the instructions do; no memory is accessed.
+        unsafe { $instruction }
+    }};
+}
+
+impl Lanes for Avx512 {
+    type F32 = __m512;
+    const TABLE_BITS: u32 = 4;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        instruction!(_mm512_set1_ps(x))
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        instruction!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        instruction!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn mul_sub(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        instruction!(_mm512_fmsub_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn power_table(self) -> __m512 {
+        // SAFETY: as in `instruction`; the static has 16 elements of 4 bytes.
+        unsafe { _mm512_loadu_ps(POWER.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn excess_table(self) -> __m512 {
+        // SAFETY: as in `instruction`; the array has 16 elements.
+        unsafe { _mm512_loadu_ps(EXP2_16.excess.as_ptr()) }
+    }
+    #[inline(always)]
+    fn polynomial(self, r: __m512, constant: __m512) -> __m512 {
+        let [c1, c2, c3] = EXP2_16.coefficients.map(|c| self.splat(c));
+        let p = self.mul_add(r, c3, c2);
+        let p = self.mul_add(r, p, c1);
+        self.mul_add(r, p, constant)
+    }
+    #[inline(always)]
+    fn short_polynomial(self, r: __m512) -> __m512 {
+        let [c0, c1, c2] = EXP2_16_SHORT.map(|c| self.splat(c));
+        self.mul_add(r, self.mul_add(r, c2, c1), c0)
+    }
+    #[inline(always)]
+    fn look_up(self, table: __m512, m: __m512) -> __m512 {
+        instruction!(_mm512_permutexvar_ps(_mm512_castps_si512(m), table))
+    }
+    #[inline(always)]
+    fn scale(self, power: __m512, m: __m512) -> __m512 {
+        instruction!({
+            let exponent = _mm512_slli_epi32::<{ 23 - 4 }>(_mm512_castps_si512(m));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(power), exponent))
+        })
+    }
+    #[inline(always)]
+    fn any_beyond<const N: usize>(self, x: [__m512; N], limit: __m512) -> bool {
+        instruction!({
+            // As integers, and doubled to drop the sign: a NaN cannot hide its neighbour, as it
+            // would from `vrangeps` or `vmaxps`.
+            let doubled = |x| {
+                let bits = _mm512_castps_si512(x);
+                _mm512_add_epi32(bits, bits)
+            };
+            let mut most = doubled(x[0]);
+            for x in x.into_iter().skip(1) {
+                most = _mm512_max_epu32(most, doubled(x));
+            }
+            _mm512_cmpge_epu32_mask(most, doubled(limit)) != 0
+        })
+    }
+}
+
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    // n <= 16
+    ((1u32 << n) - 1) as __mmask16
+}
+
+impl Memory<f32> for Avx512 {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn load(self, x: *const f32) -> __m512 {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm512_loadu_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, y: *mut f32, v: __m512) {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm512_storeu_ps(y, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, x: *const f32, n: usize) -> __m512 {
+        // SAFETY: the token, and the caller's promise: lanes outside of the mask are not read.
+        unsafe { _mm512_maskz_loadu_ps(first(n), x) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, y: *mut f32, v: __m512, n: usize) {
+        // SAFETY: the token, and the caller's promise: lanes outside of the mask are not written.
+        unsafe { _mm512_mask_storeu_ps(y, first(n), v) }
+    }
+}
+
+impl Memory<f16> for Avx512 {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn load(self, x: *const f16) -> __m512 {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, y: *mut f16, v: __m512) {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm256_storeu_si256(y.cast(), to_f16(v)) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, x: *const f16, n: usize) -> __m512 {
+        // SAFETY: the token, and the caller's promise: lanes outside of the mask are not read.
+        unsafe { _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(n), x.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, y: *mut f16, v: __m512, n: usize) {
+        // SAFETY: the token, and the caller's promise: lanes outside of the mask are not written.
+        unsafe { _mm256_mask_storeu_epi16(y.cast(), first(n), to_f16(v)) }
+    }
+}
+
+/// # Safety
+/// AVX-512 F is there.
+#[inline(always)]
+unsafe fn to_f16(v: __m512) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v) }
+}
+
+/// # Safety
+/// AVX-512 F is there.
+#[inline(always)]
+unsafe fn from_bf16(v: __m256i) -> __m512 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v))) }
+}
+
+/// Rounds to nearest even. `vcvtneps2bf16` would flush subnormals.
+///
+/// # Safety
+/// AVX-512 F is there.
+#[inline(always)]
+unsafe fn to_bf16(v: __m512) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let bits = _mm512_castps_si512(v);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let bias = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+        let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(v, v);
+        // NaN is truncated: it came from a bf16 or is the processor's own, so its top bit stays.
+        let rounded = _mm512_mask_add_epi32(bits, number, bits, bias);
+        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded))
+    }
+}
+
+impl Memory<bf16> for Avx512 {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn load(self, x: *const bf16) -> __m512 {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { from_bf16(_mm256_loadu_si256(x.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, y: *mut bf16, v: __m512) {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm256_storeu_si256(y.cast(), to_bf16(v)) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, x: *const bf16, n: usize) -> __m512 {
+        // SAFETY: the token, and the caller's promise: lanes outside of the mask are not read.
+        unsafe { from_bf16(_mm256_maskz_loadu_epi16(first(n), x.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, y: *mut bf16, v: __m512, n: usize) {
+        // SAFETY: the token, and the caller's promise: lanes outside of the mask are not written.
+        unsafe { _mm256_mask_storeu_epi16(y.cast(), first(n), to_bf16(v)) }
+    }
+}
+
+super::entry_points!(Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c");
+
+/// `x·σ(x)` of 16 f32.
+///
+/// # Safety
+/// Safe to call where the instructions are enabled; elsewhere the caller has the token.
+#[must_use]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+pub fn silu_lanes(x: __m512) -> __m512 {
+    swish_lanes(x, &SwishConstants::SILU)
+}
+
+/// `x·σ(β·x)` of 16 f32.
+///
+/// # Safety
+/// Safe to call where the instructions are enabled; elsewhere the caller has the token.
+#[must_use]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+pub fn swish_lanes(x: __m512, constants: &SwishConstants) -> __m512 {
+    // The instructions are enabled here, which is what the token stands for.
+    let s = Avx512(());
+    let f = Swish::new(s, constants);
+    if s.any_beyond([x], f.limit()) {
+        beyond_lanes(x, constants.wide_rate)
+    } else {
+        f.eval(s, x)
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn beyond_lanes(x: __m512, rate: f64) -> __m512 {
+    let mut lanes = [0.0f32; 16];
+    // SAFETY: 16 elements.
+    unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), x) };
+    for x in &mut lanes {
+        *x = wide::swish(*x, rate);
+    }
+    // SAFETY: 16 elements.
+    unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
+}
+
+/// `x·clamp(x/6 + 1/2, 0, 1)` of 16 f32.
+///
+/// # Safety
+/// Safe to call where the instructions are enabled; elsewhere the caller has the token.
+#[must_use]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+pub fn hard_swish_lanes(x: __m512) -> __m512 {
+    sloped_hard_swish_lanes(x, crate::HARD_SWISH_ALPHA, crate::HARD_SWISH_BETA)
+}
+
+/// `x·clamp(alpha·x + beta, 0, 1)` of 16 f32.
+///
+/// # Safety
+/// Safe to call where the instructions are enabled; elsewhere the caller has the token.
+#[must_use]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+pub fn sloped_hard_swish_lanes(x: __m512, alpha: f32, beta: f32) -> __m512 {
+    let s = Avx512(());
+    HardSwish::new(s, alpha, beta).eval(s, x)
+}

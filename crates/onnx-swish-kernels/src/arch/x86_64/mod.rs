@@ -1,0 +1,146 @@
+//! x86-64: AVX-512 and AVX2 with FMA and F16C.
+//!
+//! Given slices; promises that memory outside of them is neither read nor written.
+
+/// The functions on slices, with the instructions of a token enabled.
+macro_rules! entry_points {
+    ($token:ident, $features:literal) => {
+        use $crate::arch::portable;
+        use $crate::arch::x86_64::drive::drive;
+        use $crate::element::sealed::Sealed;
+        use $crate::formula::table::ShortSwish;
+        use $crate::slices::Slices;
+
+        impl $token {
+            /// To f32 precision.
+            pub(crate) fn swish<T: Sealed>(self, slices: Slices<'_, T>, beta: f32)
+            where
+                Self: Memory<T>,
+            {
+                // SAFETY: the token is proof of the instructions.
+                unsafe { swish(self, slices, beta) }
+            }
+
+            /// For results that are rounded to 11 bits or fewer.
+            pub(crate) fn short_swish<T: Sealed>(self, slices: Slices<'_, T>, beta: f32)
+            where
+                Self: Memory<T>,
+            {
+                // SAFETY: the token is proof of the instructions.
+                unsafe { short_swish(self, slices, beta) }
+            }
+
+            pub(crate) fn hard_swish<T: Sealed>(self, slices: Slices<'_, T>, alpha: f32, beta: f32)
+            where
+                Self: Memory<T>,
+            {
+                // SAFETY: the token is proof of the instructions.
+                unsafe { hard_swish(self, slices, alpha, beta) }
+            }
+
+            /// The portable loop, which the compiler turns into these instructions.
+            pub(crate) fn swish_lockstep<T: Sealed>(self, slices: Slices<'_, T>, betas: &[T]) {
+                // SAFETY: the token is proof of the instructions.
+                unsafe { swish_lockstep(self, slices, betas) }
+            }
+
+            /// The portable loop, which the compiler turns into these instructions.
+            pub(crate) fn wide_swish<T: Sealed>(self, slices: Slices<'_, T>, rate: f64) {
+                // SAFETY: the token is proof of the instructions.
+                unsafe { wide_swish(self, slices, rate) }
+            }
+
+            /// The portable loop, which the compiler turns into these instructions.
+            pub(crate) fn wide_hard_swish<T: Sealed>(
+                self,
+                slices: Slices<'_, T>,
+                alpha: f64,
+                beta: f64,
+            ) {
+                // SAFETY: the token is proof of the instructions.
+                unsafe { wide_hard_swish(self, slices, alpha, beta) }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn swish<T: Sealed>(s: $token, slices: Slices<'_, T>, beta: f32)
+        where
+            $token: Memory<T>,
+        {
+            let constants = SwishConstants::new(beta);
+            let f = Swish::new(s, &constants);
+            let (x, y, n) = slices.parts();
+            // SAFETY: the parts of slices; the instructions are enabled here.
+            unsafe {
+                drive(s, f, x, y, n, |x, y, n| {
+                    beyond(x, y, n, constants.wide_rate)
+                })
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn short_swish<T: Sealed>(s: $token, slices: Slices<'_, T>, beta: f32)
+        where
+            $token: Memory<T>,
+        {
+            let constants = SwishConstants::new(beta);
+            let f = ShortSwish::new(s, &constants);
+            let (x, y, n) = slices.parts();
+            // SAFETY: the parts of slices; the instructions are enabled here.
+            unsafe {
+                drive(s, f, x, y, n, |x, y, n| {
+                    beyond(x, y, n, constants.wide_rate)
+                })
+            }
+        }
+
+        /// The group that holds an x outside of the table formula's domain.
+        ///
+        /// # Safety
+        /// `n` elements can be read at `x` and written at `y`; n is at most 64.
+        #[cold]
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        unsafe fn beyond<T: Sealed>(x: *const T, y: *mut T, n: usize, rate: f64) {
+            let mut buffer = [T::ZERO; 64];
+            let buffer = &mut buffer[..n];
+            // SAFETY: the buffer has n elements, the caller promises as many at x and y.
+            unsafe { x.copy_to_nonoverlapping(buffer.as_mut_ptr(), n) };
+            portable::swish(Slices::InPlace(buffer), rate);
+            // SAFETY: as above.
+            unsafe { y.copy_from_nonoverlapping(buffer.as_ptr(), n) };
+        }
+
+        #[target_feature(enable = $features)]
+        fn hard_swish<T: Sealed>(s: $token, slices: Slices<'_, T>, alpha: f32, beta: f32)
+        where
+            $token: Memory<T>,
+        {
+            let f = HardSwish::new(s, alpha, beta);
+            let (x, y, n) = slices.parts();
+            // SAFETY: the parts of slices; the instructions are enabled here.
+            unsafe { drive(s, f, x, y, n, |_, _, _| ()) }
+        }
+
+        #[target_feature(enable = $features)]
+        fn swish_lockstep<T: Sealed>(_: $token, slices: Slices<'_, T>, betas: &[T]) {
+            portable::swish_lockstep(slices, betas);
+        }
+
+        #[target_feature(enable = $features)]
+        fn wide_swish<T: Sealed>(_: $token, slices: Slices<'_, T>, rate: f64) {
+            portable::swish(slices, rate);
+        }
+
+        #[target_feature(enable = $features)]
+        fn wide_hard_swish<T: Sealed>(_: $token, slices: Slices<'_, T>, alpha: f64, beta: f64) {
+            portable::hard_swish(slices, alpha, beta);
+        }
+    };
+}
+
+pub mod avx2;
+pub mod avx512;
+mod drive;
+
+use entry_points;

@@ -1,0 +1,11 @@
+//! The formulas, each written once.
+//!
+//! Given x and the constants that a call derives from β; promises the error bounds that
+//! the crate states. [`table`] is for registers with a permute and FMA, [`wide`] for
+//! everything else: other targets, f64, and the inputs that [`table`] leaves out.
+
+pub(crate) mod bits;
+pub(crate) mod constants;
+pub(crate) mod table;
+pub(crate) mod wide;
+pub(crate) mod wide64;
