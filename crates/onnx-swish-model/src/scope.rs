@@ -146,6 +146,11 @@ impl SparseTensor {
     pub(crate) fn parts(self) -> impl Iterator<Item = Tensor> {
         self.values.into_iter().chain(self.indices)
     }
+
+    /// The element type as written; `None` when there are no values.
+    pub fn element_type(&self) -> Option<i32> {
+        self.values.map(|values| values.element_type())
+    }
 }
 
 /// One version of one set of operators.
