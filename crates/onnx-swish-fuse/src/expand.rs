@@ -1,0 +1,298 @@
+//! Back from one operator to plain ones.
+//! Given: a model with fused activations, ours or the standard's.
+//! Promises: the same function in operators that the model's own opset has; our functions and our import go with them,
+//! and nothing else does.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
+use onnx_swish_model::{Edit, Model, ScopeKind, Spliced, schema};
+
+use crate::Error;
+use crate::element::Element;
+use crate::emit::apply::Names;
+use crate::emit::functions::{SIXTH, float, int, is_ours};
+use crate::emit::nodes::{constant_node, plain, scalar};
+use crate::facts::Facts;
+use crate::graph::{Attribute, Graph, Node, Source, Value};
+use crate::ops::{OUR_DOMAIN, Op};
+
+/// Default of `com.microsoft::QuickGelu`'s alpha.
+const QUICK_GELU_ALPHA: f32 = 1.702;
+
+/// What expanding did.
+pub struct Expansion {
+    /// The new file.
+    pub model: Spliced,
+    /// The outputs of the operators that were taken apart.
+    pub expanded: Vec<String>,
+    /// The outputs of operators that stay as they are, and why.
+    pub kept: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Expansion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Expansion")
+            .field("expanded", &self.expanded)
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes every fused Swish and HardSwish apart: `FusedSilu`, `FusedSwish`, `FusedHardSwish` and `FusedSlopedHardSwish`
+/// of domain `onnx_swish`, the standard's Swish and HardSwish, and `com.microsoft::QuickGelu`.
+///
+/// # Errors
+/// The result exceeds what a model file may hold.
+pub fn expand(model: &Model) -> Result<Expansion, Error> {
+    let graph = Graph::new(model);
+    let mut facts = Facts::new(graph.value_count());
+    for value in graph.values() {
+        if !matches!(graph.source(value), Source::Node(_)) {
+            facts.declare(&graph, value);
+        }
+    }
+    let mut expander = Expander {
+        names: Names::new(&graph),
+        graph: &graph,
+        facts,
+        constants: HashMap::new(),
+        initializers: Vec::new(),
+        expanded: Vec::new(),
+        kept: Vec::new(),
+        ours_left: BTreeSet::new(),
+    };
+    let mut edit = model.edit();
+    for scope in 0..graph.scope_count() {
+        if !graph.is_our_function(scope) {
+            expander.scope(&mut edit, scope)?;
+        }
+    }
+    expander.leave(&mut edit)?;
+    let Expander { expanded, kept, .. } = expander;
+    Ok(Expansion {
+        model: edit.finish()?,
+        expanded,
+        kept,
+    })
+}
+
+struct Expander<'g, 'm> {
+    graph: &'g Graph<'m>,
+    facts: Facts,
+    names: Names,
+    constants: HashMap<(u32, i32, u32), Bytes>,
+    initializers: Vec<(u32, schema::TensorProto)>,
+    expanded: Vec<String>,
+    kept: Vec<(String, String)>,
+    /// Functions (none: the model) that still call an operator of ours.
+    ours_left: BTreeSet<Option<u32>>,
+}
+
+impl<'m> Expander<'_, 'm> {
+    fn scope(&mut self, edit: &mut Edit<'m>, scope: usize) -> Result<(), Error> {
+        let order: Vec<Node> = self.graph.order(scope).collect();
+        for &node in &order {
+            self.facts.learn(self.graph, node);
+        }
+        // In the order of the file, so that a constant stands before its first reader.
+        let mut fused: Vec<Node> = order
+            .into_iter()
+            .filter(|&node| self.graph.op(node).is_fused())
+            .collect();
+        fused.sort_unstable();
+        for node in fused {
+            let output = self
+                .graph
+                .outputs(node)
+                .first()
+                .copied()
+                .unwrap_or(Value::ABSENT);
+            match self.nodes(node) {
+                Ok(nodes) => {
+                    edit.replace_node(self.graph.id(node), &nodes)?;
+                    self.expanded.push(self.graph.display(output));
+                }
+                Err(why) => {
+                    if self.graph.op(node).is_ours() {
+                        self.ours_left.insert(self.graph.function_of(scope as u32));
+                    }
+                    self.kept.push((self.graph.display(output), why.to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The plain nodes for a fused one.
+    fn nodes(&mut self, node: Node) -> Result<Vec<schema::NodeProto>, &'static str> {
+        let graph = self.graph;
+        let entry = graph.node(node).ok_or("the node cannot be found")?;
+        if entry.node().has_unknown_fields() || entry.node().has_device_configurations() {
+            return Err("the node carries something that would be lost");
+        }
+        let old = entry.decode().map_err(|_| "the node cannot be read")?;
+        let (Some(x), [y]) = (old.input.first().cloned(), &old.output[..]) else {
+            return Err("the node does not have the operator's inputs and outputs");
+        };
+        let mut nodes = Vec::new();
+        let gate = self.names.next();
+        match graph.op(node) {
+            Op::FusedSilu => nodes.push(plain("Sigmoid", std::slice::from_ref(&x), &gate)),
+            Op::FusedSwish => {
+                let beta = old.input.get(1).cloned().ok_or("beta is missing")?;
+                self.swish(node, &x, beta, &gate, &mut nodes);
+            }
+            op @ (Op::Swish | Op::QuickGelu) => {
+                let default = if op == Op::Swish {
+                    1.0
+                } else {
+                    QUICK_GELU_ALPHA
+                };
+                let alpha = self.float(node, b"alpha", Some(default))?;
+                if alpha == 1.0 {
+                    nodes.push(plain("Sigmoid", std::slice::from_ref(&x), &gate));
+                } else {
+                    let beta = self.constant(node, alpha, &x, &mut nodes)?;
+                    self.swish(node, &x, beta, &gate, &mut nodes);
+                }
+            }
+            Op::FusedHardSwish | Op::HardSwish => nodes.push(hard_sigmoid(&x, &gate, SIXTH, 0.5)),
+            Op::FusedSlopedHardSwish => {
+                let (alpha, beta) = (
+                    self.float(node, b"alpha", None)?,
+                    self.float(node, b"beta", None)?,
+                );
+                nodes.push(hard_sigmoid(&x, &gate, alpha, beta));
+            }
+            _ => return Err("not a fused activation"),
+        }
+        let mut product = plain("Mul", &[x, gate], y);
+        product.name = old.name;
+        product.doc_string = old.doc_string;
+        product.metadata_props = old.metadata_props;
+        nodes.push(product);
+        Ok(nodes)
+    }
+
+    fn swish(
+        &mut self,
+        node: Node,
+        x: &Bytes,
+        beta: Bytes,
+        gate: &Bytes,
+        nodes: &mut Vec<schema::NodeProto>,
+    ) {
+        let scaled = self.names.next();
+        let mut product = plain("Mul", &[x.clone(), beta], &scaled);
+        if self.graph.opset(node) < 7 {
+            product.attribute.push(int("broadcast", 1));
+        }
+        nodes.push(product);
+        nodes.push(plain("Sigmoid", &[scaled], gate));
+    }
+
+    fn float(&self, node: Node, name: &[u8], default: Option<f32>) -> Result<f32, &'static str> {
+        match self.graph.float(node, name) {
+            Attribute::Is(value) => Ok(value),
+            Attribute::Absent => default.ok_or("an attribute is missing"),
+            Attribute::Unknown => Err("an attribute's value comes from the caller of the function"),
+        }
+    }
+
+    /// A scalar of x's element type.
+    fn constant(
+        &mut self,
+        node: Node,
+        number: f32,
+        x: &Bytes,
+        nodes: &mut Vec<schema::NodeProto>,
+    ) -> Result<Bytes, &'static str> {
+        let input = self
+            .graph
+            .inputs(node)
+            .first()
+            .copied()
+            .unwrap_or(Value::ABSENT);
+        let output = self
+            .graph
+            .outputs(node)
+            .first()
+            .copied()
+            .unwrap_or(Value::ABSENT);
+        let element = [input, output]
+            .into_iter()
+            .map(|value| self.facts.element(value))
+            .find(|element| element.is_float());
+        let Some(element) = element else {
+            // CastLike knows at run time what the file does not say.
+            if self.graph.opset(node) < 15 {
+                return Err("nothing says what the element type is");
+            }
+            let (stored, cast) = (self.names.next(), self.names.next());
+            nodes.extend(
+                scalar(None, f64::from(number), Element::F32)
+                    .map(|tensor| constant_node(&stored, tensor)),
+            );
+            nodes.push(plain("CastLike", &[stored, x.clone()], &cast));
+            return Ok(cast);
+        };
+        let scope = self.graph.scope(node);
+        let key = (scope, element.code().unwrap_or(0), number.to_bits());
+        if let Some(name) = self.constants.get(&key) {
+            return Ok(name.clone());
+        }
+        let name = self.names.next();
+        self.constants.insert(key, name.clone());
+        let model = self.graph.model();
+        let kind = model.scopes().get(scope as usize).map(|scope| scope.kind());
+        if matches!(kind, None | Some(ScopeKind::Function(_))) || model.ir_version() < 4 {
+            nodes.extend(
+                scalar(None, f64::from(number), element).map(|tensor| constant_node(&name, tensor)),
+            );
+        } else {
+            let tensor = scalar(Some(name.clone()), f64::from(number), element);
+            self.initializers
+                .extend(tensor.map(|tensor| (scope, tensor)));
+        }
+        Ok(name)
+    }
+
+    /// Our functions and imports, where nothing calls them any more.
+    fn leave(&mut self, edit: &mut Edit<'m>) -> Result<(), Error> {
+        let model = self.graph.model();
+        for (scope, tensor) in self.initializers.drain(..) {
+            edit.add_initializer(scope, &tensor)?;
+        }
+        // A node of ours that could not be taken apart keeps everything that it needs.
+        if !self.ours_left.is_empty() {
+            return Ok(());
+        }
+        for (index, function) in model.functions().iter().enumerate() {
+            if is_ours(model, function) {
+                edit.remove_function(index)?;
+                continue;
+            }
+            for (import, entry) in function.opset_imports().iter().enumerate() {
+                if model.text(entry.domain()) == OUR_DOMAIN.as_bytes() {
+                    edit.remove_function_opset_import(index, import)?;
+                }
+            }
+        }
+        let foreign = model.functions().iter().any(|function| {
+            model.text(function.domain()) == OUR_DOMAIN.as_bytes() && !is_ours(model, function)
+        });
+        for (import, entry) in model.opset_imports().iter().enumerate() {
+            if model.text(entry.domain()) == OUR_DOMAIN.as_bytes() && !foreign {
+                edit.remove_opset_import(import)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hard_sigmoid(x: &Bytes, gate: &Bytes, alpha: f32, beta: f32) -> schema::NodeProto {
+    let mut node = plain("HardSigmoid", std::slice::from_ref(x), gate);
+    node.attribute = vec![float("alpha", alpha), float("beta", beta)];
+    node
+}

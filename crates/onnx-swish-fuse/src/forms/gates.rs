@@ -1,0 +1,186 @@
+//! Values read as gates: something between 0 and 1 (times a factor) that multiplies something else.
+//! Given: forms.
+//! Promises: `k·σ(b·r + d)` and `k·clamp(p·r + q, lo, hi)` in one normal form each, whichever operators spelled them.
+
+use super::{Bounds, Core, Forms, Linear};
+use crate::graph::Value;
+
+/// How many clamps inside clamps are looked through.
+const MAX_CLAMPS: usize = 8;
+
+/// A gate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Gate {
+    /// `k · σ(argument)`
+    Logistic {
+        /// Factor in front.
+        k: f64,
+        /// What σ is applied to.
+        argument: Linear,
+    },
+    /// `clamp(argument, lo, hi)`, with every factor and offset moved inside.
+    Clamp(Clamp),
+}
+
+/// `clamp(argument, lo, hi)`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Clamp {
+    /// The affine function inside.
+    pub(crate) argument: Linear,
+    /// Lower bound, may be -inf.
+    pub(crate) lo: f64,
+    /// Upper bound, may be +inf.
+    pub(crate) hi: f64,
+}
+
+impl Clamp {
+    /// `p · clamp + q`, with the factor and the offset moved inside.
+    fn then(self, p: f64, q: f64) -> Option<Self> {
+        let (lo, hi) = (p * self.lo + q, p * self.hi + q);
+        let (lo, hi) = if p < 0.0 { (hi, lo) } else { (lo, hi) };
+        Some(Self {
+            argument: self.argument.then(p, q)?,
+            lo,
+            hi,
+        })
+    }
+
+    /// `clamp(self, lo, hi)`
+    fn within(self, lo: f64, hi: f64) -> Option<Self> {
+        let (lo, hi) = (self.lo.clamp(lo, hi), self.hi.clamp(lo, hi));
+        (lo < hi).then_some(Self { lo, hi, ..self })
+    }
+}
+
+/// Something that looks like a gate and is none of ours: worth a sentence when it multiplies something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Almost {
+    /// `tanh(z)` or `σ(z)` plus an offset that does not make it a logistic function.
+    Offset,
+    /// `1 + erf(z)`: GELU.
+    Erf,
+    /// A gate behind a change of element type.
+    Cast,
+    /// A gate behind QuantizeLinear.
+    Quantized,
+}
+
+impl Forms {
+    /// `value` as a gate.
+    pub(crate) fn gate(&self, value: Value) -> Option<Gate> {
+        let outer = self.linear(value);
+        match self.core(outer.root) {
+            Core::Sigmoid(z) => logistic(outer.p, outer.q, self.linear(z)),
+            // tanh(z) = 2 σ(2z) - 1
+            Core::Tanh(z) => logistic(
+                2.0 * outer.p,
+                outer.q - outer.p,
+                self.linear(z).then(2.0, 0.0)?,
+            ),
+            Core::Reciprocal(z, numerator) => {
+                let (k, argument) = self.logistic_denominator(z)?;
+                logistic(outer.p * self.numerator(numerator) * k, outer.q, argument)
+            }
+            Core::Clamp(..) => {
+                let clamp = self.clamp(outer.root)?.then(outer.p, outer.q)?;
+                Some(Gate::Clamp(clamp))
+            }
+            _ => None,
+        }
+    }
+
+    /// `1 / value` as a gate: `1 / (c·(1 + e^-z)) = σ(z) / c`.
+    pub(crate) fn reciprocal_gate(&self, value: Value) -> Option<Gate> {
+        let (k, argument) = self.logistic_denominator(value)?;
+        Some(Gate::Logistic { k, argument })
+    }
+
+    /// For `value = c + a·e^u`: the `k` and `z` with `1 / value = k · σ(z)`.
+    ///
+    /// `1 / (c + a·e^u) = (1/c) · 1 / (1 + e^(u + ln(a/c))) = (1/c) · σ(-u - ln(a/c))`
+    fn logistic_denominator(&self, value: Value) -> Option<(f64, Linear)> {
+        let outer = self.linear(value);
+        let Core::Exp(exponent) = self.core(outer.root) else {
+            return None;
+        };
+        let (a, c) = (outer.p, outer.q);
+        if !(a > 0.0 && c > 0.0) {
+            return None;
+        }
+        let argument = self.linear(exponent).then(-1.0, -(a / c).ln())?;
+        Some((1.0 / c, argument))
+    }
+
+    /// The clamp that made `root`, over the root of its argument.
+    fn clamp(&self, root: Value) -> Option<Clamp> {
+        let Core::Clamp(of, bounds) = self.core(root) else {
+            return None;
+        };
+        let Bounds { p, q, lo, hi } = self.bounds(bounds)?;
+        Some(Clamp {
+            argument: self.linear(of).then(p, q)?,
+            lo,
+            hi,
+        })
+    }
+
+    /// The same clamp over one root after the other: `clamp(clamp(r + 3, 0, inf), -inf, 6)` is a function of the
+    /// inner clamp and also of `r`.
+    pub(crate) fn clamps(&self, outermost: Clamp) -> impl Iterator<Item = Clamp> + '_ {
+        let mut next = Some(outermost);
+        std::iter::from_fn(move || {
+            let current = next?;
+            next = self.clamp(current.argument.root).and_then(|inner| {
+                inner
+                    .then(current.argument.p, current.argument.q)?
+                    .within(current.lo, current.hi)
+            });
+            Some(current)
+        })
+        .take(MAX_CLAMPS)
+    }
+
+    /// Why `value`, which is no gate, still deserves a sentence.
+    pub(crate) fn almost_gate(&self, value: Value) -> Option<Almost> {
+        let outer = self.linear(value);
+        match self.core(outer.root) {
+            Core::Sigmoid(_) | Core::Tanh(_) => Some(Almost::Offset),
+            Core::Erf(_) => Some(Almost::Erf),
+            Core::Cast(inner) if self.gate(inner).is_some_and(Gate::is_worth_explaining) => {
+                Some(Almost::Cast)
+            }
+            Core::Quantized(inner) if self.gate(inner).is_some_and(Gate::is_worth_explaining) => {
+                Some(Almost::Quantized)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Gate {
+    /// ReLU and other clamps with an open end are everywhere and gate nothing.
+    pub(crate) fn is_worth_explaining(self) -> bool {
+        match self {
+            Self::Logistic { .. } => true,
+            Self::Clamp(clamp) => clamp.lo.is_finite() && clamp.hi.is_finite(),
+        }
+    }
+}
+
+/// `k·σ(z) + c`, when it is a multiple of one σ: `k·σ(z)` for c = 0, and `k·σ(z) - k = -k·σ(-z)`.
+fn logistic(k: f64, c: f64, argument: Linear) -> Option<Gate> {
+    if c == 0.0 {
+        Some(Gate::Logistic { k, argument })
+    } else if c == -k {
+        Some(Gate::Logistic {
+            k: -k,
+            argument: Linear {
+                p: -argument.p,
+                q: -argument.q,
+                ..argument
+            },
+        })
+    } else {
+        None
+    }
+}

@@ -1,0 +1,331 @@
+//! One transfer function per operator: the form of its output from the forms of its inputs.
+//! Given: a node whose inputs have been dealt with.
+//! Promises: constant time (linear in the inputs of Sum, Min and Max), no look at what comes later.
+
+use super::{Bounds, Core, Forms, Linear};
+use crate::facts::Facts;
+use crate::graph::{Attribute, Graph, Node, Value};
+use crate::ops::Op;
+
+/// Gives the outputs of `node` their forms.
+pub(crate) fn transfer(forms: &mut Forms, graph: &Graph<'_>, facts: &mut Facts, node: Node) {
+    let Some(&output) = graph.outputs(node).first() else {
+        return;
+    };
+    if output.is_absent() || facts.element(output).is_not_float() || graph.is_legacy_axis(node) {
+        return;
+    }
+    let mut at = Transfer {
+        forms,
+        graph,
+        facts,
+        node,
+        output,
+    };
+    // A constant is a function of nothing; what reads it asks for its number.
+    if at.facts.constant(graph, output).is_some() {
+        return;
+    }
+    at.apply();
+}
+
+struct Transfer<'a, 'g> {
+    forms: &'a mut Forms,
+    graph: &'a Graph<'g>,
+    facts: &'a mut Facts,
+    node: Node,
+    output: Value,
+}
+
+impl Transfer<'_, '_> {
+    fn apply(&mut self) -> Option<()> {
+        match self.graph.op(self.node) {
+            Op::Identity => self.affine(0, 1.0, 0.0),
+            Op::Neg => self.affine(0, -1.0, 0.0),
+            Op::Cast => self.cast(),
+            Op::Dropout => self.dropout(),
+            Op::Add | Op::Sum => self.sum(),
+            Op::Sub => self.difference(),
+            Op::Mul => self.product(),
+            Op::Div => self.quotient(),
+            Op::Pow => self.power(),
+            Op::Reciprocal => {
+                let of = self.input(0)?;
+                self.forms.set_reciprocal(self.output, of, 1.0);
+                Some(())
+            }
+            Op::Sigmoid => self.core(Core::Sigmoid),
+            Op::Tanh => self.core(Core::Tanh),
+            Op::Erf => self.core(Core::Erf),
+            Op::Exp => self.core(Core::Exp),
+            Op::Transpose => self.core(Core::Transpose),
+            Op::DequantizeLinear | Op::QuantizeLinear => self.core(Core::Quantized),
+            Op::Relu => self.clamp(0.0, f64::INFINITY),
+            Op::Clip => self.clip(),
+            Op::Min => self.extremum(f64::min, f64::INFINITY),
+            Op::Max => self.extremum(f64::max, f64::NEG_INFINITY),
+            Op::HardSigmoid => self.hard_sigmoid(),
+            op if op.is_fused() => self.core(|_| Core::Activation),
+            _ => None,
+        }
+    }
+
+    fn input(&self, index: usize) -> Option<Value> {
+        self.graph
+            .inputs(self.node)
+            .get(index)
+            .copied()
+            .filter(|value| !value.is_absent())
+    }
+
+    /// The number that an input is, everywhere.
+    fn number(&mut self, value: Value) -> Option<f64> {
+        self.facts.number(self.graph, value)
+    }
+
+    fn core(&mut self, make: impl FnOnce(Value) -> Core) -> Option<()> {
+        let of = self.input(0)?;
+        self.forms.set_core(self.output, make(of));
+        Some(())
+    }
+
+    /// `factor · input + offset`
+    fn affine(&mut self, input: usize, factor: f64, offset: f64) -> Option<()> {
+        let of = self.input(input)?;
+        self.set(self.forms.linear(of).then(factor, offset)?)
+    }
+
+    fn set(&mut self, linear: Linear) -> Option<()> {
+        self.forms.set_linear(self.output, linear);
+        Some(())
+    }
+
+    /// To the type it has already: the same value. To another: a new root.
+    fn cast(&mut self) -> Option<()> {
+        let of = self.input(0)?;
+        let (from, to) = (self.facts.element(of), self.facts.element(self.output));
+        if from == to && from.is_float() {
+            return self.affine(0, 1.0, 0.0);
+        }
+        self.core(Core::Cast)
+    }
+
+    /// Identity in inference. From opset 12 an input may say that this is training; before 7 an attribute must say
+    /// that it is not.
+    fn dropout(&mut self) -> Option<()> {
+        let opset = self.graph.opset(self.node);
+        let inference = if opset >= 12 {
+            match self.input(2) {
+                None => true,
+                Some(mode) => self.number(mode) == Some(0.0),
+            }
+        } else {
+            opset >= 7
+                || matches!(self.graph.int(self.node, b"is_test"), Attribute::Is(value) if value != 0)
+        };
+        if inference {
+            self.affine(0, 1.0, 0.0)
+        } else {
+            None
+        }
+    }
+
+    /// Add and Sum, of any number of constants and of multiples of one root.
+    fn sum(&mut self) -> Option<()> {
+        let inputs = self.graph.inputs(self.node);
+        let mut total: Option<Linear> = None;
+        let mut offset = 0.0;
+        for &input in inputs {
+            if let Some(number) = self.number(input) {
+                offset += number;
+                continue;
+            }
+            let term = self.forms.linear(input);
+            total = Some(match total {
+                None => term,
+                Some(sum) => add(sum, term)?,
+            });
+        }
+        self.set(total?.then(1.0, offset)?)
+    }
+
+    fn difference(&mut self) -> Option<()> {
+        let (a, b) = (self.input(0)?, self.input(1)?);
+        match (self.number(a), self.number(b)) {
+            (None, Some(number)) => self.affine(0, 1.0, -number),
+            (Some(number), None) => self.affine(1, -1.0, number),
+            _ => {
+                let minus = self.forms.linear(b).then(-1.0, 0.0)?;
+                let sum = add(self.forms.linear(a), minus)?;
+                self.set(sum)
+            }
+        }
+    }
+
+    fn product(&mut self) -> Option<()> {
+        let (a, b) = (self.input(0)?, self.input(1)?);
+        match (self.number(a), self.number(b)) {
+            (None, Some(number)) => self.affine(0, number, 0.0),
+            (Some(number), None) => self.affine(1, number, 0.0),
+            _ => {
+                self.forms.set_core(self.output, Core::Mul(a, b));
+                Some(())
+            }
+        }
+    }
+
+    fn quotient(&mut self) -> Option<()> {
+        let (a, b) = (self.input(0)?, self.input(1)?);
+        match (self.number(a), self.number(b)) {
+            (None, Some(0.0)) => None,
+            (None, Some(number)) => {
+                // Dividing by six is more exact than multiplying by its rounded inverse.
+                let linear = self.forms.linear(a);
+                let (p, q) = (linear.p / number, linear.q / number);
+                if p == 0.0 || !p.is_finite() || !q.is_finite() {
+                    return None;
+                }
+                self.set(Linear { p, q, ..linear })
+            }
+            (Some(number), None) => {
+                self.forms.set_reciprocal(self.output, b, number);
+                Some(())
+            }
+            _ => {
+                self.forms.set_core(self.output, Core::Div(a, b));
+                Some(())
+            }
+        }
+    }
+
+    fn power(&mut self) -> Option<()> {
+        let (base, exponent) = (self.input(0)?, self.input(1)?);
+        match self.number(exponent)? {
+            1.0 => self.affine(0, 1.0, 0.0),
+            -1.0 => {
+                self.forms.set_reciprocal(self.output, base, 1.0);
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    fn clamp(&mut self, lo: f64, hi: f64) -> Option<()> {
+        let of = self.input(0)?;
+        // A lower bound above the upper one has had several meanings.
+        if lo < hi {
+            self.forms.set_clamp(
+                self.output,
+                of,
+                Bounds {
+                    p: 1.0,
+                    q: 0.0,
+                    lo,
+                    hi,
+                },
+            );
+        }
+        Some(())
+    }
+
+    /// Bounds are attributes before opset 11 and optional inputs since. A missing one does not bound.
+    fn clip(&mut self) -> Option<()> {
+        let mut bounds = [f64::NEG_INFINITY, f64::INFINITY];
+        if self.graph.opset(self.node) < 11 {
+            for (bound, name) in bounds.iter_mut().zip([b"min", b"max"]) {
+                match self.graph.float(self.node, name) {
+                    // The defaults of version 6 are the largest numbers of float32.
+                    Attribute::Is(value) if value.abs() < f32::MAX => *bound = f64::from(value),
+                    Attribute::Is(_) | Attribute::Absent => {}
+                    Attribute::Unknown => return None,
+                }
+            }
+        } else {
+            for (bound, index) in bounds.iter_mut().zip([1, 2]) {
+                if let Some(input) = self.input(index) {
+                    let number = self.number(input)?;
+                    if number.abs() < f64::from(f32::MAX) {
+                        *bound = number;
+                    }
+                }
+            }
+        }
+        if bounds[0].is_infinite() && bounds[1].is_infinite() {
+            return self.affine(0, 1.0, 0.0);
+        }
+        self.clamp(bounds[0], bounds[1])
+    }
+
+    /// Min and Max of one value and any number of constants.
+    fn extremum(&mut self, pick: fn(f64, f64) -> f64, neutral: f64) -> Option<()> {
+        let mut bound = neutral;
+        let mut of = None;
+        for &input in self.graph.inputs(self.node) {
+            match self.number(input) {
+                Some(number) if number.is_nan() => return None,
+                Some(number) => bound = pick(bound, number),
+                None if of.is_none() => of = Some(input),
+                None => return None,
+            }
+        }
+        let of = of?;
+        if bound == neutral {
+            return self.set(self.forms.linear(of));
+        }
+        let open = Bounds {
+            p: 1.0,
+            q: 0.0,
+            lo: f64::NEG_INFINITY,
+            hi: f64::INFINITY,
+        };
+        let bounds = if neutral > 0.0 {
+            Bounds { hi: bound, ..open }
+        } else {
+            Bounds { lo: bound, ..open }
+        };
+        self.forms.set_clamp(self.output, of, bounds);
+        Some(())
+    }
+
+    /// `clamp(alpha · x + beta, 0, 1)`. The defaults are 0.2 and 0.5, not the 1/6 of HardSwish.
+    fn hard_sigmoid(&mut self) -> Option<()> {
+        let of = self.input(0)?;
+        let [alpha, beta] =
+            [(b"alpha" as &[u8], 0.2_f32), (b"beta", 0.5)].map(|(name, default)| {
+                match self.graph.float(self.node, name) {
+                    Attribute::Is(value) => Some(f64::from(value)),
+                    Attribute::Absent => Some(f64::from(default)),
+                    Attribute::Unknown => None,
+                }
+            });
+        self.forms.set_clamp(
+            self.output,
+            of,
+            Bounds {
+                p: alpha?,
+                q: beta?,
+                lo: 0.0,
+                hi: 1.0,
+            },
+        );
+        Some(())
+    }
+}
+
+/// The sum of two multiples of one root.
+fn add(a: Linear, b: Linear) -> Option<Linear> {
+    if a.root != b.root {
+        return None;
+    }
+    let p = a.p + b.p;
+    if p == 0.0 || !p.is_finite() || p.abs() < a.p.abs().max(b.p.abs()) * super::CANCELLATION {
+        return None;
+    }
+    // The offsets are added by the same rule as any two.
+    Linear {
+        root: a.root,
+        p,
+        q: a.q,
+    }
+    .then(1.0, b.q)
+}

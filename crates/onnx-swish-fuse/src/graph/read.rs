@@ -1,0 +1,298 @@
+//! What the file says about a value or a node, read when somebody asks.
+//! Given: the arena and the model behind it.
+//! Promises: attributes that refer to a function's own attributes, or contradict their type, are unknown, never zero.
+
+use onnx_swish_model::{Dim as FileDim, Scope, Tensor, TensorError, ValueType};
+
+use super::{Declared, Graph, Node, Source, Value};
+use crate::ops::Op;
+use crate::shapes::{Dim, Shapes};
+
+/// Most elements that are read from another file: enough for scalars and axes.
+const MAX_EXTERNAL: usize = 32;
+
+/// Longest list of integers in an attribute that means anything to us.
+const MAX_INTS: usize = 64;
+
+/// An attribute's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attribute<T> {
+    /// Not there: the operator's default holds.
+    Absent,
+    /// There.
+    Is(T),
+    /// There, but not with a value that can be known now.
+    Unknown,
+}
+
+impl<'m> Graph<'m> {
+    fn file_scope(&self, scope: u32) -> Option<&'m Scope> {
+        self.model.scopes().get(scope as usize)
+    }
+
+    fn attribute<T>(
+        &self,
+        node: Node,
+        name: &[u8],
+        read: impl FnOnce(&onnx_swish_model::Attribute<'m>) -> Option<T>,
+    ) -> Attribute<T> {
+        let Some(attribute) = self.node(node).and_then(|node| node.attribute(name)) else {
+            return Attribute::Absent;
+        };
+        if !attribute.ref_attr_name().is_empty() || !attribute.is_consistent() {
+            return Attribute::Unknown;
+        }
+        read(&attribute).map_or(Attribute::Unknown, Attribute::Is)
+    }
+
+    /// A float attribute.
+    pub(crate) fn float(&self, node: Node, name: &[u8]) -> Attribute<f32> {
+        self.attribute(node, name, |attribute| {
+            attribute.float().filter(|value| !value.is_nan())
+        })
+    }
+
+    /// An integer attribute.
+    pub(crate) fn int(&self, node: Node, name: &[u8]) -> Attribute<i64> {
+        self.attribute(node, name, onnx_swish_model::Attribute::int)
+    }
+
+    /// A list of integers.
+    pub(crate) fn ints(&self, node: Node, name: &[u8]) -> Attribute<Vec<i64>> {
+        self.attribute(node, name, |attribute| attribute.ints(MAX_INTS))
+    }
+
+    /// Whether a convolution's padding is written as numbers.
+    pub(crate) fn is_padding_explicit(&self, node: Node) -> bool {
+        match self.node(node).and_then(|node| node.attribute(b"auto_pad")) {
+            None => true,
+            Some(attribute) => matches!(attribute.string(), Some(b"NOTSET" | b"")),
+        }
+    }
+
+    /// Whether a node aligns its second operand by an `axis`, as opsets before 7 could.
+    pub(crate) fn is_legacy_axis(&self, node: Node) -> bool {
+        self.opset(node) < 7
+            && matches!(
+                self.op(node),
+                Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Pow
+            )
+            && self.int(node, b"axis") != Attribute::Absent
+    }
+
+    fn initializer(&self, value: Value) -> Option<Tensor> {
+        let Source::Initializer(index) = self.source(value) else {
+            return None;
+        };
+        self.file_scope(self.value_scope(value))?
+            .initializers()
+            .get(index as usize)
+            .copied()
+    }
+
+    /// Element type and shape of an initializer.
+    pub(crate) fn initializer_type(&self, value: Value) -> Option<(i32, Vec<i64>)> {
+        let tensor = self.initializer(value)?;
+        (tensor.rank() <= MAX_INTS).then(|| (tensor.element_type(), self.model.dims(&tensor)))
+    }
+
+    fn read(&self, tensor: &Tensor, max: usize) -> Result<Vec<f64>, TensorError> {
+        let max = if tensor.is_external() {
+            max.min(MAX_EXTERNAL)
+        } else {
+            max
+        };
+        self.model.tensor_f64(tensor, max)
+    }
+
+    /// The elements of an initializer; nothing if they are too many or cannot be read.
+    pub(crate) fn initializer_values(&self, value: Value, max: usize) -> Option<Vec<f64>> {
+        self.read(&self.initializer(value)?, max).ok()
+    }
+
+    /// Whether an initializer of few elements has data that cannot be read.
+    pub(crate) fn is_unreadable(&self, value: Value) -> bool {
+        self.initializer(value).is_some_and(|tensor| {
+            self.read(&tensor, 1)
+                .is_err_and(|error| !matches!(error, TensorError::TooLarge { .. }))
+        })
+    }
+
+    /// Element type and elements of the value that a Constant or ConstantOfShape node holds. No elements means that they
+    /// are too many.
+    pub(crate) fn constant_attribute(
+        &self,
+        node: Node,
+        max: usize,
+    ) -> Option<(i32, Option<Vec<f64>>)> {
+        const FLOAT: i32 = 1;
+        const INT64: i32 = 7;
+        let mut attributes = self.node(node)?.attributes();
+        let attribute = attributes.find(|attribute| {
+            attribute.name().starts_with(b"value") || attribute.name() == b"sparse_value"
+        })?;
+        if !attribute.ref_attr_name().is_empty() || !attribute.is_consistent() {
+            return None;
+        }
+        match attribute.name() {
+            b"value" => {
+                let tensor = attribute.tensor()?;
+                match self.read(&tensor, max) {
+                    Ok(values) => Some((tensor.element_type(), Some(values))),
+                    Err(TensorError::TooLarge { .. }) => Some((tensor.element_type(), None)),
+                    Err(_) => None,
+                }
+            }
+            b"sparse_value" => {
+                let sparse = attribute.sparse_tensor()?;
+                let values = self.model.sparse_f64(&sparse, max).ok()?;
+                Some((sparse.element_type()?, Some(values)))
+            }
+            b"value_float" => Some((FLOAT, Some(vec![f64::from(attribute.float()?)]))),
+            b"value_int" => Some((INT64, Some(vec![attribute.int()? as f64]))),
+            b"value_floats" => {
+                let values = attribute.floats(max)?;
+                Some((FLOAT, Some(values.into_iter().map(f64::from).collect())))
+            }
+            b"value_ints" => {
+                let values = attribute.ints(max)?;
+                Some((
+                    INT64,
+                    Some(values.into_iter().map(|value| value as f64).collect()),
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    /// The shape of what a Constant node makes.
+    pub(crate) fn constant_dims(&self, node: Node) -> Option<Vec<i64>> {
+        let mut attributes = self.node(node)?.attributes();
+        let attribute = attributes.find(|attribute| {
+            attribute.name().starts_with(b"value") || attribute.name() == b"sparse_value"
+        })?;
+        match attribute.name() {
+            b"value" => attribute.tensor().map(|tensor| self.model.dims(&tensor)),
+            b"sparse_value" => attribute
+                .sparse_tensor()
+                .map(|sparse| self.model.sparse_dims(&sparse)),
+            b"value_float" | b"value_int" | b"value_string" => Some(Vec::new()),
+            b"value_floats" => Some(vec![attribute.floats(MAX_INTS)?.len() as i64]),
+            b"value_ints" => Some(vec![attribute.ints(MAX_INTS)?.len() as i64]),
+            _ => None,
+        }
+    }
+
+    /// Element type and, if known, dimensions that the file declares of a value.
+    pub(crate) fn declared_type(
+        &self,
+        value: Value,
+        shapes: &mut Shapes,
+    ) -> Option<(i32, Option<Vec<Dim>>)> {
+        let record = self.record(value)?;
+        let scope = self.file_scope(record.scope)?;
+        let info = match record.declared {
+            Declared::No => None,
+            Declared::Input(index) => scope.inputs().get(index as usize),
+            Declared::Output(index) => scope.outputs().get(index as usize),
+            Declared::ValueInfo(index) => scope.value_info().get(index as usize),
+        }?;
+        let tensor = match self.model.value_type(info) {
+            ValueType::Tensor(tensor) => tensor,
+            // Sequences and optionals: of no type that arithmetic has.
+            ValueType::Other => return Some((i32::MAX, None)),
+            ValueType::Missing => return None,
+        };
+        let function = self.function_of(record.scope);
+        let dims = tensor.shape.map(|dims| {
+            dims.iter()
+                .map(|dim| match *dim {
+                    FileDim::Known(size) => Dim::Known(i64::try_from(size).unwrap_or(i64::MAX)),
+                    FileDim::Symbol(name) => shapes.named(function, self.model.text(name)),
+                    FileDim::Unknown => shapes.fresh(),
+                })
+                .collect()
+        });
+        Some((tensor.element_type, dims))
+    }
+}
+
+/// Positions of declarations, for edits.
+impl Graph<'_> {
+    /// The `value_info` entry of a value.
+    pub(crate) fn value_info(&self, value: Value) -> Option<(u32, usize)> {
+        let record = self.record(value)?;
+        match record.declared {
+            Declared::ValueInfo(index) => Some((record.scope, index as usize)),
+            _ => None,
+        }
+    }
+
+    /// The initializer that a value is.
+    pub(crate) fn initializer_position(&self, value: Value) -> Option<(u32, usize)> {
+        match self.source(value) {
+            Source::Initializer(index) => Some((self.value_scope(value), index as usize)),
+            _ => None,
+        }
+    }
+
+    /// The graph input that a value is, maybe besides being an initializer.
+    pub(crate) fn input_position(&self, value: Value) -> Option<(u32, usize)> {
+        let record = self.record(value)?;
+        match record.declared {
+            Declared::Input(index) => Some((record.scope, index as usize)),
+            _ => None,
+        }
+    }
+}
+
+/// Where things stand, for people.
+impl Graph<'_> {
+    /// `main`, or the way to a subgraph or function: `main/if_node.then_branch`, `function acme::Block`.
+    pub(crate) fn path(&self, scope: u32) -> String {
+        let text = |span| String::from_utf8_lossy(self.model.text(span)).into_owned();
+        let mut parts = Vec::new();
+        let mut at = scope;
+        loop {
+            match self.file_scope(at).map(Scope::kind) {
+                Some(onnx_swish_model::ScopeKind::Subgraph(subgraph)) if subgraph.parent < at => {
+                    let id = onnx_swish_model::NodeId {
+                        scope: subgraph.parent,
+                        node: subgraph.node,
+                    };
+                    let node = self.model.node(id);
+                    let label = node.map(|node| {
+                        if node.name().is_empty() {
+                            node.op_type()
+                        } else {
+                            node.name()
+                        }
+                    });
+                    let graph = self
+                        .file_scope(at)
+                        .map(|scope| text(scope.name()))
+                        .unwrap_or_default();
+                    parts.push(format!(
+                        "{}.{graph}",
+                        String::from_utf8_lossy(label.unwrap_or_default())
+                    ));
+                    at = subgraph.parent;
+                }
+                Some(onnx_swish_model::ScopeKind::Function(index)) => {
+                    let function = self.model.functions().get(index as usize);
+                    let name = function
+                        .map(|f| format!("{}::{}", text(f.domain()), text(f.name())))
+                        .unwrap_or_default();
+                    parts.push(format!("function {name}"));
+                    break;
+                }
+                _ => {
+                    parts.push("main".to_owned());
+                    break;
+                }
+            }
+        }
+        parts.reverse();
+        parts.join("/")
+    }
+}

@@ -1,0 +1,137 @@
+//! Everything that forbids a fusion, in one place for all forms.
+//! Given: a recognised activation and the nodes it would replace.
+//! Promises: what passes can be replaced without anything else in the file noticing. Consumers outside the pattern are
+//! left to `settle`, since they may vanish, too.
+
+use crate::element::Element;
+use crate::emit::target::Cannot;
+use crate::facts::Facts;
+use crate::graph::{Graph, Value};
+use crate::ops::Op;
+use crate::pattern::Pattern;
+
+/// What forbids a fusion.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Block {
+    /// A value in between is an output of the graph.
+    GraphOutput(Value),
+    /// A value in between is read by a graph inside.
+    Captured(Value),
+    /// A value in between has a quantisation annotation.
+    Annotated(Value),
+    /// A value in between is named by training_info.
+    Trained(Value),
+    /// Something else reads a value in between.
+    Shared(Value),
+    /// A node has fields that we do not know.
+    UnknownFields(Value),
+    /// A node has device configurations.
+    Devices(Value),
+    /// The output's shape is not provably that of x.
+    Shape(Value),
+    /// The element type is not one of the four.
+    ElementType,
+    /// Nothing says what the element type is.
+    UnknownElement,
+    /// beta is as large as x, and computed: not a parameter but another tensor.
+    FullRankBeta(Value),
+    /// The target cannot say it.
+    Target(Cannot),
+    /// What would be written is not smaller.
+    NoGain,
+    /// Two nodes make one value.
+    Ambiguous(Value),
+}
+
+/// Values and nodes of the pattern: nothing else may hold on to them.
+pub(crate) fn standing(graph: &Graph<'_>, pattern: &Pattern, end: Value) -> Result<(), Block> {
+    for &node in &pattern.nodes {
+        let outputs = graph.outputs(node);
+        let first = outputs.first().copied().unwrap_or(Value::ABSENT);
+        if let Some(node) = graph.node(node) {
+            if node.node().has_unknown_fields() {
+                return Err(Block::UnknownFields(first));
+            }
+            if node.node().has_device_configurations() {
+                return Err(Block::Devices(first));
+            }
+        }
+        for &output in outputs.iter().filter(|output| !output.is_absent()) {
+            if graph.is_ambiguous(output) {
+                return Err(Block::Ambiguous(output));
+            }
+            if output == end {
+                continue;
+            }
+            if graph.is_output(output) {
+                return Err(Block::GraphOutput(output));
+            }
+            if graph.is_captured(output) {
+                return Err(Block::Captured(output));
+            }
+            if graph.is_annotated(output) {
+                return Err(Block::Annotated(output));
+            }
+            if graph.is_trained(output) {
+                return Err(Block::Trained(output));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether something outside the pattern reads a value in between.
+pub(crate) fn is_shared(graph: &Graph<'_>, pattern: &Pattern, end: Value) -> bool {
+    let values = pattern.nodes.iter().flat_map(|&node| graph.outputs(node));
+    values
+        .filter(|&&value| !value.is_absent() && value != end)
+        .any(|&value| {
+            graph
+                .consumers(value)
+                .iter()
+                .any(|consumer| !pattern.nodes.contains(consumer))
+        })
+}
+
+/// The element type is one of the four, or at least certainly a float.
+pub(crate) fn element(
+    graph: &Graph<'_>,
+    facts: &Facts,
+    pattern: &Pattern,
+    end: Value,
+    root: Value,
+) -> Result<Element, Block> {
+    let known = [root, end]
+        .into_iter()
+        .map(|value| facts.element(value))
+        .chain(
+            pattern
+                .nodes
+                .iter()
+                .filter_map(|&node| graph.outputs(node).first())
+                .map(|&value| facts.element(value)),
+        )
+        .find(|&element| element != Element::Unknown);
+    match known {
+        Some(element) if element.is_float() => Ok(element),
+        Some(_) => Err(Block::ElementType),
+        None => {
+            // These take nothing but floats.
+            let float_only = |op| matches!(op, Op::Sigmoid | Op::HardSigmoid | Op::Tanh | Op::Exp);
+            if pattern.nodes.iter().any(|&node| float_only(graph.op(node))) {
+                Ok(Element::Unknown)
+            } else {
+                Err(Block::UnknownElement)
+            }
+        }
+    }
+}
+
+/// The fused node's output has the shape of its input; so must what it replaces.
+pub(crate) fn shape(facts: &Facts, result: Value, root: Value) -> Result<(), Block> {
+    if facts.same_shape(result, root) {
+        Ok(())
+    } else {
+        Err(Block::Shape(result))
+    }
+}

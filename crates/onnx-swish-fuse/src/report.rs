@@ -1,0 +1,303 @@
+//! What was found, for people and machines.
+//! Given: a plan.
+//! Promises: the JSON of the command line's contract, `schema_version` 1.
+
+use serde::Serialize;
+
+use crate::element::Element;
+use crate::emit::target::{Emit, Target};
+use crate::forms::products::{Activation, Beta};
+use crate::graph::{Graph, Node};
+use crate::near_misses;
+use crate::plan::{Already, Fusion, Plan, Spelling};
+
+/// Everything that a plan says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Version of this format.
+    pub schema_version: u32,
+    /// The file, if it came from one.
+    pub model: Option<String>,
+    /// Version of ONNX's operators that the model uses.
+    pub opset: Option<i64>,
+    /// Version of the file format.
+    pub ir_version: i64,
+    /// Nodes in all graphs and functions, before.
+    pub nodes: usize,
+    /// Which operators are written.
+    pub emit: Emit,
+    /// What is fused.
+    pub fusions: Vec<FusionEntry>,
+    /// What is one operator already.
+    pub already_fused: Vec<AlreadyFused>,
+    /// What nearly matched.
+    pub near_misses: Vec<NearMiss>,
+}
+
+/// One fusion.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FusionEntry {
+    /// Which function.
+    pub activation: ActivationKind,
+    /// The value at its end, which keeps its name.
+    pub output: String,
+    /// The value that it is applied to.
+    pub input: String,
+    /// The nodes that it replaces: their names, or their outputs' where they have none.
+    pub nodes: Vec<String>,
+    /// Swish's beta; none for HardSwish.
+    pub beta: Option<BetaValue>,
+    /// HardSwish's slope; none for Swish.
+    pub alpha: Option<f64>,
+    /// HardSwish's offset; none for Swish.
+    pub offset: Option<f64>,
+    /// A factor that stays behind as a Mul.
+    pub factor: Option<f64>,
+    /// The operator that is written.
+    pub op: String,
+    /// Element type, if the file says.
+    pub element_type: Option<String>,
+    /// Where the fused result may differ from the spelled one by more than reassociation of float32.
+    pub rounding: Option<String>,
+    /// `main`, or the path of the subgraph or function.
+    pub graph: String,
+}
+
+/// The function that a fusion computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationKind {
+    /// x·σ(x)
+    Silu,
+    /// x·σ(βx)
+    Swish,
+    /// x·clamp(αx + offset, 0, 1)
+    HardSwish,
+}
+
+/// A beta.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum BetaValue {
+    /// A number.
+    Number(f64),
+    /// The name of a tensor.
+    Tensor(String),
+}
+
+/// A Swish or HardSwish that is one operator already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AlreadyFused {
+    /// The operator.
+    pub op: String,
+    /// Its output.
+    pub output: String,
+    /// `main`, or the path of the subgraph or function.
+    pub graph: String,
+}
+
+/// A gate that multiplies something and is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NearMiss {
+    /// The product.
+    pub output: String,
+    /// The kind, for machines.
+    pub reason: String,
+    /// One sentence with the user's own names.
+    pub message: String,
+    /// What would have to change.
+    pub change: String,
+    /// The gate.
+    pub gate: String,
+    /// `main`, or the path of the subgraph or function.
+    pub graph: String,
+}
+
+/// Near misses of one kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NearMissGroup<'r> {
+    /// The kind.
+    pub reason: &'r str,
+    /// What would have to change, in the words of the first.
+    pub change: &'r str,
+    /// All of them, in the order of the file.
+    pub members: Vec<&'r NearMiss>,
+}
+
+impl Report {
+    /// Near misses by kind, the largest group first.
+    pub fn near_miss_groups(&self) -> Vec<NearMissGroup<'_>> {
+        let mut groups: Vec<NearMissGroup<'_>> = Vec::new();
+        for miss in &self.near_misses {
+            match groups.iter_mut().find(|group| group.reason == miss.reason) {
+                Some(group) => group.members.push(miss),
+                None => groups.push(NearMissGroup {
+                    reason: &miss.reason,
+                    change: &miss.change,
+                    members: vec![miss],
+                }),
+            }
+        }
+        groups.sort_by_key(|group| std::cmp::Reverse(group.members.len()));
+        groups
+    }
+}
+
+impl Plan<'_> {
+    /// What the plan would do, and why not more.
+    pub fn report(&self) -> Report {
+        let model = self.graph.model();
+        Report {
+            schema_version: 1,
+            model: model.path().map(|path| path.display().to_string()),
+            opset: model.opset(),
+            ir_version: model.ir_version(),
+            nodes: self.graph.node_count(),
+            emit: self.emit,
+            fusions: self
+                .fusions
+                .iter()
+                .map(|fusion| self.fusion(fusion))
+                .collect(),
+            already_fused: self
+                .already
+                .iter()
+                .map(|already| self.already(already))
+                .collect(),
+            near_misses: self
+                .misses
+                .iter()
+                .map(|miss| near_misses::near_miss(self, miss))
+                .collect(),
+        }
+    }
+
+    fn fusion(&self, fusion: &Fusion) -> FusionEntry {
+        let graph = &self.graph;
+        let number = |value: f64| readable(value, fusion.element);
+        let (activation, beta, alpha, offset) = match fusion.activation {
+            Activation::Swish(Beta::Number(1.0)) => (
+                ActivationKind::Silu,
+                Some(BetaValue::Number(1.0)),
+                None,
+                None,
+            ),
+            Activation::Swish(Beta::Number(beta)) => (
+                ActivationKind::Swish,
+                Some(BetaValue::Number(number(beta))),
+                None,
+                None,
+            ),
+            Activation::Swish(Beta::Times(_, tensor) | Beta::Over(_, tensor)) => (
+                ActivationKind::Swish,
+                Some(BetaValue::Tensor(graph.display(tensor))),
+                None,
+                None,
+            ),
+            Activation::HardSwish { alpha, beta } => (
+                ActivationKind::HardSwish,
+                None,
+                Some(number(alpha)),
+                Some(number(beta)),
+            ),
+        };
+        let mut nodes = fusion.pattern.nodes.clone();
+        nodes.sort_unstable();
+        FusionEntry {
+            activation,
+            output: graph.display(fusion.end),
+            input: graph.display(fusion.root),
+            nodes: nodes
+                .into_iter()
+                .map(|node| node_name(graph, node))
+                .collect(),
+            beta,
+            alpha,
+            offset,
+            factor: (fusion.k != 1.0).then(|| number(fusion.k)),
+            op: op_name(fusion.target).to_owned(),
+            element_type: Some(fusion.element.name())
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
+            rounding: rounding(fusion),
+            graph: path(graph, graph.producer(fusion.end)),
+        }
+    }
+
+    fn already(&self, already: &Already) -> AlreadyFused {
+        let graph = &self.graph;
+        let output = graph.outputs(already.node).first().copied();
+        AlreadyFused {
+            op: if already.as_pair {
+                "HardSigmoid+Mul".to_owned()
+            } else {
+                graph.op(already.node).name().to_owned()
+            },
+            output: output
+                .map(|output| graph.display(output))
+                .unwrap_or_default(),
+            graph: path(graph, Some(already.node)),
+        }
+    }
+}
+
+/// A node's name, or its first output's.
+fn node_name(graph: &Graph<'_>, node: Node) -> String {
+    let name = graph.node(node).map(|node| node.name()).unwrap_or_default();
+    if name.is_empty() {
+        return graph
+            .outputs(node)
+            .first()
+            .map(|&output| graph.display(output))
+            .unwrap_or_default();
+    }
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// Where a node stands.
+pub(crate) fn path(graph: &Graph<'_>, node: Option<Node>) -> String {
+    node.map_or_else(|| "main".to_owned(), |node| graph.path(graph.scope(node)))
+}
+
+/// The operator that a target is, with its domain.
+fn op_name(target: Target) -> &'static str {
+    match target {
+        Target::FusedSilu => "onnx_swish::FusedSilu",
+        Target::FusedSwish(_) => "onnx_swish::FusedSwish",
+        Target::FusedHardSwish => "onnx_swish::FusedHardSwish",
+        Target::FusedSlopedHardSwish { .. } => "onnx_swish::FusedSlopedHardSwish",
+        Target::QuickGelu(_) => "com.microsoft::QuickGelu",
+        Target::HardSwish => "HardSwish",
+        Target::Swish(_) => "Swish",
+        Target::HardSigmoidMul { .. } => "HardSigmoid+Mul",
+    }
+}
+
+/// Where digits move by more than the last one or two of float32.
+fn rounding(fusion: &Fusion) -> Option<String> {
+    let mut notes = Vec::new();
+    match fusion.spelling {
+        Spelling::Plain => {}
+        Spelling::Cancels => notes.push(
+            "the spelling loses digits where the gate is nearly closed (x far below zero); the fused operator does not",
+        ),
+        Spelling::Exponential => notes.push(
+            "the spelling's exponential overflows where the gate is closed and gives zero; the fused operator gives the small number that it stands for",
+        ),
+    }
+    if matches!(fusion.element, Element::F16 | Element::Bf16) {
+        notes.push(
+            "the spelling rounds to 16 bits after each step and may overflow in between; the fused operator rounds once",
+        );
+    }
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// The shortest decimal that is this number in its element type.
+fn readable(value: f64, element: Element) -> f64 {
+    match element {
+        Element::F64 => value,
+        _ if value == 1.0 / 6.0 => value,
+        _ => format!("{}", value as f32).parse().unwrap_or(value),
+    }
+}
