@@ -146,9 +146,14 @@ pub enum Error {
         /// The panic's message.
         reason: String,
     },
-    /// The NNEF archive could not be written or read.
-    #[error("NNEF: {0}")]
-    Nnef(String),
+    /// The model could not be written as NNEF.
+    #[error("the model cannot be written as NNEF{}: {reason}", at_node(.node))]
+    Export {
+        /// The node at fault, where tract names one.
+        node: Option<String>,
+        /// The innermost cause.
+        reason: String,
+    },
 }
 
 /// The version of tract that this crate is pinned to, for messages.

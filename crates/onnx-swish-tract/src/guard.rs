@@ -11,6 +11,7 @@ use crate::error::{Error, blame, one_line};
 pub(crate) enum Stage {
     Build,
     Run,
+    Export,
 }
 
 impl Stage {
@@ -18,6 +19,7 @@ impl Stage {
         match self {
             Stage::Build => "building the model",
             Stage::Run => "running the model",
+            Stage::Export => "writing the model as NNEF",
         }
     }
 
@@ -26,6 +28,7 @@ impl Stage {
         match self {
             Stage::Build => Error::Build { node, reason },
             Stage::Run => Error::Run { node, reason },
+            Stage::Export => Error::Export { node, reason },
         }
     }
 }

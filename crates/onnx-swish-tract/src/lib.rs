@@ -6,14 +6,16 @@
 //! The crate `onnx-swish` ties it to reading, validating and fusing files and is what applications want. This one knows
 //! nothing of recognition: what is not spelled as an operator of the family runs as it is written.
 //!
-//! tract's own types appear in [`ops`] only, for those who build tract graphs themselves.
+//! tract's own types appear in [`ops`] and [`nnef`] only, for those who build tract graphs themselves.
 
 #![forbid(unsafe_code)]
 
 mod error;
 mod guard;
 mod load;
+pub mod nnef;
 pub mod ops;
+mod passes;
 mod session;
 mod tensor;
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use tract_core::internal::{DimLike, OutletId, TractResult, TypedModel};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
 use tract_onnx::pb::{ModelProto, ValueInfoProto, type_proto};
@@ -146,6 +147,34 @@ impl Signature {
             .map(|output| port("output", output))
             .collect::<Result<_>>()?;
         Ok(Signature { inputs, outputs })
+    }
+
+    pub fn of_typed(model: &TypedModel) -> TractResult<Signature> {
+        let port = |outlet: &OutletId| -> TractResult<Port> {
+            let fact = model.outlet_fact(*outlet)?;
+            let label = model.outlet_label(*outlet).map(str::to_owned);
+            let dims = fact.shape.iter().map(|dim| match dim.to_usize() {
+                Ok(size) => Dim::Fixed(size),
+                Err(_) => Dim::Named(dim.to_string()),
+            });
+            Ok(Port {
+                name: label.unwrap_or_else(|| model.node(outlet.node).name.clone()),
+                element_type: ElementType::of(fact.datum_type),
+                shape: Some(dims.collect()),
+            })
+        };
+        Ok(Signature {
+            inputs: model
+                .input_outlets()?
+                .iter()
+                .map(port)
+                .collect::<TractResult<_>>()?,
+            outputs: model
+                .output_outlets()?
+                .iter()
+                .map(port)
+                .collect::<TractResult<_>>()?,
+        })
     }
 }
 

@@ -1,20 +1,17 @@
-//! A decoded model with its inputs' shapes settled, as tract's decluttered typed graph.
+//! A model with its inputs' shapes settled, as tract's decluttered typed graph.
 //!
 //! Given concrete shapes for all inputs; promises a graph in which every Swish is ours where `Operators::OnnxSwish` says so.
 
 use std::path::Path;
 
-use tract_core::model::Rewriter;
-use tract_core::ops::element_wise::ElementWiseOp;
-use tract_core::ops::nn::{HardSwish, Silu};
 use tract_hir::internal::*;
 use tract_onnx::pb::ModelProto;
 
 use super::{Operators, Signature};
-use crate::ops::Activation;
+use crate::passes;
 
-/// Loads, types and declutters. Call it under `guard`.
-pub(crate) fn typed_model(
+/// Of an ONNX model.
+pub(super) fn from_onnx(
     proto: &ModelProto,
     base_dir: Option<&Path>,
     operators: Operators,
@@ -51,25 +48,35 @@ pub(crate) fn typed_model(
             element_type.datum_type().fact(shape.as_slice()).into(),
         )?;
     }
-    let mut model = model.into_typed()?.into_decluttered()?;
-    if operators == Operators::OnnxSwish {
-        take_over(&mut model)?;
-    }
-    Ok(model)
+    finished(model.into_typed()?, operators)
 }
 
-/// Puts our kernels behind the activations that tract found by itself.
-fn take_over(model: &mut TypedModel) -> TractResult<()> {
-    Rewriter::default()
-        .with_rule_for::<ElementWiseOp>("onnx-swish kernels", |_, model, node, _, op| {
-            let ours = if op.0.is::<Silu>() {
-                Activation::Silu
-            } else if op.0.is::<HardSwish>() {
-                Activation::HardSwish
-            } else {
-                return Ok(None);
-            };
-            TypedModelPatch::replace_single_op(model, node, &node.inputs, ours.into_op()).map(Some)
-        })
-        .rewrite(&(), model)
+/// Of an NNEF archive, its symbols replaced by sizes.
+pub(super) fn from_archive(
+    model: TypedModel,
+    operators: Operators,
+    shapes: &[Vec<usize>],
+) -> TractResult<TypedModel> {
+    let mut sizes = HashMap::new();
+    for (index, shape) in shapes.iter().enumerate() {
+        for (dim, size) in model.input_fact(index)?.shape.iter().zip(shape) {
+            if let TDim::Sym(symbol) = dim {
+                sizes.insert(symbol.clone(), size.to_dim());
+            }
+        }
+    }
+    let model = if sizes.is_empty() {
+        model
+    } else {
+        model.set_symbols(&sizes)?
+    };
+    finished(model, operators)
+}
+
+fn finished(model: TypedModel, operators: Operators) -> TractResult<TypedModel> {
+    let mut model = model.into_decluttered()?;
+    if operators == Operators::OnnxSwish {
+        passes::run_all(&mut model)?;
+    }
+    Ok(model)
 }

@@ -3,6 +3,7 @@
 //! Given an operator of the Swish family, wires Mul, Add, Clip-shaped Min and Max, and a sigmoid that tract will not fuse;
 //! promises that nothing of ours computes.
 
+use onnx_swish_kernels::{HARD_SWISH_ALPHA, HARD_SWISH_BETA};
 use tract_core::internal::*;
 use tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 use tract_core::ops::math::{add, max, min, mul};
@@ -141,7 +142,9 @@ impl Expansion for Reference {
                 let beta = wiring.scalar("beta", beta)?;
                 wiring.swish(x, beta)?
             }
-            Form::Of(Activation::HardSwish) => wiring.hard_swish(x, 1.0 / 6.0, 0.5)?,
+            Form::Of(Activation::HardSwish) => {
+                wiring.hard_swish(x, HARD_SWISH_ALPHA.into(), HARD_SWISH_BETA.into())?
+            }
             Form::Of(Activation::SlopedHardSwish { alpha, beta }) => {
                 wiring.hard_swish(x, alpha, beta)?
             }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::plans::{PlanOptions, Plans};
 use super::{Inner, Session, names};
 use crate::error::{Error, Result};
-use crate::load::{Dim, Operators, Signature, Source};
+use crate::load::{Dim, Format, Operators, Source};
 
 /// Builds a [`Session`].
 #[derive(Debug, Clone)]
@@ -23,12 +23,9 @@ pub struct SessionBuilder {
 }
 
 impl SessionBuilder {
-    pub(super) fn new(bytes: Bytes) -> SessionBuilder {
+    pub(super) fn new(bytes: Bytes, format: Format) -> SessionBuilder {
         SessionBuilder {
-            source: Source {
-                bytes,
-                base_dir: None,
-            },
+            source: Source { bytes, format },
             shapes: Vec::new(),
             cached_shapes: 4,
             options: PlanOptions {
@@ -39,10 +36,12 @@ impl SessionBuilder {
         }
     }
 
-    /// The directory that holds the model's external data, normally the model's own.
+    /// The directory that holds an ONNX model's external data, normally the model's own.
     #[must_use]
     pub fn base_dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.source.base_dir = Some(dir.into());
+        if let Format::Onnx { base_dir } = &mut self.source.format {
+            *base_dir = Some(dir.into());
+        }
         self
     }
 
@@ -90,10 +89,7 @@ impl SessionBuilder {
     /// If the bytes are no model, an operator or a type is one that tract lacks, a given shape contradicts the file, or tract
     /// cannot build the model.
     pub fn build(self) -> Result<Session> {
-        let proto = self.source.decode()?;
-        self.options.operators.check(&proto)?;
-        let mut signature = Signature::of(&proto)?;
-        drop(proto);
+        let mut signature = self.source.signature(self.options.operators)?;
         for (name, shape) in self.shapes {
             let known = names(&signature.inputs);
             if name.is_empty() && signature.inputs.len() != 1 {

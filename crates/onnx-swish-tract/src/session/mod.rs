@@ -16,7 +16,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::load::{Port, Signature};
+use crate::guard::{Stage, guard};
+use crate::load::{Format, Port, Signature};
 use crate::tensor::Tensor;
 use plans::{Plan, Plans};
 
@@ -40,7 +41,12 @@ struct Inner {
 impl Session {
     /// Starts building a session from the bytes of an ONNX file.
     pub fn builder(model: impl Into<Bytes>) -> SessionBuilder {
-        SessionBuilder::new(model.into())
+        SessionBuilder::new(model.into(), Format::Onnx { base_dir: None })
+    }
+
+    /// Starts building a session from an NNEF archive, as [`write_nnef`](Session::write_nnef) makes them.
+    pub fn nnef_builder(archive: impl Into<Bytes>) -> SessionBuilder {
+        SessionBuilder::new(archive.into(), Format::Nnef)
     }
 
     /// The inputs that a run must be given, as the file declares them.
@@ -126,6 +132,19 @@ impl Session {
             .plans
             .get(&self.inner.signature, shapes.to_vec())?
             .peak_activation_bytes()
+    }
+
+    /// Writes the model for inputs of these shapes as an NNEF archive: decluttered, fused, in tract's own format.
+    ///
+    /// # Errors
+    /// As [`prepare`](Session::prepare), and if the model holds an operator that NNEF cannot express or the writer fails.
+    pub fn write_nnef(&self, shapes: &[Vec<usize>], out: impl std::io::Write) -> Result<()> {
+        self.check_shapes(shapes.iter().map(Vec::as_slice))?;
+        let model = self
+            .inner
+            .plans
+            .typed_model(&self.inner.signature, shapes)?;
+        guard(Stage::Export, || crate::nnef::nnef().write(&model, out))
     }
 
     fn check_shapes<'a>(&self, shapes: impl ExactSizeIterator<Item = &'a [usize]>) -> Result<()> {

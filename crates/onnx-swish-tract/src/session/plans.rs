@@ -12,7 +12,7 @@ use tract_linalg::multithread::Executor;
 
 use crate::error::Result;
 use crate::guard::{Stage, guard};
-use crate::load::{Operators, Signature, Source, typed_model};
+use crate::load::{Operators, Signature, Source};
 use crate::tensor::Tensor as Value;
 
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +112,12 @@ impl Plans {
         Ok(plan)
     }
 
+    /// The graph before tract lowers it to its machine's operators.
+    pub fn typed_model(&self, signature: &Signature, shapes: &[Vec<usize>]) -> Result<TypedModel> {
+        self.source
+            .typed_model(self.options.operators, signature, shapes)
+    }
+
     fn cached(&self, shapes: &[Vec<usize>]) -> Option<Arc<Plan>> {
         let mut cached = lock(&self.cached);
         let found = cached.iter().position(|(own, _)| own == shapes)?;
@@ -120,11 +126,9 @@ impl Plans {
     }
 
     fn build(&self, signature: &Signature, shapes: &[Vec<usize>]) -> Result<Plan> {
-        let proto = self.source.decode()?;
-        let base_dir = self.source.base_dir.as_deref();
+        let model = self.typed_model(signature, shapes)?;
         guard(Stage::Build, || {
-            let mut model =
-                typed_model(&proto, base_dir, self.options.operators, signature, shapes)?;
+            let mut model = model;
             model.optimize()?;
             let run = RunOptions {
                 executor: Some(self.executor.clone()),
