@@ -2,11 +2,15 @@
 //!
 //! Given a `Model`; promises that what tract is handed is valid and holds no function that tract would not see.
 
+use onnx_swish_model::{inline_functions, validate};
 use onnx_swish_tract::{Operators, Session as Engine};
 
 use crate::Model;
 use crate::error::Result;
 use crate::inputs::Shapes;
+
+/// The domain of our operators.
+const OUR_DOMAIN: &[u8] = b"onnx_swish";
 
 /// What an engine is to be.
 #[derive(Debug, Clone)]
@@ -17,8 +21,17 @@ pub(crate) struct EngineOptions {
     pub shapes: Shapes,
 }
 
-/// The model on tract, every input's shape settled as far as `shapes` says.
+/// The model on tract, valid and without functions of its own, every input's shape settled as far as `shapes` says.
 pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
+    validate(model)?;
+    let flat;
+    let keep = options.operators == Operators::OnnxSwish;
+    let model = if needs_inlining(model, keep) {
+        flat = inline_functions(model, |domain, _| keep && domain == OUR_DOMAIN)?.into_model()?;
+        &flat
+    } else {
+        model
+    };
     let mut builder = Engine::builder(model.bytes().clone())
         .threads(options.threads)
         .operators(options.operators)
@@ -32,21 +45,16 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
     Ok(builder.build()?)
 }
 
+/// tract ignores functions, ours too, which it knows as operators where it is to compute with them.
+fn needs_inlining(model: &Model, keep_ours: bool) -> bool {
+    let ours = |function: &onnx_swish_model::Function| model.text(function.domain()) == OUR_DOMAIN;
+    model
+        .functions()
+        .iter()
+        .any(|function| !(keep_ours && ours(function)))
+}
+
 /// The model with every activation fused, in memory.
 pub(crate) fn fused_in_memory(model: &Model) -> Result<Model> {
-    reopened(model)
-}
-
-/// The same model again: bytes are shared, only the index is made anew.
-fn reopened(model: &Model) -> Result<Model> {
-    let again = Model::from_bytes(model.bytes().clone())?;
-    Ok(match model.base_dir() {
-        Some(dir) => again.with_base_dir(dir),
-        None => again,
-    })
-}
-
-/// The model without operators of ours, as tract alone needs it.
-pub(crate) fn plain(model: &Model) -> Result<Model> {
-    reopened(model)
+    crate::fuse(model, &crate::FuseOptions::default())?.into_model()
 }

@@ -9,6 +9,12 @@ pub enum Error {
     /// The file is no model, or could not be read.
     #[error(transparent)]
     Model(#[from] onnx_swish_model::Error),
+    /// The model breaks rules that every runtime relies on.
+    #[error(transparent)]
+    Invalid(#[from] onnx_swish_model::Invalid),
+    /// The model could not be fused.
+    #[error(transparent)]
+    Fuse(#[from] onnx_swish_fuse::Error),
     /// tract cannot load or run the model.
     #[error(transparent)]
     Run(#[from] onnx_swish_tract::Error),

@@ -6,15 +6,19 @@
 //! | to | use |
 //! |---|---|
 //! | read a file | [`Model::open`] |
+//! | see what would be fused, and why the rest is not | [`inspect`] |
+//! | fuse it | [`fuse()`] |
+//! | write it, safely | [`save()`] |
 //! | run it | [`Session`] |
-//! | prove that fusing changed nothing | [`verify`] |
-//! | measure | [`bench`] |
+//! | prove that fusing changed nothing | [`verify()`] |
+//! | measure | [`bench()`] |
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod engine;
 mod error;
+mod fuse;
 mod inputs;
 mod session;
 mod verify;
@@ -24,8 +28,10 @@ pub use bench::{
     Variant, bench,
 };
 pub use error::{Error, Result};
+pub use fuse::{Fused, fuse, inspect};
 pub use inputs::Shapes;
-pub use onnx_swish_model::Model;
+pub use onnx_swish_fuse::{Emit, Options as FuseOptions, Report};
+pub use onnx_swish_model::{Model, SaveOptions, save};
 pub use onnx_swish_tract::{Dim, Element, ElementType, Outputs, Port, Tensor};
 pub use session::{Session, SessionBuilder};
 pub use verify::{

@@ -145,14 +145,12 @@ pub fn bench(
     options: &BenchOptions,
     mut progress: impl FnMut(Progress),
 ) -> Result<BenchReport> {
-    // A file with our operators in it means nothing to tract alone: its contenders run the expanded model.
-    let plain = crate::engine::plain(model)?;
     let fused = fused_in_memory(model)?;
     let runs = options.runs.max(1);
     let mut contenders = Vec::new();
     for (name, model, operators, vzeroupper) in [
-        ("tract", &plain, Operators::Stock, false),
-        ("tract+vzeroupper", &plain, Operators::Stock, true),
+        ("tract", model, Operators::Stock, false),
+        ("tract+vzeroupper", model, Operators::Stock, true),
         ("onnx-swish", &fused, Operators::OnnxSwish, true),
     ] {
         progress(Progress::Loading(name));

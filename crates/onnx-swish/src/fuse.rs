@@ -1,0 +1,74 @@
+//! Fusing a model: every Swish and HardSwish found, and a file in which each is one operator.
+//!
+//! Given an open model; promises that what is not part of a fusion stays as it is, byte for byte.
+
+use onnx_swish_fuse::{Options, Plan, Report, analyze, apply};
+use onnx_swish_model::{Model, Spliced};
+
+use crate::error::Result;
+
+/// What would be fused, what already is, and why the rest is not. Changes nothing.
+///
+/// ```
+/// use onnx_swish::{FuseOptions, Model, inspect};
+///
+/// # fn main() -> Result<(), onnx_swish::Error> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/se_gate.op13.onnx");
+/// let model = Model::open(path)?;
+/// for miss in inspect(&model, &FuseOptions::default()).near_misses {
+///     println!("{}: {}", miss.output, miss.message);
+/// }
+/// # Ok(()) }
+/// ```
+pub fn inspect(model: &Model, options: &Options) -> Report {
+    analyze(model, options).report()
+}
+
+/// A fused model, not yet written anywhere.
+#[derive(Debug)]
+pub struct Fused {
+    /// What was done.
+    pub report: Report,
+    /// The new file, made of ranges of the old one and the new bytes between them.
+    pub file: Spliced,
+}
+
+impl Fused {
+    /// The fused model in memory, for running or looking at.
+    ///
+    /// # Errors
+    /// If the result is no model; that would be a defect of this library.
+    pub fn into_model(self) -> Result<Model> {
+        Ok(self.file.into_model()?)
+    }
+}
+
+/// Fuses every Swish and HardSwish of a model.
+///
+/// A model in which there is nothing to fuse comes out unchanged.
+///
+/// ```
+/// use onnx_swish::{FuseOptions, Model, fuse};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/relu6_mul_div.op13.onnx");
+/// # let folder = tempfile::tempdir()?;
+/// # let out = folder.path().join("model.fused.onnx");
+/// let model = Model::open(path)?;
+/// let fused = fuse(&model, &FuseOptions::default())?;
+/// println!("{} activations fused", fused.report.fusions.len());
+/// # assert_eq!(fused.report.fusions.len(), 1);
+/// fused.file.write_to(std::fs::File::create(out)?)?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// If an edit is refused: the file would pass the format's limit of 2 GiB.
+pub fn fuse(model: &Model, options: &Options) -> Result<Fused> {
+    let plan: Plan<'_> = analyze(model, options);
+    let report = plan.report();
+    Ok(Fused {
+        report,
+        file: apply(model, &plan)?,
+    })
+}
