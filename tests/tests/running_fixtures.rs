@@ -84,6 +84,22 @@ impl Fixture {
         session.run(inputs)
     }
 
+    /// Fused in memory, or as it is written.
+    fn run_file(&self, fuse: bool) -> Result<Outputs, onnx_swish::Error> {
+        let session = onnx_swish::Session::builder()
+            .fuse(fuse)
+            .open(&self.model)?;
+        let inputs = self.inputs.iter().map(|(name, tensor)| {
+            let port = session
+                .inputs()
+                .iter()
+                .find(|port| port.name == *name)
+                .unwrap();
+            (name, tensor.cast(port.element_type.unwrap()).unwrap())
+        });
+        session.run(inputs)
+    }
+
     fn check(&self, what: &str, found: &Outputs) {
         for (name, expected) in &self.outputs {
             let found = found.get(name).unwrap();
@@ -120,5 +136,40 @@ fn exporters_models_give_onnx_runtimes_numbers() {
                 .unwrap_or_else(|error| panic!("{what}: {error}"));
             fixture.check(&what, &outputs);
         }
+    }
+}
+
+#[test]
+fn every_fixture_gives_onnx_runtimes_numbers_fused_and_as_it_is() {
+    for fixture in table("") {
+        for fuse in [true, false] {
+            let what = format!("{}, fuse {fuse}", fixture.model.display());
+            let outputs = fixture
+                .run_file(fuse)
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            fixture.check(&what, &outputs);
+        }
+    }
+}
+
+#[test]
+fn every_fixture_verifies() {
+    use onnx_swish::{Model, Shapes, VerifyOptions, verify};
+    for fixture in table("") {
+        let what = fixture.model.display();
+        let shapes: Shapes = fixture
+            .inputs
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
+            .collect();
+        let options = VerifyOptions {
+            shapes,
+            ..VerifyOptions::default()
+        };
+        let model = Model::open(&fixture.model).unwrap();
+        let report = verify(&model, None, &options, |_| ())
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(report.equal, "{what}: {:#?}", report.outputs);
+        assert_eq!(report.outputs.len(), fixture.outputs.len(), "{what}");
     }
 }

@@ -13,7 +13,7 @@ use tract_linalg::multithread::Executor;
 use crate::error::Result;
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
-use crate::tensor::Tensor as Value;
+use crate::tensor::{ElementType, Tensor as Value};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PlanOptions {
@@ -40,6 +40,8 @@ pub struct ActivationRange {
     pub node: String,
     /// The activation.
     pub op: String,
+    /// The element type that it computed in.
+    pub element_type: Option<ElementType>,
     /// The smallest finite input.
     pub min: f64,
     /// The largest finite input.
@@ -167,7 +169,14 @@ impl Plan {
                 && let Some((min, max)) = finite_range(x)?
             {
                 let (node, op) = (node.name.clone(), node.op.name().into_owned());
-                ranges.push(ActivationRange { node, op, min, max });
+                let element_type = ElementType::of(x.datum_type());
+                ranges.push(ActivationRange {
+                    node,
+                    op,
+                    element_type,
+                    min,
+                    max,
+                });
             }
             work(inputs)
         })?;

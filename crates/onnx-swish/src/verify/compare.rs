@@ -7,13 +7,38 @@ use serde::Serialize;
 
 use crate::{ElementType, Tensor};
 
-/// How far apart two values may be: `|fused - original| <= atol + rtol * |original|`, as NumPy's `allclose`.
+/// How far apart two values may be: `|fused - original| <= atol * max(1, m) + rtol * |original|`, m being the largest magnitude
+/// in the original output.
+///
+/// It is NumPy's `allclose` but for m: a value near zero in an output of hundreds is a sum that cancelled, and keeps the
+/// rounding of its terms.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Tolerance {
     /// Relative to the original value.
     pub rtol: f64,
-    /// Absolute.
+    /// Absolute, for outputs up to one; relative to the output's largest magnitude above.
     pub atol: f64,
+}
+
+impl Tolerance {
+    /// What is usual for a computation in this type: two spellings of one activation differ by a few roundings, and every
+    /// layer behind it adds its own.
+    pub fn usual(element_type: ElementType) -> Tolerance {
+        match element_type {
+            ElementType::F16 => Tolerance {
+                rtol: 1e-2,
+                atol: 1e-2,
+            },
+            ElementType::F64 => Tolerance {
+                rtol: 1e-5,
+                atol: 1e-6,
+            },
+            _ => Tolerance {
+                rtol: 1e-3,
+                atol: 1e-4,
+            },
+        }
+    }
 }
 
 /// One output of the original against the same output of the fused model.
@@ -29,6 +54,9 @@ pub struct OutputComparison {
     pub elements: usize,
     /// Whether every element is within the tolerance.
     pub equal: bool,
+    /// The tolerance.
+    #[serde(flatten)]
+    pub tolerance: Tolerance,
     /// The largest absolute difference.
     pub max_abs: f64,
     /// The largest difference relative to the original value, over elements whose original value is not zero.
@@ -53,6 +81,8 @@ pub struct Worst {
     pub original: f64,
     /// Its value in the fused model.
     pub fused: f64,
+    /// How much of the tolerance it uses: above 1 is outside.
+    pub used: f64,
     /// Which set of inputs it came from, counted from 0.
     pub input_set: usize,
 }
@@ -81,6 +111,7 @@ impl OutputComparison {
             shape: original.shape().to_vec(),
             elements: original.len(),
             equal: true,
+            tolerance,
             max_abs: 0.0,
             max_rel: 0.0,
             max_ulp: 0,
@@ -95,6 +126,10 @@ impl OutputComparison {
             return Ok(comparison);
         };
         let ulps = Ulps::of(original.element_type());
+        let largest = a
+            .iter()
+            .filter(|value| value.is_finite())
+            .fold(1.0f64, |most, value| most.max(value.abs()));
         let mut worst: Option<(f64, usize)> = None;
         for (position, (&a, &b)) in a.iter().zip(&b).enumerate() {
             let difference = if a == b || (a.is_nan() && b.is_nan()) {
@@ -113,7 +148,7 @@ impl OutputComparison {
                 comparison.max_rel = comparison.max_rel.max(relative(difference, a));
             }
             comparison.max_ulp = comparison.max_ulp.max(ulps.between(a, b));
-            let allowed = tolerance.atol + tolerance.rtol * a.abs();
+            let allowed = tolerance.atol * largest + tolerance.rtol * a.abs();
             let inside = difference == 0.0 || (difference.is_finite() && difference <= allowed);
             comparison.outside += usize::from(!inside);
             let used = if difference == 0.0 {
@@ -127,10 +162,11 @@ impl OutputComparison {
             }
         }
         comparison.equal = comparison.outside == 0;
-        comparison.worst = worst.map(|(_, position)| Worst {
+        comparison.worst = worst.map(|(used, position)| Worst {
             index: unravel(position, original.shape()),
             original: a[position],
             fused: b[position],
+            used,
             input_set,
         });
         comparison.top1_agreement = top1_agreement(original.shape(), &a, &b);
@@ -138,14 +174,8 @@ impl OutputComparison {
     }
 
     /// This output over one more set of inputs.
-    pub(super) fn merge(&mut self, other: OutputComparison, tolerance: Tolerance) {
-        let used = |worst: &Option<Worst>| {
-            worst.as_ref().map_or(-1.0, |worst| {
-                let used = (worst.fused - worst.original).abs()
-                    / (tolerance.atol + tolerance.rtol * worst.original.abs());
-                if used.is_nan() { f64::INFINITY } else { used }
-            })
-        };
+    pub(super) fn merge(&mut self, other: OutputComparison) {
+        let used = |worst: &Option<Worst>| worst.as_ref().map_or(-1.0, |worst| worst.used);
         let rows = |this: &OutputComparison| this.elements as f64;
         self.top1_agreement = self
             .top1_agreement
@@ -313,7 +343,7 @@ mod tests {
     #[test]
     fn the_worst_element_is_the_one_that_uses_most_of_its_tolerance() {
         let original = array![[1000.0f32, 1.0], [1.0, 1.0]].into_dyn();
-        let fused = array![[1000.5f32, 1.0], [1.0, 1.01]].into_dyn();
+        let fused = array![[1000.5f32, 1.0], [1.0, 1.2]].into_dyn();
         let found = compare(original, fused);
         assert!(!found.equal);
         assert_eq!((found.outside, found.max_abs), (1, 0.5));

@@ -25,8 +25,10 @@ pub struct VerifyOptions {
     pub shapes: Shapes,
     /// Seed of the random inputs.
     pub seed: u64,
-    /// How far apart two values may be. Relative 1e-3 and absolute 1e-4 by default.
-    pub tolerance: Tolerance,
+    /// Relative tolerance instead of the [usual](Tolerance::usual) one.
+    pub rtol: Option<f64>,
+    /// Absolute tolerance instead of the [usual](Tolerance::usual) one.
+    pub atol: Option<f64>,
     /// Threads per run. 1 by default.
     pub threads: usize,
 }
@@ -37,10 +39,8 @@ impl Default for VerifyOptions {
             inputs: Vec::new(),
             shapes: Shapes::default(),
             seed: 0,
-            tolerance: Tolerance {
-                rtol: 1e-3,
-                atol: 1e-4,
-            },
+            rtol: None,
+            atol: None,
             threads: 1,
         }
     }
@@ -78,8 +78,6 @@ pub struct VerifyReport {
     pub schema_version: u32,
     /// Whether every element of every output is within the tolerance.
     pub equal: bool,
-    /// The tolerance.
-    pub tolerance: Tolerance,
     /// The seed of the random inputs; null when inputs were given.
     pub seed: Option<u64>,
     /// The standard deviations of the random input sets; empty when inputs were given.
@@ -128,7 +126,6 @@ pub fn verify(
     let mut report = VerifyReport {
         schema_version: 1,
         equal: true,
-        tolerance: options.tolerance,
         seed: options.inputs.is_empty().then_some(options.seed),
         input_scales: Vec::new(),
         outputs: Vec::new(),
@@ -139,7 +136,8 @@ pub fn verify(
         let expected = reference.run(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
         let (found, ranges) =
             fused.run_observed(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
-        compare(&expected, &found, report, set)?;
+        let tolerance = |output| tolerance(options, output, &ranges);
+        compare(&expected, &found, report, set, tolerance)?;
         cover(report, &ranges);
         Ok::<_, Error>(ranges)
     };
@@ -164,6 +162,7 @@ fn compare(
     found: &Outputs,
     report: &mut VerifyReport,
     set: usize,
+    tolerance: impl Fn(ElementType) -> Tolerance,
 ) -> Result<()> {
     if expected.len() != found.len() {
         let (expected, found) = (expected.len(), found.len());
@@ -173,14 +172,30 @@ fn compare(
     }
     for (index, (name, expected)) in expected.iter().enumerate() {
         let found = found.get(name)?;
-        let one = OutputComparison::of(name, expected, found, report.tolerance, set)
+        let one = OutputComparison::of(name, expected, found, tolerance(found.element_type()), set)
             .map_err(Error::NotComparable)?;
         match report.outputs.get_mut(index) {
-            Some(output) => output.merge(one, report.tolerance),
+            Some(output) => output.merge(one),
             None => report.outputs.push(one),
         }
     }
     Ok(())
+}
+
+/// The usual tolerance of the narrowest float type that takes part, or what the caller said.
+fn tolerance(
+    options: &VerifyOptions,
+    output: ElementType,
+    ranges: &[ActivationRange],
+) -> Tolerance {
+    let in_half = ranges
+        .iter()
+        .any(|range| range.element_type == Some(ElementType::F16));
+    let usual = Tolerance::usual(if in_half { ElementType::F16 } else { output });
+    Tolerance {
+        rtol: options.rtol.unwrap_or(usual.rtol),
+        atol: options.atol.unwrap_or(usual.atol),
+    }
 }
 
 fn cover(report: &mut VerifyReport, ranges: &[ActivationRange]) {

@@ -1,0 +1,336 @@
+//! Sessions as applications use them: names, shapes, threads, and what they say when something is wrong.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, Array4, ArrayD};
+use onnx_swish::{ElementType, Model, Session, Shapes, Tensor};
+use onnx_swish_tract::{Operators, Session as Engine};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fixtures")
+        .join(name)
+}
+
+fn engine(name: &str) -> onnx_swish_tract::SessionBuilder {
+    Engine::builder(std::fs::read(fixture(name)).unwrap())
+}
+
+fn image(value: f32) -> Array4<f32> {
+    Array4::from_elem((1, 3, 8, 8), value)
+}
+
+/// Fixed input x of [1, 3, 8, 8].
+const SMALL: &str = "exporters/hardswish.op13.onnx";
+/// Input x with free batch, height and width.
+const FREE: &str = "handmade/free_dims.onnx";
+
+#[test]
+fn arrays_views_and_tensors_are_all_inputs() {
+    let session = Session::open(fixture(SMALL)).unwrap();
+    let owned = session.run([("x", image(0.5))]).unwrap();
+    let array = image(0.5);
+    let viewed = session.run([("x", array.view())]).unwrap();
+    let shared = session.run([("x", &Tensor::from(&array))]).unwrap();
+    let name = session.outputs()[0].name.clone();
+    for outputs in [&viewed, &shared] {
+        assert_eq!(outputs[name.as_str()], owned[0]);
+    }
+}
+
+#[test]
+fn wrong_inputs_are_told_apart() {
+    let session = Session::open(fixture(SMALL)).unwrap();
+    let message = |inputs: Vec<(&str, Tensor)>| session.run(inputs).unwrap_err().to_string();
+
+    let unknown = message(vec![("y", image(0.0).into())]);
+    assert!(
+        unknown.contains("no input `y`") && unknown.contains("`x`"),
+        "{unknown}"
+    );
+    let missing = message(vec![]);
+    assert!(
+        missing.contains("`x`") && missing.contains("[1, 3, 8, 8]"),
+        "{missing}"
+    );
+    let twice = message(vec![("x", image(0.0).into()), ("x", image(0.0).into())]);
+    assert!(twice.contains("twice"), "{twice}");
+    let kind = message(vec![("x", image(0.0).mapv(f64::from).into())]);
+    assert!(
+        kind.contains("float32") && kind.contains("float64"),
+        "{kind}"
+    );
+    let shape = message(vec![("x", Array4::<f32>::zeros((1, 3, 9, 8)).into())]);
+    assert!(
+        shape.contains("[1, 3, 8, 8]") && shape.contains("[1, 3, 9, 8]"),
+        "{shape}"
+    );
+    let rank = message(vec![("x", Array2::<f32>::zeros((8, 8)).into())]);
+    assert!(
+        rank.contains("[1, 3, 8, 8]") && rank.contains("[8, 8]"),
+        "{rank}"
+    );
+}
+
+#[test]
+fn an_output_that_does_not_exist_is_told() {
+    let session = Session::open(fixture(SMALL)).unwrap();
+    let outputs = session.run([("x", image(0.0))]).unwrap();
+    let error = outputs.get("nothing").unwrap_err().to_string();
+    assert!(error.contains("no output `nothing`"), "{error}");
+}
+
+#[test]
+fn free_dimensions_follow_each_call() {
+    let session = Session::open(fixture(FREE)).unwrap();
+    let shapes = [
+        [1, 3, 4, 4],
+        [2, 3, 7, 5],
+        [1, 3, 4, 4],
+        [3, 3, 1, 9],
+        [2, 3, 2, 2],
+        [1, 3, 6, 6],
+        [2, 3, 7, 5],
+    ];
+    for shape in shapes {
+        let outputs = session
+            .run([("x", ArrayD::<f32>::ones(shape.to_vec()))])
+            .unwrap();
+        assert_eq!(outputs[0].shape()[0], shape[0], "{shape:?}");
+    }
+}
+
+#[test]
+fn a_shape_given_beforehand_is_the_only_one_taken() {
+    let session = Session::builder()
+        .input_shape("x", [1, 3, 4, 4])
+        .open(fixture(FREE))
+        .unwrap();
+    assert_eq!(session.inputs()[0].fixed_shape(), Some(vec![1, 3, 4, 4]));
+    session
+        .run([("x", Array4::<f32>::zeros((1, 3, 4, 4)))])
+        .unwrap();
+    let error = session
+        .run([("x", Array4::<f32>::zeros((2, 3, 4, 4)))])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("[1, 3, 4, 4]"), "{error}");
+    // The empty name stands for the only input.
+    Session::builder()
+        .input_shape("", [1, 3, 4, 4])
+        .open(fixture(FREE))
+        .unwrap();
+    let error = Session::builder()
+        .input_shape("", [3, 8])
+        .open(fixture("handmade/two_inputs.onnx"))
+        .unwrap_err();
+    assert!(error.to_string().contains("name the input"), "{error}");
+}
+
+#[test]
+fn a_shape_that_contradicts_the_file_is_refused_at_once() {
+    let wrong = |name: &str, shape: &[usize]| {
+        Session::builder()
+            .input_shape(name, shape)
+            .open(fixture(FREE))
+            .unwrap_err()
+            .to_string()
+    };
+    let channels = wrong("x", &[1, 4, 8, 8]);
+    assert!(
+        channels.contains("`x`") && channels.contains("[1, 4, 8, 8]"),
+        "{channels}"
+    );
+    let unknown = wrong("image", &[1, 3, 8, 8]);
+    assert!(unknown.contains("no input `image`"), "{unknown}");
+}
+
+#[test]
+fn random_inputs_need_the_free_sizes_and_say_how_to_give_them() {
+    let session = Session::open(fixture(FREE)).unwrap();
+    let error = session
+        .random_inputs(0, &Shapes::new())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("give a shape, for example x="), "{error}");
+    let shapes = Shapes::from([("x".to_owned(), vec![1, 3, 4, 4])]);
+    let inputs = session.random_inputs(0, &shapes).unwrap();
+    session.run(inputs).unwrap();
+}
+
+#[test]
+fn one_session_serves_many_threads() {
+    let session = Session::open(fixture(FREE)).unwrap();
+    let expected: Vec<Tensor> = (0..8)
+        .map(|index| session.run([("x", input_of(index))]).unwrap()[0].clone())
+        .collect();
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let (session, expected) = (session.clone(), &expected);
+            scope.spawn(move || {
+                for round in 0..24 {
+                    let index = (round + worker) % expected.len();
+                    assert_eq!(
+                        session.run([("x", input_of(index))]).unwrap()[0],
+                        expected[index]
+                    );
+                }
+            });
+        }
+    });
+}
+
+/// Two alternating shapes, each with values of its own.
+fn input_of(index: usize) -> Array4<f32> {
+    let size = 4 + index % 2;
+    Array4::from_shape_fn((1, 3, size, size), |(_, c, h, w)| {
+        (index + c + h * w) as f32 * 0.25 - 1.0
+    })
+}
+
+#[test]
+fn threads_change_the_numbers_no_more_than_rounding_does() {
+    let model = fixture("real/ch_ppocr_mobile_v2.0_cls_infer.onnx");
+    let shape = [1, 3, 48, 192];
+    let run = |threads| {
+        let session = Session::builder()
+            .threads(threads)
+            .input_shape("x", shape)
+            .open(&model)
+            .unwrap();
+        let inputs = session.random_inputs(1, &Shapes::new()).unwrap();
+        session.run(inputs).unwrap()[0].to_f64().unwrap()
+    };
+    for (alone, together) in run(1).into_iter().zip(run(2)) {
+        assert!((alone - together).abs() < 1e-5, "{alone} and {together}");
+    }
+}
+
+#[test]
+fn ports_are_what_the_file_declares() {
+    let session = Session::open(fixture(FREE)).unwrap();
+    let port = &session.inputs()[0];
+    assert_eq!(
+        (port.name.as_str(), port.element_type),
+        ("x", Some(ElementType::F32))
+    );
+    assert!(port.to_string().starts_with("x float32 ["), "{port}");
+    assert_eq!(port.fixed_shape(), None);
+}
+
+#[test]
+fn an_operator_that_tract_lacks_is_named_with_its_node() {
+    let error = Session::open(fixture("handmade/unknown_op.onnx"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("does not implement") && error.contains("::"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_models_own_function_is_never_taken_for_a_builtin() {
+    let name = "handmade/function_named_like_builtin.onnx";
+    // tract alone would run its own operator of that name. The engine refuses; the facade inlines.
+    let error = engine(name).build().unwrap_err();
+    assert!(
+        matches!(error, onnx_swish_tract::Error::ModelFunction { .. }),
+        "{error}"
+    );
+    Session::open(fixture(name)).unwrap();
+}
+
+#[test]
+fn bytes_that_are_no_model_are_refused() {
+    assert!(matches!(
+        Engine::builder(&b"\xff\xff\xff"[..]).build(),
+        Err(onnx_swish_tract::Error::Decode(_))
+    ));
+    let error = Model::open(fixture("README.md")).map(|model| Session::builder().load(&model));
+    assert!(!matches!(error, Ok(Ok(_))));
+    let missing = Session::open(fixture("no/such/file.onnx"))
+        .unwrap_err()
+        .to_string();
+    assert!(missing.contains("file.onnx"), "{missing}");
+}
+
+#[test]
+fn every_activation_of_a_fused_model_runs_on_our_operators() {
+    let model = Model::open(fixture("real/ch_ppocr_mobile_v2.0_cls_infer.onnx")).unwrap();
+    let fused = onnx_swish::fuse(&model, &onnx_swish::FuseOptions::default()).unwrap();
+    let fusions = fused.report.fusions.len();
+    let bytes = fused.file.to_bytes();
+    let engine = Engine::builder(bytes)
+        .input_shape("x", [1, 3, 48, 192])
+        .build()
+        .unwrap();
+    let input = ArrayD::<f32>::zeros(vec![1, 3, 48, 192]);
+    let (_, ranges) = engine.run_observed([("x", input.view())]).unwrap();
+    assert_eq!(ranges.len(), fusions);
+    let (_, times) = engine.run_timed([("x", input)]).unwrap();
+    assert_eq!(
+        times
+            .iter()
+            .filter(|node| node.op == "FusedHardSwish")
+            .count(),
+        fusions
+    );
+}
+
+#[test]
+fn what_tract_fuses_by_itself_runs_on_our_kernels_too() {
+    // Not fused in the file: tract's own detection makes a SiLU of it, and we take that over.
+    let engine = engine("exporters/silu.op13.onnx").build().unwrap();
+    let (_, times) = engine.run_timed([("x", image(0.5))]).unwrap();
+    assert!(times.iter().any(|node| node.op == "FusedSilu"), "{times:?}");
+    let reference = self::engine("exporters/silu.op13.onnx")
+        .operators(Operators::Reference)
+        .build()
+        .unwrap();
+    let (_, times) = reference.run_timed([("x", image(0.5))]).unwrap();
+    assert!(
+        times
+            .iter()
+            .all(|node| !node.op.to_lowercase().contains("silu")),
+        "{times:?}"
+    );
+}
+
+#[test]
+fn models_travel_through_nnef() {
+    let files = [
+        "exporters/silu.op13.onnx",
+        "exporters/quick_gelu.op13.onnx",
+        "exporters/hardswish.op13.onnx",
+        "exporters/hard_02.op13.onnx",
+        "exporters/beta_channel.op13.onnx",
+    ];
+    for name in files {
+        let model = Model::open(fixture(name)).unwrap();
+        let fused = onnx_swish::fuse(&model, &onnx_swish::FuseOptions::default()).unwrap();
+        let engine = Engine::builder(fused.file.to_bytes()).build().unwrap();
+        let mut archive = Vec::new();
+        engine
+            .write_nnef(&[vec![1, 3, 8, 8]], &mut archive)
+            .unwrap();
+        let again = Engine::nnef_builder(archive).build().unwrap();
+        let x = Array4::from_shape_fn((1, 3, 8, 8), |(_, c, h, w)| {
+            (c * 7 + h * 3 + w) as f32 * 0.3 - 6.0
+        });
+        let (before, _) = engine.run_observed([("x", x.view())]).unwrap();
+        let (after, ranges) = again.run_observed([("x", x.view())]).unwrap();
+        assert_eq!(ranges.len(), 1, "{name}");
+        for (before, after) in before[0]
+            .to_f64()
+            .unwrap()
+            .into_iter()
+            .zip(after[0].to_f64().unwrap())
+        {
+            assert!(
+                (before - after).abs() <= 1e-6 * before.abs().max(1.0),
+                "{name}: {before} and {after}"
+            );
+        }
+    }
+}
