@@ -2,7 +2,7 @@
 //!
 //! Given an open model; promises that what is not part of a fusion stays as it is, byte for byte.
 
-use onnx_swish_fuse::{Options, Plan, Report, analyze, apply};
+use onnx_swish_fuse::{Expansion, Options, Plan, Report, analyze, apply};
 use onnx_swish_model::{Model, Spliced};
 
 use crate::error::Result;
@@ -71,4 +71,12 @@ pub fn fuse(model: &Model, options: &Options) -> Result<Fused> {
         report,
         file: apply(model, &plan)?,
     })
+}
+
+/// Turns fused and standard Swish and HardSwish operators back into plain ones of the model's own opset.
+///
+/// # Errors
+/// If an edit is refused: the file would pass the format's limit of 2 GiB.
+pub fn expand(model: &Model) -> Result<Expansion> {
+    Ok(onnx_swish_fuse::expand(model)?)
 }

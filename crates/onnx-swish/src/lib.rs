@@ -28,10 +28,16 @@ pub use bench::{
     Variant, bench,
 };
 pub use error::{Error, Result};
-pub use fuse::{Fused, fuse, inspect};
+pub use fuse::{Fused, expand, fuse, inspect};
 pub use inputs::Shapes;
-pub use onnx_swish_fuse::{Emit, Options as FuseOptions, Report};
-pub use onnx_swish_model::{Model, SaveOptions, save};
+pub use onnx_swish_fuse::{
+    ActivationKind, AlreadyFused, BetaValue, Emit, Expansion, FusionEntry, NearMiss, NearMissGroup,
+    Options as FuseOptions, Report,
+};
+pub use onnx_swish_model::{
+    Error as ModelError, ExternalError, Invalid, Model, Progress as SaveProgress, SaveError,
+    SaveOptions, Saved, Spliced, save,
+};
 pub use onnx_swish_tract::{Dim, Element, ElementType, Outputs, Port, Tensor};
 pub use session::{Session, SessionBuilder};
 pub use verify::{
