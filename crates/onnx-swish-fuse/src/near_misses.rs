@@ -159,6 +159,14 @@ impl Explainer<'_, '_> {
                 ),
                 change: "export the activation in one element type; a Swish that lies between the casts as a whole is fused".into(),
             },
+            Almost::Dropout => Words {
+                reason: "dropout",
+                message: format!(
+                    "{}, behind a Dropout that may be in training mode",
+                    self.product()
+                ),
+                change: "export the model for inference".into(),
+            },
             Almost::Quantized => Words {
                 reason: "quantized",
                 message: format!("{}, which is quantised in between: fusing would change values", self.product()),
@@ -211,10 +219,10 @@ impl Explainer<'_, '_> {
     /// The gate is a function of something else than what it multiplies; of what?
     fn another_tensor(&self) -> Words {
         let ops = self.ancestry();
-        if ops.softplus && ops.meets_partner {
+        if ops.softplus && ops.tanh {
             return self.mish();
         }
-        if ops.cubic && ops.meets_partner {
+        if ops.cubic && ops.tanh {
             return self.tanh_gelu();
         }
         if let Some(value) = ops.overridable {
@@ -241,6 +249,9 @@ impl Explainer<'_, '_> {
                 ),
                 change: "put the file with the external data beside the model".into(),
             };
+        }
+        if ops.legacy_axis {
+            return self.cannot(Cannot::LegacyBroadcast);
         }
         if self.is_integer() {
             return Words {
@@ -358,8 +369,10 @@ impl Explainer<'_, '_> {
 
     fn look(&self, found: &mut Ancestry, node: Node) {
         let op = self.graph.op(node);
+        found.legacy_axis |= self.graph.is_legacy_axis(node);
         match op {
             Op::Softplus => found.softplus = true,
+            Op::Tanh => found.tanh = true,
             Op::Pow => found.cubic = true,
             Op::Mul => {
                 let inputs = self.graph.inputs(node);
@@ -576,6 +589,8 @@ struct Ancestry {
     softplus: bool,
     cubic: bool,
     pooled: bool,
+    tanh: bool,
+    legacy_axis: bool,
     overridable: Option<Value>,
     unreadable: Option<Value>,
     through: Option<Op>,

@@ -63,6 +63,8 @@ pub(crate) enum Almost {
     Cast,
     /// A gate behind QuantizeLinear.
     Quantized,
+    /// A gate behind a Dropout that may drop.
+    Dropout,
 }
 
 impl Forms {
@@ -146,14 +148,20 @@ impl Forms {
         match self.core(outer.root) {
             Core::Sigmoid(_) | Core::Tanh(_) => Some(Almost::Offset),
             Core::Erf(_) => Some(Almost::Erf),
-            Core::Cast(inner) if self.gate(inner).is_some_and(Gate::is_worth_explaining) => {
-                Some(Almost::Cast)
-            }
-            Core::Quantized(inner) if self.gate(inner).is_some_and(Gate::is_worth_explaining) => {
-                Some(Almost::Quantized)
-            }
+            Core::Cast(inner) => self.is_gate_behind(inner).then_some(Almost::Cast),
+            Core::Quantized(inner) => self.is_gate_behind(inner).then_some(Almost::Quantized),
+            Core::Dropout(inner) => self.is_gate_behind(inner).then_some(Almost::Dropout),
             _ => None,
         }
+    }
+
+    /// Whether `value` is a gate, or one that was quantised.
+    fn is_gate_behind(&self, value: Value) -> bool {
+        let source = match self.core(self.linear(value).root) {
+            Core::Quantized(inner) => inner,
+            _ => value,
+        };
+        self.gate(source).is_some_and(Gate::is_worth_explaining)
     }
 }
 

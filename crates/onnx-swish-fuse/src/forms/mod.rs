@@ -80,6 +80,8 @@ pub(crate) enum Core {
     Cast(Value),
     /// A quantisation on the way.
     Quantized(Value),
+    /// A Dropout that is not known to be the identity.
+    Dropout(Value),
     /// A Swish or HardSwish, fused or about to be: opaque, and the end of a match.
     Activation,
 }

@@ -12,6 +12,12 @@ pub(crate) fn transfer(forms: &mut Forms, graph: &Graph<'_>, facts: &mut Facts, 
     let Some(&output) = graph.outputs(node).first() else {
         return;
     };
+    if graph.op(node) == Op::QuantizeLinear
+        && let Some(&of) = graph.inputs(node).first()
+    {
+        forms.set_core(output, Core::Quantized(of));
+        return;
+    }
     if output.is_absent() || facts.element(output).is_not_float() || graph.is_legacy_axis(node) {
         return;
     }
@@ -59,7 +65,7 @@ impl Transfer<'_, '_> {
             Op::Erf => self.core(Core::Erf),
             Op::Exp => self.core(Core::Exp),
             Op::Transpose => self.core(Core::Transpose),
-            Op::DequantizeLinear | Op::QuantizeLinear => self.core(Core::Quantized),
+            Op::DequantizeLinear => self.core(Core::Quantized),
             Op::Relu => self.clamp(0.0, f64::INFINITY),
             Op::Clip => self.clip(),
             Op::Min => self.extremum(f64::min, f64::INFINITY),
@@ -126,7 +132,7 @@ impl Transfer<'_, '_> {
         if inference {
             self.affine(0, 1.0, 0.0)
         } else {
-            None
+            self.core(Core::Dropout)
         }
     }
 

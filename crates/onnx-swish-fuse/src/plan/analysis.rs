@@ -122,10 +122,45 @@ impl Analysis<'_> {
             self.forms.set_core(output, Core::Activation);
             return;
         }
+        if self.graph.op(node) == Op::Mul && self.facts.element(output) == Element::Integer {
+            self.integers(node, output);
+        }
         match self.forms.core(output) {
             Core::Mul(a, b) => self.product(output, &[(a, false, b), (b, false, a)]),
             Core::Div(a, b) => self.product(output, &[(b, true, a)]),
             _ => {}
+        }
+    }
+
+    /// `x · clip(x + 3, 0, 6) / 6` in integers has no form, and deserves a word all the same.
+    fn integers(&mut self, node: Node, output: Value) {
+        let clipped = |value: Value| {
+            let at = |value| {
+                self.graph
+                    .producer(value)
+                    .map(|node| (node, self.graph.op(node)))
+            };
+            match at(value) {
+                Some((node, Op::Div | Op::Mul)) => self
+                    .graph
+                    .inputs(node)
+                    .iter()
+                    .any(|&input| at(input).is_some_and(|(_, op)| op == Op::Clip)),
+                Some((_, op)) => op == Op::Clip,
+                None => false,
+            }
+        };
+        if let &[a, b] = self.graph.inputs(node)
+            && let Some(gate) = [a, b].into_iter().find(|&input| clipped(input))
+        {
+            let partner = if gate == a { b } else { a };
+            let why = Why::Blocked(Block::ElementType);
+            self.misses.push(Miss {
+                output,
+                gate,
+                partner,
+                why,
+            });
         }
     }
 
