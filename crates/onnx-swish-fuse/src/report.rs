@@ -293,11 +293,29 @@ fn rounding(fusion: &Fusion) -> Option<String> {
     (!notes.is_empty()).then(|| notes.join("; "))
 }
 
-/// The shortest decimal that is this number in its element type.
+/// The shortest decimal that is this number in its element type: `1.702`, not `1.7020000219345093`.
 fn readable(value: f64, element: Element) -> f64 {
-    match element {
-        Element::F64 => value,
-        _ if value == 1.0 / 6.0 => value,
-        _ => format!("{}", value as f32).parse().unwrap_or(value),
+    const MOST_DIGITS: usize = 17;
+    // The standard slope is what it is in every type.
+    if value == 1.0 / 6.0 {
+        return value;
+    }
+    let rounded = element.round(value);
+    (0..MOST_DIGITS)
+        .filter_map(|digits| format!("{value:.digits$e}").parse::<f64>().ok())
+        .find(|&decimal| element.round(decimal) == rounded)
+        .unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Element, readable};
+
+    #[test]
+    fn numbers_are_written_as_people_wrote_them() {
+        assert_eq!(readable(f64::from(1.702_f32), Element::F32), 1.702);
+        assert_eq!(readable(1.702_148_437_5, Element::F16), 1.702);
+        assert_eq!(readable(f64::from(0.166_67_f32), Element::F32), 0.16667);
+        assert_eq!(readable(1.0 / 3.0, Element::F32), 0.333_333_34);
     }
 }
