@@ -1,4 +1,4 @@
-//! Functions: each can be told from the others, and none calls itself.
+//! Functions: each can be told from the others, none calls itself, and calls fit.
 
 use super::{Checker, Problem};
 use crate::calls::Calls;
@@ -25,5 +25,25 @@ impl Checker<'_> {
                 function: function.unwrap_or_default(),
             });
         }
+        for (i, scope) in model.scopes().iter().enumerate() {
+            self.place = Some(i);
+            for node in scope.nodes() {
+                let function = calls.callee(node).and_then(|i| model.functions().get(i));
+                let Some((function, body)) =
+                    function.and_then(|f| Some((f, model.scopes().get(f.scope())?)))
+                else {
+                    continue;
+                };
+                let too_many = model.inputs(node).len() > body.inputs().len()
+                    || model.outputs(node).len() > body.outputs().len();
+                if too_many {
+                    self.report(Problem::Call {
+                        node: model.node_ref(node).describe(),
+                        function: model.function_name(function),
+                    });
+                }
+            }
+        }
+        self.place = None;
     }
 }

@@ -70,6 +70,14 @@ pub enum Problem {
         /// Its name.
         function: String,
     },
+    /// A call that names more values than the function has.
+    #[error("{node} passes more values than function {function} has inputs or outputs")]
+    Call {
+        /// The call.
+        node: String,
+        /// The function.
+        function: String,
+    },
     /// The model uses a set of operators and does not say which version.
     #[error(
         "no version of the operators of domain `{domain}` is imported, and {node} is one of them"
@@ -198,6 +206,7 @@ impl Checker<'_> {
         for function in self.model.functions() {
             self.place = Some(function.scope());
             self.imports(function.opset_imports());
+            self.defaults(function);
         }
         self.place = None;
     }

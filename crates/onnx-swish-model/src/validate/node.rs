@@ -4,9 +4,8 @@ use std::collections::HashSet;
 
 use super::{Checker, Problem};
 use crate::error::display;
-use crate::node::NodeRef;
-use crate::scope::Scope;
-use crate::tensor::Tensor;
+use crate::node::{Attribute, NodeRef};
+use crate::scope::{Function, Scope};
 
 impl<'m> Checker<'m> {
     pub(super) fn nodes(&mut self, id: usize, scope: &'m Scope) {
@@ -36,8 +35,26 @@ impl<'m> Checker<'m> {
     }
 
     fn attributes(&mut self, node: NodeRef<'_>, in_function: bool) {
+        self.attribute_list(&|| node.describe(), node.attributes(), in_function);
+    }
+
+    /// The defaults of a function's attributes, which refer to nothing.
+    pub(super) fn defaults(&mut self, function: &Function) {
+        let defaults = function.attribute_protos.iter();
+        let defaults = defaults.map(|&located| Attribute::new(self.model, located));
+        let model = self.model;
+        let owner = || format!("function {}", model.function_name(function));
+        self.attribute_list(&owner, defaults, false);
+    }
+
+    fn attribute_list<'a>(
+        &mut self,
+        owner: &dyn Fn() -> String,
+        attributes: impl Iterator<Item = Attribute<'a>>,
+        in_function: bool,
+    ) {
         let mut names = HashSet::new();
-        for attribute in node.attributes() {
+        for attribute in attributes {
             let name = attribute.name();
             let referenced = !attribute.ref_attr_name().is_empty();
             let why = if name.is_empty() {
@@ -51,21 +68,17 @@ impl<'m> Checker<'m> {
             } else if !attribute.is_consistent() {
                 "has a value of another type than it says"
             } else {
-                attribute.each_tensor(&mut |tensor| self.attribute_tensor(node, tensor));
+                attribute.each_tensor(&mut |tensor| {
+                    if let Some(why) = self.tensor_defect(tensor) {
+                        let tensor = format!("{} of {}", display(name), owner());
+                        self.report(Problem::Tensor { tensor, why });
+                    }
+                });
                 continue;
             };
             self.report(Problem::Attribute {
                 attribute: display(name),
-                node: node.describe(),
-                why,
-            });
-        }
-    }
-
-    fn attribute_tensor(&mut self, node: NodeRef<'_>, tensor: &Tensor) {
-        if let Some(why) = self.tensor_defect(tensor) {
-            self.report(Problem::Tensor {
-                tensor: node.describe(),
+                node: owner(),
                 why,
             });
         }

@@ -1,0 +1,53 @@
+// Everything that is done to a file between opening and saving it, with what must hold whatever the file is. Shared by
+// the fuzz target and the tests that damage small models byte by byte.
+
+use onnx_swish_fuse::{Emit, Options, analyze, apply, expand};
+use onnx_swish_model::{Model, Spliced, inline_functions, validate};
+
+/// Reads, analyses and rewrites a file, and reads what came of it.
+///
+/// # Panics
+/// A file without findings comes out other than byte for byte, a valid model becomes an invalid one, or fusing what is
+/// fused changes it again.
+pub fn exercise(bytes: &[u8]) {
+    let Ok(model) = Model::from_bytes(bytes.to_vec()) else {
+        return;
+    };
+    let unchanged = model.edit().finish().expect("nothing to do");
+    assert_eq!(unchanged.to_bytes(), bytes, "no edit, other bytes");
+    let valid = validate(&model).is_ok();
+    for emit in [Emit::Custom, Emit::Contrib, Emit::Standard] {
+        let options = Options { emit, ..Options::default() };
+        let plan = analyze(&model, &options);
+        let fusions = plan.report().fusions.len();
+        let Some(fused) = outcome(apply(&model, &plan), valid) else {
+            continue;
+        };
+        if fusions == 0 {
+            assert_eq!(fused.bytes(), bytes, "nothing to fuse, other bytes");
+        }
+        let again = analyze(&fused, &options);
+        let again = apply(&fused, &again).expect("it could be applied before");
+        assert_eq!(again.to_bytes(), fused.bytes(), "fusing twice is not fusing once");
+    }
+    if let Ok(expansion) = expand(&model) {
+        outcome(Ok::<_, onnx_swish_model::Error>(expansion.model), valid);
+    }
+    if let Ok(flat) = inline_functions(&model, |_, _| false) {
+        outcome(Ok::<_, onnx_swish_model::Error>(flat), valid);
+    }
+}
+
+/// Reads a result again. An edit of a model that is not valid may be refused.
+fn outcome<E: std::fmt::Display>(result: Result<Spliced, E>, valid: bool) -> Option<Model> {
+    let spliced = match result {
+        Ok(spliced) => spliced,
+        Err(e) if valid => panic!("a valid model is refused: {e}"),
+        Err(_) => return None,
+    };
+    let model = spliced.into_model().expect("a model in, a model out");
+    if valid && let Err(invalid) = validate(&model) {
+        panic!("valid in, not valid out: {invalid}");
+    }
+    Some(model)
+}
