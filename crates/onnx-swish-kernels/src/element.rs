@@ -42,6 +42,9 @@ pub(crate) mod sealed {
         fn swish_one(self, rate: f64) -> Self;
 
         fn hard_swish_one(self, alpha: f64, beta: f64) -> Self;
+
+        /// Whether |self| is below the limit of [`crate::SwishConstants`]; NaN is not.
+        fn is_within(self, limit: f32) -> bool;
     }
 
     /// Slices, opaque outside of the crate.
@@ -65,6 +68,11 @@ impl sealed::Sealed for f32 {
     fn hard_swish_one(self, alpha: f64, beta: f64) -> Self {
         wide::hard_swish(self, alpha, beta)
     }
+
+    #[inline(always)]
+    fn is_within(self, limit: f32) -> bool {
+        self.abs() < limit
+    }
 }
 
 impl sealed::Sealed for f16 {
@@ -85,6 +93,11 @@ impl sealed::Sealed for f16 {
     fn hard_swish_one(self, alpha: f64, beta: f64) -> Self {
         let x = bits::f16_to_f32(self.to_bits());
         f16::from_bits(bits::f32_to_f16(wide::hard_swish(x, alpha, beta)))
+    }
+
+    #[inline(always)]
+    fn is_within(self, limit: f32) -> bool {
+        bits::f16_to_f32(self.to_bits()).abs() < limit
     }
 }
 
@@ -107,6 +120,11 @@ impl sealed::Sealed for bf16 {
         let x = bits::bf16_to_f32(self.to_bits());
         bf16::from_bits(bits::f32_to_bf16(wide::hard_swish(x, alpha, beta)))
     }
+
+    #[inline(always)]
+    fn is_within(self, limit: f32) -> bool {
+        bits::bf16_to_f32(self.to_bits()).abs() < limit
+    }
 }
 
 impl sealed::Sealed for f64 {
@@ -125,6 +143,11 @@ impl sealed::Sealed for f64 {
     #[inline(always)]
     fn hard_swish_one(self, alpha: f64, beta: f64) -> Self {
         wide64::hard_swish(self, alpha, beta)
+    }
+
+    #[inline(always)]
+    fn is_within(self, limit: f32) -> bool {
+        self.abs() < f64::from(limit)
     }
 }
 

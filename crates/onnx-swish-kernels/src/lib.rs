@@ -1,6 +1,6 @@
 //! Swish, SiLU and HardSwish on slices of f32, f64, f16 and bf16.
 //!
-//! Given slices of any length and alignment; promises the error bounds of each function, the same
+//! Given slices of any length and alignment; promises what [`contract`] says, the same
 //! function on every instruction set, and one cached dispatch per call.
 //!
 //! | function | is | source |
@@ -17,6 +17,7 @@
 
 #[allow(unsafe_code)]
 pub mod arch;
+pub mod contract;
 mod element;
 mod formula;
 mod hard_swish;

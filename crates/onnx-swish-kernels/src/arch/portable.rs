@@ -6,8 +6,12 @@ use crate::element::sealed::Sealed;
 use crate::formula::wide;
 use crate::slices::Slices;
 
-/// Elements per block: whole vectors everywhere, and enough of them to keep a processor busy.
-const BLOCK: usize = 16;
+/// Elements per block: whole vectors everywhere, and a loop that the compiler vectorises rather than
+/// unrolls.
+const BLOCK: usize = 64;
+
+/// The same for what is left over, padded with zeros: there is no loop over single elements.
+const LAST: usize = 8;
 
 /// `x·σ(x)` of one element.
 #[must_use]
@@ -49,72 +53,84 @@ pub(crate) fn hard_swish<T: Sealed>(slices: Slices<'_, T>, alpha: f64, beta: f64
 
 #[inline(always)]
 pub(crate) fn swish_lockstep<T: Sealed>(slices: Slices<'_, T>, betas: &[T]) {
-    let block = |x: &[T; BLOCK], betas: &[T; BLOCK], y: &mut [T; BLOCK]| {
-        for ((x, beta), y) in x.iter().zip(betas).zip(y) {
-            *y = x.swish_one(beta.own_rate());
-        }
-    };
-    let (betas, last_betas) = betas.as_chunks::<BLOCK>();
     match slices {
         Slices::Apart(x, y) => {
             let ((x, last_x), (y, last_y)) = (x.as_chunks(), y.as_chunks_mut());
-            for ((x, betas), y) in x.iter().zip(betas).zip(y) {
-                block(x, betas, y);
+            let (blocks, last_betas) = betas.as_chunks::<BLOCK>();
+            for ((x, betas), y) in x.iter().zip(blocks).zip(y) {
+                lockstep_block(x, betas, y);
             }
-            let mut buffer = [T::ZERO; BLOCK];
-            block(&padded(last_x), &padded(last_betas), &mut buffer);
-            last_y.copy_from_slice(&buffer[..last_x.len()]);
+            let parts = last_x.chunks(LAST).zip(last_betas.chunks(LAST));
+            for ((x, betas), y) in parts.zip(last_y.chunks_mut(LAST)) {
+                let mut buffer = [T::ZERO; LAST];
+                lockstep_block(&padded(x), &padded(betas), &mut buffer);
+                y.copy_from_slice(&buffer[..y.len()]);
+            }
         }
         Slices::InPlace(xy) => {
             let (xy, last) = xy.as_chunks_mut();
-            for (xy, betas) in xy.iter_mut().zip(betas) {
+            let (blocks, last_betas) = betas.as_chunks::<BLOCK>();
+            for (xy, betas) in xy.iter_mut().zip(blocks) {
                 let x = *xy;
-                block(&x, betas, xy);
+                lockstep_block(&x, betas, xy);
             }
-            let mut buffer = [T::ZERO; BLOCK];
-            block(&padded(last), &padded(last_betas), &mut buffer);
-            last.copy_from_slice(&buffer[..last.len()]);
+            for (xy, betas) in last.chunks_mut(LAST).zip(last_betas.chunks(LAST)) {
+                let mut buffer = [T::ZERO; LAST];
+                lockstep_block(&padded(xy), &padded(betas), &mut buffer);
+                xy.copy_from_slice(&buffer[..xy.len()]);
+            }
         }
     }
-}
-
-#[inline(always)]
-fn padded<T: Sealed>(last: &[T]) -> [T; BLOCK] {
-    let mut buffer = [T::ZERO; BLOCK];
-    buffer[..last.len()].copy_from_slice(last);
-    buffer
 }
 
 #[inline(always)]
 fn map<T: Sealed>(slices: Slices<'_, T>, f: impl Fn(T) -> T) {
-    let block = |x: &[T; BLOCK], y: &mut [T; BLOCK]| {
-        for (x, y) in x.iter().zip(y) {
-            *y = f(*x);
-        }
-    };
     match slices {
         Slices::Apart(x, y) => {
-            let ((x, last_x), (y, last_y)) = (x.as_chunks(), y.as_chunks_mut());
+            let ((x, last_x), (y, last_y)) = (x.as_chunks::<BLOCK>(), y.as_chunks_mut());
             for (x, y) in x.iter().zip(y) {
-                block(x, y);
+                block(x, y, &f);
             }
-            if !last_x.is_empty() {
-                let mut buffer = [T::ZERO; BLOCK];
-                block(&padded(last_x), &mut buffer);
-                last_y.copy_from_slice(&buffer[..last_x.len()]);
+            for (x, y) in last_x.chunks(LAST).zip(last_y.chunks_mut(LAST)) {
+                let mut buffer = [T::ZERO; LAST];
+                block(&padded(x), &mut buffer, &f);
+                y.copy_from_slice(&buffer[..y.len()]);
             }
         }
         Slices::InPlace(xy) => {
-            let (xy, last) = xy.as_chunks_mut();
+            let (xy, last) = xy.as_chunks_mut::<BLOCK>();
             for xy in xy {
                 let x = *xy;
-                block(&x, xy);
+                block(&x, xy, &f);
             }
-            if !last.is_empty() {
-                let mut buffer = [T::ZERO; BLOCK];
-                block(&padded(last), &mut buffer);
-                last.copy_from_slice(&buffer[..last.len()]);
+            for xy in last.chunks_mut(LAST) {
+                let mut buffer = [T::ZERO; LAST];
+                block(&padded(xy), &mut buffer, &f);
+                xy.copy_from_slice(&buffer[..xy.len()]);
             }
         }
     }
+}
+
+// These are inlined by force: each caller enables its own instructions for them.
+
+#[inline(always)]
+fn block<T: Sealed, const N: usize>(x: &[T; N], y: &mut [T; N], f: &impl Fn(T) -> T) {
+    for (x, y) in x.iter().zip(y) {
+        *y = f(*x);
+    }
+}
+
+#[inline(always)]
+fn lockstep_block<T: Sealed, const N: usize>(x: &[T; N], betas: &[T; N], y: &mut [T; N]) {
+    for ((x, beta), y) in x.iter().zip(betas).zip(y) {
+        *y = x.swish_one(beta.own_rate());
+    }
+}
+
+#[inline(always)]
+fn padded<T: Sealed>(last: &[T]) -> [T; LAST] {
+    let mut buffer = [T::ZERO; LAST];
+    buffer[..last.len()].copy_from_slice(last);
+    buffer
 }

@@ -10,7 +10,6 @@ use half::{bf16, f16};
 use super::drive::Memory;
 use crate::formula::constants::{EXP2_8, EXP2_8_SHORT};
 use crate::formula::table::{Activation, HardSwish, Lanes, Swish, SwishConstants};
-use crate::formula::wide;
 
 /// Proof that this machine executes AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -148,14 +147,23 @@ impl Memory<f32> for Avx2 {
     const LANES: usize = 8;
 
     #[inline(always)]
-    unsafe fn load(self, x: *const f32) -> __m256 {
+    unsafe fn load_group(self, x: *const f32) -> [__m256; 4] {
         // SAFETY: the token, and the caller's promise.
-        unsafe { _mm256_loadu_ps(x) }
+        unsafe {
+            [
+                _mm256_loadu_ps(x),
+                _mm256_loadu_ps(x.add(8)),
+                _mm256_loadu_ps(x.add(16)),
+                _mm256_loadu_ps(x.add(24)),
+            ]
+        }
     }
     #[inline(always)]
-    unsafe fn store(self, y: *mut f32, v: __m256) {
-        // SAFETY: the token, and the caller's promise.
-        unsafe { _mm256_storeu_ps(y, v) }
+    unsafe fn store_group(self, y: *mut f32, v: [__m256; 4]) {
+        for (i, v) in v.into_iter().enumerate() {
+            // SAFETY: the token, and the caller's promise.
+            unsafe { _mm256_storeu_ps(y.add(8 * i), v) };
+        }
     }
     #[inline(always)]
     unsafe fn load_first(self, x: *const f32, n: usize) -> __m256 {
@@ -173,89 +181,144 @@ impl Memory<f16> for Avx2 {
     const LANES: usize = 8;
 
     #[inline(always)]
-    unsafe fn load(self, x: *const f16) -> __m256 {
+    unsafe fn load_group(self, x: *const f16) -> [__m256; 4] {
         // SAFETY: the token, and the caller's promise.
-        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(x.cast())) }
+        unsafe {
+            [
+                from_f16(x),
+                from_f16(x.add(8)),
+                from_f16(x.add(16)),
+                from_f16(x.add(24)),
+            ]
+        }
     }
     #[inline(always)]
-    unsafe fn store(self, y: *mut f16, v: __m256) {
-        // SAFETY: the token, and the caller's promise.
-        unsafe { _mm_storeu_si128(y.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }
+    unsafe fn store_group(self, y: *mut f16, v: [__m256; 4]) {
+        for (i, v) in v.into_iter().enumerate() {
+            // SAFETY: the token, and the caller's promise.
+            unsafe { _mm_storeu_si128(y.add(8 * i).cast(), to_f16(v)) };
+        }
     }
     #[inline(always)]
     unsafe fn load_first(self, x: *const f16, n: usize) -> __m256 {
-        let mut buffer = [f16::ZERO; 8];
-        // SAFETY: n <= 8 elements can be read; AVX2 has no masks for 16 bits.
-        unsafe { x.copy_to_nonoverlapping(buffer.as_mut_ptr(), n) };
-        // SAFETY: 8 elements.
-        unsafe { Memory::<f16>::load(self, buffer.as_ptr()) }
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm256_cvtph_ps(load_first_words(x.cast(), n)) }
     }
     #[inline(always)]
     unsafe fn store_first(self, y: *mut f16, v: __m256, n: usize) {
-        let mut buffer = [f16::ZERO; 8];
-        // SAFETY: 8 elements.
-        unsafe { Memory::<f16>::store(self, buffer.as_mut_ptr(), v) };
-        // SAFETY: n <= 8 elements can be written.
-        unsafe { y.copy_from_nonoverlapping(buffer.as_ptr(), n) };
+        // SAFETY: the token, and the caller's promise.
+        unsafe { store_first_words(y.cast(), to_f16(v), n) };
     }
 }
 
 /// # Safety
-/// AVX2 is there.
+/// F16C is there; 8 elements can be read at `x`.
 #[inline(always)]
-unsafe fn from_bf16(v: __m128i) -> __m256 {
+unsafe fn from_f16(x: *const f16) -> __m256 {
     // SAFETY: the caller's promise.
-    unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(v))) }
+    unsafe { _mm256_cvtph_ps(_mm_loadu_si128(x.cast())) }
 }
 
-/// Rounds to nearest even.
+/// # Safety
+/// F16C is there.
+#[inline(always)]
+unsafe fn to_f16(v: __m256) -> __m128i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v) }
+}
+
+/// By way of the stack: AVX2 has no masks for 16 bits.
 ///
+/// # Safety
+/// `n <= 8` words can be read at `x`.
+#[inline(always)]
+unsafe fn load_first_words(x: *const u16, n: usize) -> __m128i {
+    let mut buffer = [0u16; 8];
+    // SAFETY: the caller's promise, and a buffer of 8.
+    unsafe { x.copy_to_nonoverlapping(buffer.as_mut_ptr(), n) };
+    // SAFETY: 8 words; SSE2 is part of x86-64.
+    unsafe { _mm_loadu_si128(buffer.as_ptr().cast()) }
+}
+
+/// # Safety
+/// `n <= 8` words can be written at `y`.
+#[inline(always)]
+unsafe fn store_first_words(y: *mut u16, v: __m128i, n: usize) {
+    let mut buffer = [0u16; 8];
+    // SAFETY: 8 words; SSE2 is part of x86-64.
+    unsafe { _mm_storeu_si128(buffer.as_mut_ptr().cast(), v) };
+    // SAFETY: the caller's promise, and a buffer of 8.
+    unsafe { y.copy_from_nonoverlapping(buffer.as_ptr(), n) };
+}
+
+/// The upper halves of f32 become bf16; adding this first rounds to nearest, ties away from zero.
+/// An f32 NaN here came from a bf16 or is the processor's own: its lower half is 0 and does not
+/// carry.
+const HALF: i32 = 0x8000;
+
 /// # Safety
 /// AVX2 is there.
 #[inline(always)]
-unsafe fn to_bf16(v: __m256) -> __m128i {
+unsafe fn rounded_bits(v: __m256) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_add_epi32(_mm256_castps_si256(v), _mm256_set1_epi32(HALF)) }
+}
+
+/// The elements at even places and those at odd places.
+///
+/// # Safety
+/// The instructions are there; 16 elements can be read at `x`.
+#[inline(always)]
+unsafe fn from_bf16_pair(x: *const bf16) -> (__m256, __m256) {
     // SAFETY: the caller's promise.
     unsafe {
-        let bits = _mm256_castps_si256(v);
-        let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-        let bias = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-        let number = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_ORD_Q>(v, v));
-        // NaN is truncated: it came from a bf16 or is the processor's own, so its top bit stays.
-        let rounded = _mm256_add_epi32(bits, _mm256_and_si256(bias, number));
-        let words = _mm256_srli_epi32::<16>(rounded);
-        let halves = _mm256_packus_epi32(words, words);
-        _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(halves))
+        let both = _mm256_loadu_si256(x.cast());
+        let odd = _mm256_and_si256(both, _mm256_set1_epi32(0xffff_0000u32.cast_signed()));
+        (
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(both)),
+            _mm256_castsi256_ps(odd),
+        )
     }
 }
 
 impl Memory<bf16> for Avx2 {
     const LANES: usize = 8;
 
+    /// The elements at even places, then those at odd places, of each 16: no lane changes its
+    /// place in the register.
     #[inline(always)]
-    unsafe fn load(self, x: *const bf16) -> __m256 {
+    unsafe fn load_group(self, x: *const bf16) -> [__m256; 4] {
         // SAFETY: the token, and the caller's promise.
-        unsafe { from_bf16(_mm_loadu_si128(x.cast())) }
+        let ((a, b), (c, d)) = unsafe { (from_bf16_pair(x), from_bf16_pair(x.add(16))) };
+        [a, b, c, d]
     }
     #[inline(always)]
-    unsafe fn store(self, y: *mut bf16, v: __m256) {
-        // SAFETY: the token, and the caller's promise.
-        unsafe { _mm_storeu_si128(y.cast(), to_bf16(v)) }
+    unsafe fn store_group(self, y: *mut bf16, [a, b, c, d]: [__m256; 4]) {
+        for (i, even, odd) in [(0, a, b), (16, c, d)] {
+            // SAFETY: the token, and the caller's promise.
+            unsafe {
+                let even = _mm256_srli_epi32::<16>(rounded_bits(even));
+                let both = _mm256_blend_epi16::<0b1010_1010>(even, rounded_bits(odd));
+                _mm256_storeu_si256(y.add(i).cast(), both);
+            }
+        }
     }
     #[inline(always)]
     unsafe fn load_first(self, x: *const bf16, n: usize) -> __m256 {
-        let mut buffer = [bf16::ZERO; 8];
-        // SAFETY: n <= 8 elements can be read; AVX2 has no masks for 16 bits.
-        unsafe { x.copy_to_nonoverlapping(buffer.as_mut_ptr(), n) };
-        // SAFETY: 8 elements.
-        unsafe { Memory::<bf16>::load(self, buffer.as_ptr()) }
+        // SAFETY: the token, and the caller's promise.
+        unsafe {
+            let words = _mm256_cvtepu16_epi32(load_first_words(x.cast(), n));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))
+        }
     }
     #[inline(always)]
     unsafe fn store_first(self, y: *mut bf16, v: __m256, n: usize) {
-        let mut buffer = [bf16::ZERO; 8];
-        // SAFETY: 8 elements.
-        unsafe { Memory::<bf16>::store(self, buffer.as_mut_ptr(), v) };
-        // SAFETY: n <= 8 elements can be written.
-        unsafe { y.copy_from_nonoverlapping(buffer.as_ptr(), n) };
+        // SAFETY: the token, and the caller's promise.
+        unsafe {
+            let words = _mm256_srli_epi32::<16>(rounded_bits(v));
+            let halves = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(words, words));
+            store_first_words(y.cast(), _mm256_castsi256_si128(halves), n);
+        }
     }
 }
 
@@ -283,25 +346,27 @@ pub fn swish_lanes(x: __m256, constants: &SwishConstants) -> __m256 {
     // The instructions are enabled here, which is what the token stands for.
     let s = Avx2(());
     let f = Swish::new(s, constants);
+    let y = f.eval(s, x);
     if s.any_beyond([x], f.limit()) {
-        beyond_lanes(x, constants.wide_rate)
+        repair_lanes(x, y, constants)
     } else {
-        f.eval(s, x)
+        y
     }
 }
 
 #[cold]
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn beyond_lanes(x: __m256, rate: f64) -> __m256 {
-    let mut lanes = [0.0f32; 8];
-    // SAFETY: 8 elements.
-    unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), x) };
-    for x in &mut lanes {
-        *x = wide::swish(*x, rate);
+fn repair_lanes(x: __m256, y: __m256, constants: &SwishConstants) -> __m256 {
+    let (mut before, mut after) = ([0.0f32; 8], [0.0f32; 8]);
+    // SAFETY: 8 elements each.
+    unsafe {
+        _mm256_storeu_ps(before.as_mut_ptr(), x);
+        _mm256_storeu_ps(after.as_mut_ptr(), y);
     }
+    repair(&mut before, &mut after, constants);
     // SAFETY: 8 elements.
-    unsafe { _mm256_loadu_ps(lanes.as_ptr()) }
+    unsafe { _mm256_loadu_ps(after.as_ptr()) }
 }
 
 /// `x·clamp(x/6 + 1/2, 0, 1)` of 8 f32.

@@ -10,7 +10,6 @@ use half::{bf16, f16};
 use super::drive::Memory;
 use crate::formula::constants::{EXP2_16, EXP2_16_SHORT};
 use crate::formula::table::{Activation, HardSwish, Lanes, Swish, SwishConstants};
-use crate::formula::wide;
 
 /// Proof that this machine executes AVX-512 F, BW, DQ, VL, AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,19 +118,25 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn any_beyond<const N: usize>(self, x: [__m512; N], limit: __m512) -> bool {
         instruction!({
-            // As integers, and doubled to drop the sign: a NaN cannot hide its neighbour, as it
-            // would from `vrangeps` or `vmaxps`.
-            let doubled = |x| {
-                let bits = _mm512_castps_si512(x);
-                _mm512_add_epi32(bits, bits)
-            };
-            let mut most = doubled(x[0]);
-            for x in x.into_iter().skip(1) {
-                most = _mm512_max_epu32(most, doubled(x));
+            if N == 4 {
+                _kortestz_mask16_u8(beyond(x[0], x[1], limit), beyond(x[2], x[N - 1], limit)) == 0
+            } else {
+                beyond(x[0], x[N - 1], limit) != 0
             }
-            _mm512_cmpge_epu32_mask(most, doubled(limit)) != 0
         })
     }
+}
+
+/// The lanes where the larger magnitude of two is `limit` or above. Of a quiet NaN and a number it
+/// is the number, and the NaN may go through the table formula, which hands it on. A signalling
+/// NaN would hide the number, but is found by the comparison.
+///
+/// # Safety
+/// AVX-512 DQ is there.
+#[inline(always)]
+unsafe fn beyond(a: __m512, b: __m512, limit: __m512) -> __mmask16 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_range_ps::<0b1011>(a, b), limit) }
 }
 
 #[inline(always)]
@@ -144,14 +149,23 @@ impl Memory<f32> for Avx512 {
     const LANES: usize = 16;
 
     #[inline(always)]
-    unsafe fn load(self, x: *const f32) -> __m512 {
+    unsafe fn load_group(self, x: *const f32) -> [__m512; 4] {
         // SAFETY: the token, and the caller's promise.
-        unsafe { _mm512_loadu_ps(x) }
+        unsafe {
+            [
+                _mm512_loadu_ps(x),
+                _mm512_loadu_ps(x.add(16)),
+                _mm512_loadu_ps(x.add(32)),
+                _mm512_loadu_ps(x.add(48)),
+            ]
+        }
     }
     #[inline(always)]
-    unsafe fn store(self, y: *mut f32, v: __m512) {
-        // SAFETY: the token, and the caller's promise.
-        unsafe { _mm512_storeu_ps(y, v) }
+    unsafe fn store_group(self, y: *mut f32, v: [__m512; 4]) {
+        for (i, v) in v.into_iter().enumerate() {
+            // SAFETY: the token, and the caller's promise.
+            unsafe { _mm512_storeu_ps(y.add(16 * i), v) };
+        }
     }
     #[inline(always)]
     unsafe fn load_first(self, x: *const f32, n: usize) -> __m512 {
@@ -169,14 +183,23 @@ impl Memory<f16> for Avx512 {
     const LANES: usize = 16;
 
     #[inline(always)]
-    unsafe fn load(self, x: *const f16) -> __m512 {
+    unsafe fn load_group(self, x: *const f16) -> [__m512; 4] {
         // SAFETY: the token, and the caller's promise.
-        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x.cast())) }
+        unsafe {
+            [
+                from_f16(x),
+                from_f16(x.add(16)),
+                from_f16(x.add(32)),
+                from_f16(x.add(48)),
+            ]
+        }
     }
     #[inline(always)]
-    unsafe fn store(self, y: *mut f16, v: __m512) {
-        // SAFETY: the token, and the caller's promise.
-        unsafe { _mm256_storeu_si256(y.cast(), to_f16(v)) }
+    unsafe fn store_group(self, y: *mut f16, v: [__m512; 4]) {
+        for (i, v) in v.into_iter().enumerate() {
+            // SAFETY: the token, and the caller's promise.
+            unsafe { _mm256_storeu_si256(y.add(16 * i).cast(), to_f16(v)) };
+        }
     }
     #[inline(always)]
     unsafe fn load_first(self, x: *const f16, n: usize) -> __m512 {
@@ -188,6 +211,14 @@ impl Memory<f16> for Avx512 {
         // SAFETY: the token, and the caller's promise: lanes outside of the mask are not written.
         unsafe { _mm256_mask_storeu_epi16(y.cast(), first(n), to_f16(v)) }
     }
+}
+
+/// # Safety
+/// AVX-512 F is there; 16 elements can be read at `x`.
+#[inline(always)]
+unsafe fn from_f16(x: *const f16) -> __m512 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x.cast())) }
 }
 
 /// # Safety
@@ -206,36 +237,65 @@ unsafe fn from_bf16(v: __m256i) -> __m512 {
     unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v))) }
 }
 
-/// Rounds to nearest even. `vcvtneps2bf16` would flush subnormals.
-///
+/// The upper halves of f32 become bf16; adding this first rounds to nearest, ties away from zero.
+/// An f32 NaN here came from a bf16 or is the processor's own: its lower half is 0 and does not
+/// carry. (`vcvtneps2bf16` would flush subnormals.)
+const HALF: i32 = 0x8000;
+
+/// # Safety
+/// AVX-512 F is there.
+#[inline(always)]
+unsafe fn rounded_bits(v: __m512) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(HALF)) }
+}
+
 /// # Safety
 /// AVX-512 F is there.
 #[inline(always)]
 unsafe fn to_bf16(v: __m512) -> __m256i {
     // SAFETY: the caller's promise.
+    unsafe { _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded_bits(v))) }
+}
+
+/// The elements at even places and those at odd places.
+///
+/// # Safety
+/// The instructions are there; 32 elements can be read at `x`.
+#[inline(always)]
+unsafe fn from_bf16_pair(x: *const bf16) -> (__m512, __m512) {
+    // SAFETY: the caller's promise.
     unsafe {
-        let bits = _mm512_castps_si512(v);
-        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-        let bias = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
-        let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(v, v);
-        // NaN is truncated: it came from a bf16 or is the processor's own, so its top bit stays.
-        let rounded = _mm512_mask_add_epi32(bits, number, bits, bias);
-        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded))
+        let both = _mm512_loadu_si512(x.cast());
+        let odd = _mm512_and_si512(both, _mm512_set1_epi32(0xffff_0000u32.cast_signed()));
+        (
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(both)),
+            _mm512_castsi512_ps(odd),
+        )
     }
 }
 
 impl Memory<bf16> for Avx512 {
     const LANES: usize = 16;
 
+    /// The elements at even places, then those at odd places, of each 32: no lane changes its
+    /// place in the register.
     #[inline(always)]
-    unsafe fn load(self, x: *const bf16) -> __m512 {
+    unsafe fn load_group(self, x: *const bf16) -> [__m512; 4] {
         // SAFETY: the token, and the caller's promise.
-        unsafe { from_bf16(_mm256_loadu_si256(x.cast())) }
+        let ((a, b), (c, d)) = unsafe { (from_bf16_pair(x), from_bf16_pair(x.add(32))) };
+        [a, b, c, d]
     }
     #[inline(always)]
-    unsafe fn store(self, y: *mut bf16, v: __m512) {
-        // SAFETY: the token, and the caller's promise.
-        unsafe { _mm256_storeu_si256(y.cast(), to_bf16(v)) }
+    unsafe fn store_group(self, y: *mut bf16, [a, b, c, d]: [__m512; 4]) {
+        for (i, even, odd) in [(0, a, b), (32, c, d)] {
+            // SAFETY: the token, and the caller's promise.
+            unsafe {
+                let even = _mm512_srli_epi32::<16>(rounded_bits(even));
+                let both = _mm512_mask_blend_epi16(0xaaaa_aaaa, even, rounded_bits(odd));
+                _mm512_storeu_si512(y.add(i).cast(), both);
+            }
+        }
     }
     #[inline(always)]
     unsafe fn load_first(self, x: *const bf16, n: usize) -> __m512 {
@@ -273,25 +333,27 @@ pub fn swish_lanes(x: __m512, constants: &SwishConstants) -> __m512 {
     // The instructions are enabled here, which is what the token stands for.
     let s = Avx512(());
     let f = Swish::new(s, constants);
+    let y = f.eval(s, x);
     if s.any_beyond([x], f.limit()) {
-        beyond_lanes(x, constants.wide_rate)
+        repair_lanes(x, y, constants)
     } else {
-        f.eval(s, x)
+        y
     }
 }
 
 #[cold]
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-fn beyond_lanes(x: __m512, rate: f64) -> __m512 {
-    let mut lanes = [0.0f32; 16];
-    // SAFETY: 16 elements.
-    unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), x) };
-    for x in &mut lanes {
-        *x = wide::swish(*x, rate);
+fn repair_lanes(x: __m512, y: __m512, constants: &SwishConstants) -> __m512 {
+    let (mut before, mut after) = ([0.0f32; 16], [0.0f32; 16]);
+    // SAFETY: 16 elements each.
+    unsafe {
+        _mm512_storeu_ps(before.as_mut_ptr(), x);
+        _mm512_storeu_ps(after.as_mut_ptr(), y);
     }
+    repair(&mut before, &mut after, constants);
     // SAFETY: 16 elements.
-    unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
+    unsafe { _mm512_loadu_ps(after.as_ptr()) }
 }
 
 /// `x·clamp(x/6 + 1/2, 0, 1)` of 16 f32.

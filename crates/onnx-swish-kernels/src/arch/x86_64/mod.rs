@@ -71,11 +71,7 @@ macro_rules! entry_points {
             let f = Swish::new(s, &constants);
             let (x, y, n) = slices.parts();
             // SAFETY: the parts of slices; the instructions are enabled here.
-            unsafe {
-                drive(s, f, x, y, n, |x, y, n| {
-                    beyond(x, y, n, constants.wide_rate)
-                })
-            }
+            unsafe { drive(s, f, x, y, n, |x, y| repair(x, y, &constants)) }
         }
 
         #[target_feature(enable = $features)]
@@ -87,28 +83,23 @@ macro_rules! entry_points {
             let f = ShortSwish::new(s, &constants);
             let (x, y, n) = slices.parts();
             // SAFETY: the parts of slices; the instructions are enabled here.
-            unsafe {
-                drive(s, f, x, y, n, |x, y, n| {
-                    beyond(x, y, n, constants.wide_rate)
-                })
-            }
+            unsafe { drive(s, f, x, y, n, |x, y| repair(x, y, &constants)) }
         }
 
-        /// The group that holds an x outside of the table formula's domain.
-        ///
-        /// # Safety
-        /// `n` elements can be read at `x` and written at `y`; n is at most 64.
+        /// Repairs the results of those x that are outside of the table formula's domain, and only
+        /// of those: a result must not depend on its neighbours.
         #[cold]
         #[inline(never)]
         #[target_feature(enable = $features)]
-        unsafe fn beyond<T: Sealed>(x: *const T, y: *mut T, n: usize, rate: f64) {
-            let mut buffer = [T::ZERO; 64];
-            let buffer = &mut buffer[..n];
-            // SAFETY: the buffer has n elements, the caller promises as many at x and y.
-            unsafe { x.copy_to_nonoverlapping(buffer.as_mut_ptr(), n) };
-            portable::swish(Slices::InPlace(buffer), rate);
-            // SAFETY: as above.
-            unsafe { y.copy_from_nonoverlapping(buffer.as_ptr(), n) };
+        fn repair<T: Sealed>(x: &mut [T], y: &mut [T], constants: &SwishConstants) {
+            for (x, y) in x.iter_mut().zip(&*y) {
+                if x.is_within(constants.limit) {
+                    *x = *y;
+                } else {
+                    *x = x.swish_one(constants.wide_rate);
+                }
+            }
+            y.copy_from_slice(x);
         }
 
         #[target_feature(enable = $features)]
@@ -119,7 +110,7 @@ macro_rules! entry_points {
             let f = HardSwish::new(s, alpha, beta);
             let (x, y, n) = slices.parts();
             // SAFETY: the parts of slices; the instructions are enabled here.
-            unsafe { drive(s, f, x, y, n, |_, _, _| ()) }
+            unsafe { drive(s, f, x, y, n, |_, _| ()) }
         }
 
         #[target_feature(enable = $features)]
@@ -142,5 +133,7 @@ macro_rules! entry_points {
 pub mod avx2;
 pub mod avx512;
 mod drive;
+#[cfg(test)]
+mod lanes_tests;
 
 use entry_points;

@@ -1,0 +1,25 @@
+//! What the results promise, as constants: the documentation states them and the tests hold every
+//! implementation to them.
+//!
+//! One ulp is the distance of two neighbouring numbers of the element type at the exact result.
+//! Beyond the bounds, for every function and implementation:
+//! - NaN for NaN; the exact result's sign, that of zeros included;
+//! - infinities as the definitions give them in IEEE arithmetic: `silu(∞) = ∞`, and
+//!   `silu(−∞) = hard_swish(−∞) = −∞·0 = NaN`, as the bodies of the ONNX functions give them;
+//! - subnormal inputs and results are not flushed;
+//! - `|y| <= |x|` (for Swish with `β·x` of either sign);
+//! - `hard_swish(x) == x` for every x >= 3;
+//! - an element's result does not depend on its place, on its neighbours or on the slice's length.
+
+/// f32: the bound that a proof on paper gives is 1.9; `docs/accuracy.md` has what was measured over
+/// all inputs.
+pub const F32_MAX_ULP: f64 = 2.0;
+
+/// f64.
+pub const F64_MAX_ULP: f64 = 2.0;
+
+/// f16: faithful; one of the two neighbours of the exact result.
+pub const F16_MAX_ULP: f64 = 1.0;
+
+/// bf16: faithful.
+pub const BF16_MAX_ULP: f64 = 1.0;
