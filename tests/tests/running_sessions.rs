@@ -334,3 +334,19 @@ fn models_travel_through_nnef() {
         }
     }
 }
+
+#[test]
+fn a_session_tells_what_it_did() {
+    use std::sync::{Arc, Mutex};
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = told.clone();
+    let session = Session::builder()
+        .diagnostics(move |what| sink.lock().unwrap().push(what.to_string()))
+        .open(fixture("handmade/local_function.onnx"))
+        .unwrap();
+    drop(session);
+    let told = told.lock().unwrap().join("\n");
+    assert!(told.contains("fused 1 activations"), "{told}");
+    assert!(told.contains("functions at their calls"), "{told}");
+    assert!(told.contains("built a plan"), "{told}");
+}

@@ -1,7 +1,9 @@
 //! tract's panics, turned into errors.
 //!
-//! Given a closure that calls tract; promises that no panic leaves it, and that the process's panic hook stays the caller's own.
+//! Given a closure that calls tract; promises that no panic leaves it, and that the process's panic hook stays the caller's
+//! own unless the caller asks for quiet.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{Error, blame, one_line};
@@ -33,12 +35,34 @@ impl Stage {
     }
 }
 
+thread_local! {
+    /// Whether a panic on this thread would be caught by `guard`.
+    static CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps panics that become errors from being printed as well.
+///
+/// Rust prints every panic through the process's hook before it is caught. This puts a hook before the present one that
+/// passes on all panics but those on their way to becoming an [`Error`]. For applications to call once, at the start: a
+/// library must not touch the hook unasked.
+pub fn silence_contained_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !CONTAINED.get() {
+            before(panic);
+        }
+    }));
+}
+
 /// Runs `work`, which may fail in tract's way or panic.
 ///
 /// Everything that a panic could leave half done must be dropped by the caller; here that is a model under construction or a
 /// state that is not returned to its pool.
 pub(crate) fn guard<T>(stage: Stage, work: impl FnOnce() -> anyhow::Result<T>) -> Result<T, Error> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    let outer = CONTAINED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    CONTAINED.set(outer);
+    match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(stage.error(&error)),
         Err(payload) => {
@@ -61,6 +85,7 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error_with_its_message() {
+        silence_contained_panics();
         let error = guard::<()>(Stage::Run, || panic!("index {} out of bounds", 7)).unwrap_err();
         assert!(
             error.to_string().contains("index 7 out of bounds"),

@@ -20,6 +20,7 @@ mod session;
 mod tensor;
 
 pub use error::{Error, Result, TRACT_VERSION};
+pub use guard::silence_contained_panics;
 pub use load::{Dim, Operators, Port};
-pub use session::{ActivationRange, NodeTime, Outputs, Session, SessionBuilder};
+pub use session::{ActivationRange, Event, NodeTime, Outputs, Session, SessionBuilder};
 pub use tensor::{Element, ElementType, Tensor};

@@ -6,6 +6,7 @@ use onnx_swish_model::{inline_functions, validate};
 use onnx_swish_tract::{Operators, Session as Engine};
 
 use crate::Model;
+use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::error::Result;
 use crate::inputs::Shapes;
 
@@ -13,12 +14,13 @@ use crate::inputs::Shapes;
 const OUR_DOMAIN: &[u8] = b"onnx_swish";
 
 /// What an engine is to be.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct EngineOptions {
     pub threads: usize,
     pub operators: Operators,
     pub vzeroupper: bool,
     pub shapes: Shapes,
+    pub diagnostics: Diagnostics,
 }
 
 /// The model on tract, valid and without functions of its own, every input's shape settled as far as `shapes` says.
@@ -28,6 +30,9 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
     let keep = options.operators == Operators::OnnxSwish;
     let model = if needs_inlining(model, keep) {
         flat = inline_functions(model, |domain, _| keep && domain == OUR_DOMAIN)?.into_model()?;
+        options.diagnostics.tell(|| Diagnostic::Inlined {
+            functions: model.functions().len(),
+        });
         &flat
     } else {
         model
@@ -42,6 +47,11 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
     for (name, shape) in &options.shapes {
         builder = builder.input_shape(name, shape.as_slice());
     }
+    if options.diagnostics.wanted() {
+        let diagnostics = options.diagnostics.clone();
+        builder =
+            builder.on_event(move |event| diagnostics.tell(|| Diagnostic::Engine(event.clone())));
+    }
     Ok(builder.build()?)
 }
 
@@ -55,6 +65,8 @@ fn needs_inlining(model: &Model, keep_ours: bool) -> bool {
 }
 
 /// The model with every activation fused, in memory.
-pub(crate) fn fused_in_memory(model: &Model) -> Result<Model> {
-    crate::fuse(model, &crate::FuseOptions::default())?.into_model()
+pub(crate) fn fused_in_memory(model: &Model, diagnostics: &Diagnostics) -> Result<Model> {
+    let fused = crate::fuse(model, &crate::FuseOptions::default())?;
+    diagnostics.tell(|| Diagnostic::Fused(Box::new(fused.report.clone())));
+    fused.into_model()
 }

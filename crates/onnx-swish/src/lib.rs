@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod diagnostics;
 mod engine;
 mod error;
 mod fuse;
@@ -27,6 +28,7 @@ pub use bench::{
     BenchOptions, BenchReport, NodeProfile, OpTime, Progress as BenchProgress, Ratio, Timing,
     Variant, bench,
 };
+pub use diagnostics::Diagnostic;
 pub use error::{Error, Result};
 pub use fuse::{Fused, expand, fuse, inspect};
 pub use inputs::Shapes;
@@ -38,7 +40,9 @@ pub use onnx_swish_model::{
     Error as ModelError, ExternalError, Invalid, Model, Progress as SaveProgress, SaveError,
     SaveOptions, Saved, Spliced, save,
 };
-pub use onnx_swish_tract::{Dim, Element, ElementType, Outputs, Port, Tensor};
+pub use onnx_swish_tract::{
+    Dim, Element, ElementType, Event, Outputs, Port, Tensor, silence_contained_panics,
+};
 pub use session::{Session, SessionBuilder};
 pub use verify::{
     Coverage, OutputComparison, Progress as VerifyProgress, Tolerance, VerifyOptions, VerifyReport,

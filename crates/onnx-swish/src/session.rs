@@ -8,6 +8,7 @@ use std::path::Path;
 use onnx_swish_tract::{Operators, Outputs, Port, Session as Engine, Tensor};
 
 use crate::Model;
+use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::engine::{EngineOptions, engine, fused_in_memory};
 use crate::error::Result;
 use crate::inputs::Shapes;
@@ -87,6 +88,7 @@ pub struct SessionBuilder {
     shapes: Shapes,
     threads: usize,
     fuse: bool,
+    diagnostics: Diagnostics,
 }
 
 impl Default for SessionBuilder {
@@ -95,6 +97,7 @@ impl Default for SessionBuilder {
             shapes: Shapes::new(),
             threads: 1,
             fuse: true,
+            diagnostics: Diagnostics::default(),
         }
     }
 }
@@ -120,6 +123,12 @@ impl SessionBuilder {
         self
     }
 
+    /// Tells `listener` what happens on the way: fusions, functions written out, plans built. Nothing is printed otherwise.
+    pub fn diagnostics(mut self, listener: impl Fn(&Diagnostic) + Send + Sync + 'static) -> Self {
+        self.diagnostics = Diagnostics::to(listener);
+        self
+    }
+
     /// Opens a file.
     ///
     /// # Errors
@@ -138,9 +147,10 @@ impl SessionBuilder {
             operators: Operators::OnnxSwish,
             vzeroupper: true,
             shapes: self.shapes,
+            diagnostics: self.diagnostics,
         };
         let engine = if self.fuse {
-            engine(&fused_in_memory(model)?, &options)?
+            engine(&fused_in_memory(model, &options.diagnostics)?, &options)?
         } else {
             engine(model, &options)?
         };

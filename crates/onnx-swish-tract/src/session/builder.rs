@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::plans::{PlanOptions, Plans};
+use super::plans::{Event, Listener, PlanOptions, Plans};
 use super::{Inner, Session, names};
 use crate::error::{Error, Result};
 use crate::load::{Dim, Format, Operators, Source};
@@ -32,6 +32,7 @@ impl SessionBuilder {
                 threads: 1,
                 operators: Operators::default(),
                 clean_registers: true,
+                listener: Listener::default(),
             },
         }
     }
@@ -80,6 +81,13 @@ impl SessionBuilder {
     #[must_use]
     pub fn cached_shapes(mut self, count: usize) -> Self {
         self.cached_shapes = count.max(1);
+        self
+    }
+
+    /// Tells `listener` of what a session does behind its callers' backs, such as building a plan for a new shape.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.options.listener = Listener(Some(Arc::new(listener)));
         self
     }
 

@@ -9,7 +9,7 @@ mod plans;
 
 pub use builder::SessionBuilder;
 pub use outputs::Outputs;
-pub use plans::{ActivationRange, NodeTime};
+pub use plans::{ActivationRange, Event, NodeTime};
 
 use std::sync::Arc;
 

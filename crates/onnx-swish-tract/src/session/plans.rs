@@ -15,11 +15,41 @@ use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
 use crate::tensor::{ElementType, Tensor as Value};
 
-#[derive(Debug, Clone, Copy)]
+/// What a session tells whoever listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A plan was built for a set of input shapes.
+    Built {
+        /// The shapes, in the order of the inputs.
+        shapes: Vec<Vec<usize>>,
+        /// Nodes in the optimised graph.
+        nodes: usize,
+        /// How long it took.
+        time: Duration,
+    },
+}
+
+/// Where events go.
+#[derive(Clone, Default)]
+pub(super) struct Listener(pub Option<Arc<dyn Fn(&Event) + Send + Sync>>);
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "Listener"
+        } else {
+            "nobody"
+        })
+    }
+}
+
+#[derive(Debug, Clone)]
 pub(super) struct PlanOptions {
     pub threads: usize,
     pub operators: Operators,
     pub clean_registers: bool,
+    pub listener: Listener,
 }
 
 /// How long one node took in one run.
@@ -107,7 +137,16 @@ impl Plans {
         if let Some(plan) = self.cached(&shapes) {
             return Ok(plan);
         }
+        let start = Instant::now();
         let plan = Arc::new(self.build(signature, &shapes)?);
+        if let Some(tell) = &self.options.listener.0 {
+            let nodes = plan.plan.model().nodes().len();
+            tell(&Event::Built {
+                shapes: shapes.clone(),
+                nodes,
+                time: start.elapsed(),
+            });
+        }
         let mut cached = lock(&self.cached);
         cached.insert(0, (shapes, plan.clone()));
         cached.truncate(self.capacity);

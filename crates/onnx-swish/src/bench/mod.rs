@@ -15,6 +15,7 @@ use onnx_swish_tract::{NodeTime, Operators, Session as Engine, Tensor};
 use serde::Serialize;
 
 use crate::Model;
+use crate::diagnostics::Diagnostics;
 use crate::engine::{EngineOptions, engine, fused_in_memory};
 use crate::error::Result;
 use crate::inputs::{self, Shapes};
@@ -145,7 +146,7 @@ pub fn bench(
     options: &BenchOptions,
     mut progress: impl FnMut(Progress),
 ) -> Result<BenchReport> {
-    let fused = fused_in_memory(model)?;
+    let fused = fused_in_memory(model, &Diagnostics::default())?;
     let runs = options.runs.max(1);
     let mut contenders = Vec::new();
     for (name, model, operators, vzeroupper) in [
@@ -159,6 +160,7 @@ pub fn bench(
             operators,
             vzeroupper,
             shapes: options.shapes.clone(),
+            diagnostics: Diagnostics::default(),
         };
         contenders.push(Contender {
             name,

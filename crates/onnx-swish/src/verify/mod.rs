@@ -11,6 +11,7 @@ pub use compare::{OutputComparison, Tolerance, Worst};
 use onnx_swish_tract::{ActivationRange, ElementType, Operators, Session as Engine, Tensor};
 use serde::Serialize;
 
+use crate::diagnostics::Diagnostics;
 use crate::engine::{EngineOptions, engine, fused_in_memory};
 use crate::error::{Error, Result};
 use crate::inputs::{self, Shapes};
@@ -111,6 +112,7 @@ pub fn verify(
         operators,
         vzeroupper: true,
         shapes: options.shapes.clone(),
+        diagnostics: Diagnostics::default(),
     };
     progress(Progress::LoadingOriginal);
     let reference = engine(original, &engine_options(Operators::Reference))?;
@@ -118,7 +120,7 @@ pub fn verify(
     let fused = match fused {
         Some(fused) => engine(fused, &engine_options(Operators::OnnxSwish))?,
         None => engine(
-            &fused_in_memory(original)?,
+            &fused_in_memory(original, &Diagnostics::default())?,
             &engine_options(Operators::OnnxSwish),
         )?,
     };
