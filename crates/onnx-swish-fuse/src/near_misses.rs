@@ -218,6 +218,17 @@ impl Explainer<'_, '_> {
 
     /// The gate is a function of something else than what it multiplies; of what?
     fn another_tensor(&self) -> Words {
+        if self.miss.gate == self.miss.partner {
+            return Words {
+                reason: "another_tensor",
+                message: format!(
+                    "{} is the gate {} times itself",
+                    self.name(self.miss.output),
+                    self.name(self.miss.gate)
+                ),
+                change: "nothing: a Swish multiplies a gate by what it is a function of".into(),
+            };
+        }
         let ops = self.ancestry();
         if ops.softplus && ops.tanh {
             return self.mish();

@@ -316,6 +316,6 @@ mod tests {
         assert_eq!(readable(f64::from(1.702_f32), Element::F32), 1.702);
         assert_eq!(readable(1.702_148_437_5, Element::F16), 1.702);
         assert_eq!(readable(f64::from(0.166_67_f32), Element::F32), 0.16667);
-        assert_eq!(readable(1.0 / 3.0, Element::F32), 0.333_333_3);
+        assert_eq!(readable(1.0 / 3.0, Element::F32), 0.333_333_33);
     }
 }

@@ -86,14 +86,14 @@ impl Forms {
                     return Err(Mismatch::AnotherTensor);
                 };
                 let (lo, hi) = (clamp.lo, clamp.hi);
+                if lo.is_infinite() || hi.is_infinite() {
+                    return Err(Mismatch::HalfOpen);
+                }
                 let unit = match (lo == 0.0, hi == 0.0) {
                     (true, false) => hi,
                     (false, true) => lo,
                     _ => return Err(Mismatch::Bounds(lo, hi)),
                 };
-                if unit.is_infinite() {
-                    return Err(Mismatch::HalfOpen);
-                }
                 let readings = candidates.iter().filter_map(|candidate| {
                     let factor = proportion(partner, candidate.linear, element)?;
                     let (p, q) = substitute(clamp.argument, candidate.linear);
