@@ -227,8 +227,8 @@ fn groups() {
     let valid = model(graph(swish(), &["x"], &["y"])).encode_to_vec();
     let group = |depth: usize| {
         [
-            vec![100 << 3 & 0x7f | 0x83, 6].repeat(depth),
-            vec![100 << 3 & 0x7f | 0x84, 6].repeat(depth),
+            [100 << 3 & 0x7f | 0x83, 6].repeat(depth),
+            [100 << 3 & 0x7f | 0x84, 6].repeat(depth),
         ]
         .concat()
     };
