@@ -17,7 +17,7 @@ pub fn exercise(bytes: &[u8]) {
     assert_eq!(unchanged.to_bytes(), bytes, "no edit, other bytes");
     let valid = validate(&model).is_ok();
     for emit in [Emit::Custom, Emit::Contrib, Emit::Standard] {
-        let options = Options { emit, ..Options::default() };
+        let options = Options::emit(emit);
         let plan = analyze(&model, &options);
         let fusions = plan.report().fusions.len();
         let Some(fused) = outcome(apply(&model, &plan), valid) else {
@@ -28,7 +28,11 @@ pub fn exercise(bytes: &[u8]) {
         }
         let again = analyze(&fused, &options);
         let again = apply(&fused, &again).expect("it could be applied before");
-        assert_eq!(again.to_bytes(), fused.bytes(), "fusing twice is not fusing once");
+        assert_eq!(
+            again.to_bytes(),
+            fused.bytes(),
+            "fusing twice is not fusing once"
+        );
     }
     if let Ok(expansion) = expand(&model) {
         outcome(Ok::<_, onnx_swish_model::Error>(expansion.model), valid);
