@@ -13,5 +13,5 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-co
 -Cllvm-args=-sanitizer-coverage-trace-compares"
 # What is found new goes to the first folder, what breaks beside it.
 mkdir -p corpus artifacts
-exec cargo run --release --target "$target" -- corpus ../seeds -artifact_prefix=artifacts/ -timeout=5 -max_len=4096 \
+exec cargo run --release --target "$target" -- corpus ../seeds regressions -artifact_prefix=artifacts/ -timeout=5 -max_len=4096 \
     -rss_limit_mb=2048 -max_total_time="$seconds" -print_final_stats=1

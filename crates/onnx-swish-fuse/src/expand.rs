@@ -94,6 +94,11 @@ impl<'m> Expander<'_, 'm> {
         let order: Vec<Node> = self.graph.order(scope).collect();
         for &node in &order {
             self.facts.learn(self.graph, node);
+            // An operator of our domain that is none of ours: it needs the import and perhaps a function.
+            let domain = self.graph.node(node).map(|entry| entry.domain());
+            if domain == Some(OUR_DOMAIN.as_bytes()) && !self.graph.op(node).is_ours() {
+                self.ours_left.insert(self.graph.function_of(scope as u32));
+            }
         }
         // In the order of the file, so that a constant stands before its first reader.
         let mut fused: Vec<Node> = order
