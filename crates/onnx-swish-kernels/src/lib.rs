@@ -28,7 +28,7 @@ mod slices;
 mod swish;
 
 pub use element::Element;
-pub use formula::table::SwishConstants;
+pub use formula::swish_constants::SwishConstants;
 pub use hard_swish::{
     HARD_SWISH_ALPHA, HARD_SWISH_BETA, hard_swish, hard_swish_in_place, hard_swish_in_place_with,
     hard_swish_with, sloped_hard_swish, sloped_hard_swish_in_place,

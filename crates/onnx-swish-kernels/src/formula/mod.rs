@@ -6,6 +6,10 @@
 
 pub(crate) mod bits;
 pub(crate) mod constants;
+pub(crate) mod swish_constants;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod table;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod table_constants;
 pub(crate) mod wide;
 pub(crate) mod wide64;

@@ -1,9 +1,9 @@
 //! f32 by table and short polynomial, written over the few operations of [`Lanes`].
 //!
-//! Given a register of finite x with |x| at most [`SwishConstants::limit`]; promises at most 2 ulp
+//! Given a register of finite x with |x| at most the limit of [`SwishConstants`]; promises at most 2 ulp
 //! ([`Swish`]) or 2⁻¹⁷ relative ([`ShortSwish`], for results that are rounded to 16 bits).
 
-use super::constants::LOG2_E;
+use super::swish_constants::SwishConstants;
 
 /// What the formulas need of a register of f32. An implementor is a token: it exists only where
 /// its instructions do.
@@ -39,38 +39,6 @@ pub(crate) trait Lanes: Copy {
     fn scale(self, power: Self::F32, m: Self::F32) -> Self::F32;
     /// Whether a lane's magnitude is `limit` or above, or NaN.
     fn any_beyond<const N: usize>(self, x: [Self::F32; N], limit: Self::F32) -> bool;
-}
-
-/// What one call derives from β.
-#[derive(Clone, Copy, Debug)]
-pub struct SwishConstants {
-    /// `−β·log₂e` as the sum of two f32.
-    pub(crate) rate: [f32; 2],
-    /// The same in f64.
-    pub(crate) wide_rate: f64,
-    /// The magnitude of x from which on the table formula does not hold; 0 if it never does.
-    pub(crate) limit: f32,
-}
-
-impl SwishConstants {
-    /// For SiLU, β = 1.
-    pub const SILU: Self = Self::new(1.0);
-
-    /// For `x·σ(β·x)`. Any β will do, NaN and infinities included.
-    #[must_use]
-    pub const fn new(beta: f32) -> Self {
-        let wide_rate = beta as f64 * -LOG2_E;
-        let high = wide_rate as f32;
-        // 2^±125 leaves the power and 1 plus it normal. A rate outside of 2^±64 would lose bits of
-        // its low part or of its products.
-        let magnitude = high.abs();
-        let usable = 5.5e-20 < magnitude && magnitude < 1.8e19;
-        Self {
-            rate: [high, (wide_rate - high as f64) as f32],
-            wide_rate,
-            limit: if usable { 125.0 / magnitude } else { 0.0 },
-        }
-    }
 }
 
 /// `1.5·2²³/N`: adding it rounds to a multiple of 1/N; the low bits of the sum are then the index

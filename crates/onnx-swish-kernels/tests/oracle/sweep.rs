@@ -87,12 +87,18 @@ pub fn sweep<T: Oracle>(
     count: u64,
     input: impl Fn(u64) -> T + Sync,
 ) -> Vec<Row<T>> {
-    let halves = [0..count / 2, count / 2..count];
-    let [first, second] = std::thread::scope(|scope| {
+    let (first, second) = std::thread::scope(|scope| {
         let input = &input;
-        halves
-            .map(|range| scope.spawn(move || sweep_range(isas, function, range, input)))
-            .map(|thread| thread.join().expect("a sweep does not panic"))
+        let half = count / 2;
+        let other = std::thread::Builder::new()
+            .spawn_scoped(scope, move || sweep_range(isas, function, 0..half, input));
+        let second = sweep_range(isas, function, half..count, input);
+        let first = match other {
+            Ok(thread) => thread.join().expect("a sweep does not panic"),
+            // A target without threads.
+            Err(_) => sweep_range(isas, function, 0..half, input),
+        };
+        (first, second)
     });
     let mut rows = first;
     for (row, other) in rows.iter_mut().zip(second) {

@@ -8,8 +8,9 @@ use core::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::drive::Memory;
-use crate::formula::constants::{EXP2_8, EXP2_8_SHORT};
-use crate::formula::table::{Activation, HardSwish, Lanes, Swish, SwishConstants};
+use crate::formula::swish_constants::SwishConstants;
+use crate::formula::table::{Activation, HardSwish, Lanes, Swish};
+use crate::formula::table_constants::{EXP2_8, EXP2_8_SHORT};
 
 /// Proof that this machine executes AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
