@@ -71,7 +71,7 @@ def branches():
     return model(helper.make_graph([node], "g", inputs, [value("y")]))
 
 
-def loop():
+def loop_body():
     body = helper.make_graph(
         [
             helper.make_node("HardSigmoid", ["v"], ["h"], alpha=1 / 6, beta=0.5),
@@ -195,7 +195,7 @@ def fused():
 
 
 def main():
-    makers = [silu, constants_as_inputs, branches, loop, functions, storage, external, training, strange, fused]
+    makers = [silu, constants_as_inputs, branches, loop_body, functions, storage, external, training, strange, fused]
     for make in makers:
         made = make()
         if isinstance(made, bytes):

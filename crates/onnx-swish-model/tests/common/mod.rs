@@ -18,7 +18,7 @@ pub const SEEDS: [&str; 10] = [
     "silu",
     "constants_as_inputs",
     "branches",
-    "loop",
+    "loop_body",
     "functions",
     "storage",
     "external",
