@@ -4,7 +4,19 @@
 
 use crate::{Element, Isa, swish_in_place_with, swish_with};
 
-/// Writes `x·σ(x)` of each element of `x` to `y`.
+/// Writes `x·σ(x)`, `σ(t) = 1/(1 + e⁻ᵗ)`, of each element of `x` to `y`.
+///
+/// For any x: at most 2 ulp for f32 and f64, at most 1 for f16 and bf16 ([`crate::contract`]);
+/// NaN for NaN and for −∞ (which is −∞·0), ∞ for ∞, a zero of x's sign for zero.
+///
+/// Source: Elfwing, Uchibe, Doya, "Sigmoid-weighted linear units", 2017, arXiv:1702.03118.
+///
+/// ```
+/// let x = [-1.0f32, 0.0, 1.0];
+/// let mut y = [0.0; 3];
+/// onnx_swish_kernels::silu(&x, &mut y);
+/// assert!((y[2] - 0.731_058_6).abs() < 1e-6);
+/// ```
 ///
 /// # Panics
 /// If the lengths differ.

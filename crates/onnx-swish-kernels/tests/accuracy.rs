@@ -152,6 +152,21 @@ fn dense_f32_where_activations_live_hold_the_bound() {
 }
 
 #[test]
+fn f32_holds_the_bound_for_many_betas() {
+    let isas = isas();
+    for k in 0..64u64 {
+        // Every significand alike, magnitudes from 2⁻¹⁵ to 2¹⁶, both signs.
+        let word = (k + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let beta = f32::from_bits((112 + (word as u32 & 31)) << 23 | (word >> 41) as u32)
+            .copysign(if k % 4 == 0 { -1.0 } else { 1.0 });
+        // Where β·x is within ±110, in steps that differ from one β to the next.
+        let input = |i: u64| ((i * 2_654_435_761 % 40_000) as f32 / 181.8 - 110.0) / beta;
+        let function = Function::Swish { beta: beta.into() };
+        hold(function, sweep(&isas, function, 40_000, input));
+    }
+}
+
+#[test]
 fn f64_holds_the_bound() {
     let isas = isas();
     for function in functions() {
