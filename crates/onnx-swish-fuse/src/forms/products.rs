@@ -66,7 +66,7 @@ struct Candidate {
 }
 
 impl Forms {
-    /// Every reading of `gate · partner`, the one with the root farthest back first; at most two.
+    /// Every reading of `gate · partner`, the one with the root farthest back first.
     ///
     /// `gate` and `partner` are forms over untransposed values; `candidates` says what could be read instead.
     fn readings(
@@ -188,12 +188,14 @@ impl Forms {
         Err(Mismatch::AnotherTensor)
     }
 
-    /// Every reading of `gate · partner`, both as values of the graph. `inverted` means `partner / gate`.
+    /// Every reading of `gate · partner`, both as values of the graph. `inverted` means `partner / gate`; `before` are the
+    /// values on the way from the partner back to its root, which may be what the gate was computed from.
     pub(crate) fn activation(
         &self,
         gate: Value,
         inverted: bool,
         partner: Value,
+        before: &[Value],
         element: Element,
         same_permutation: impl Fn(Value, Value) -> bool,
     ) -> Option<Result<Vec<Reading>, Mismatch>> {
@@ -206,17 +208,15 @@ impl Forms {
         };
         let here = self.linear(partner);
         if let Some(form) = read(gate) {
-            let mut candidates = Vec::with_capacity(2);
-            if here.q == 0.0 && here.root != partner {
-                candidates.push(Candidate {
-                    value: here.root,
-                    linear: Linear::root(here.root),
-                });
-            }
-            candidates.push(Candidate {
-                value: partner,
-                linear: here,
-            });
+            let candidates: Vec<Candidate> = before
+                .iter()
+                .rev()
+                .chain([&partner])
+                .map(|&value| Candidate {
+                    value,
+                    linear: self.linear(value),
+                })
+                .collect();
             return Some(self.readings(form, here, &candidates, element));
         }
         // A permutation of dimensions changes no number: compare what was permuted.

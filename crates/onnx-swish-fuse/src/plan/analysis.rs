@@ -206,10 +206,42 @@ impl Analysis<'_> {
         partner: Value,
         element: Element,
     ) -> Option<Result<Vec<Reading>, Mismatch>> {
+        let is_gate = if inverted {
+            self.forms.reciprocal_gate(gate).is_some()
+        } else {
+            self.forms.gate(gate).is_some()
+        };
+        let before = if is_gate {
+            self.line_before(partner)
+        } else {
+            Vec::new()
+        };
         self.forms
-            .activation(gate, inverted, partner, element, |a, b| {
+            .activation(gate, inverted, partner, &before, element, |a, b| {
                 same_permutation(&self.graph, a, b)
             })
+    }
+
+    /// The values on the way from a value back to its root, as far as a match may reach.
+    fn line_before(&self, mut value: Value) -> Vec<Value> {
+        let root = self.forms.linear(value).root;
+        let mut before = Vec::new();
+        while value != root && before.len() < MAX_TAIL {
+            let inputs = self
+                .graph
+                .producer(value)
+                .map(|node| self.graph.inputs(node));
+            let next = inputs.unwrap_or_default().iter().copied();
+            let Some(next) = next
+                .filter(|v| !v.is_absent())
+                .find(|&v| self.forms.linear(v).root == root)
+            else {
+                break;
+            };
+            before.push(next);
+            value = next;
+        }
+        before
     }
 
     /// `g · (σ(g) · u)` and its like: one operand is a product with a gate or a partner in it.
@@ -217,10 +249,15 @@ impl Analysis<'_> {
         let mut attempts = Vec::new();
         for &(outer, inverted, inner) in tries {
             let product = self.forms.linear(inner);
-            if product.q != 0.0 || self.graph.consumers(product.root).len() != 1 {
+            let alone = |value| self.graph.consumers(value).len() == 1;
+            if product.q != 0.0 || !alone(product.root) || !alone(inner) {
                 continue;
             }
             let mut add = |gate, inverted, partner, other| {
+                // x·σ(x)·σ(x): two gates of one value are something else.
+                if self.is_gate_like(other) {
+                    return;
+                }
                 if let Some(Ok(readings)) = self.readings(gate, inverted, partner, element) {
                     attempts.extend(readings.into_iter().map(|mut reading| {
                         reading.k *= product.p;
@@ -550,6 +587,14 @@ impl Analysis<'_> {
             });
             return;
         }
+    }
+
+    fn is_gate_like(&self, value: Value) -> bool {
+        self.forms
+            .gate(value)
+            .is_some_and(Gate::is_worth_explaining)
+            || self.forms.almost_gate(value).is_some()
+            || self.is_opaque_gate(value)
     }
 
     fn deserves_a_word(&self, gate: Value, why: Mismatch) -> bool {

@@ -264,6 +264,12 @@ impl Infer<'_, '_> {
                 self.ranked(&[dim])
             }
             Op::Size => self.ranked(&[]),
+            Op::ConstantOfShape => {
+                let value = self.input(0)?;
+                let sizes = self.facts.integers(self.graph, value)?;
+                let dims: Vec<Dim> = sizes.into_iter().map(Dim::Known).collect();
+                self.ranked(&dims)
+            }
             Op::Split => self.split(),
             Op::Range => {
                 let dim = self.facts.shapes.fresh();

@@ -73,7 +73,7 @@ pub const TABLE: &[(&str, &[Row])] = &[
         row("one_element_beta", "Paddle2ONNX", SILU, "c = Constant[value=float[1] 1](); t = Mul(x, c); s = Sigmoid(t); y = Mul(x, s)"),
         row("divided", "hand-written", SWISH, "t = Div(x, two); s = Sigmoid(t); y = Mul(x, s)"),
         row("negated", "beta = -1", SWISH, "t = Neg(x); s = Sigmoid(t); y = Mul(x, s)"),
-        row("one_minus", "x·(1 - σ(-x))", SILU, "t = Neg(x); s = Sigmoid(t); u = Sub(one, s); y = Mul(x, u)"),
+        row("one_minus", "x·(1 - σ(-x))", SILU, "t = Neg(x); s = Sigmoid(t); o = Sub(one, s); y = Mul(x, o)"),
         row("cast_like", "ONNX's function body of Swish, inlined", SWISH, "a = Constant[value_float=1.5](); c = CastLike(a, x); t = Mul(c, x); s = Sigmoid(t); y = Mul(x, s)"),
         row("identities", "tf.custom_gradient", SILU, "i = Identity(x); s = Sigmoid(i); j = Identity(s); y = Mul(i, j)"),
         row("dropout", "inference exports that keep Dropout", SILU, "d, mask = Dropout(x); s = Sigmoid(d); y = Mul(d, s)"),
