@@ -4,52 +4,41 @@
 
 use std::collections::HashSet;
 
-use super::guards::{self, Block};
-use super::{Already, Fusion, Miss, Options, Plan, Spelling, Why, settle};
+use super::guards::Block;
+use super::{Already, Fusion, Miss, Options, Plan, Why, settle};
 use crate::element::Element;
-use crate::emit::target::{Cannot, Target, Wanted, choose, is_standard_slope};
 use crate::facts::Facts;
 use crate::forms::gates::Gate;
-use crate::forms::products::{Activation, Beta, Mismatch, Reading};
+use crate::forms::products::{Mismatch, Reading};
 use crate::forms::transfer::transfer;
 use crate::forms::{Core, Forms};
 use crate::graph::{Graph, Node, Source, Value};
 use crate::ops::Op;
-use crate::pattern::{Pattern, same_permutation, walk};
+use crate::pattern::same_permutation;
 
 /// Most constant factors behind a product that are taken in: `x·clip(x+3, 0, 6)·0.5·0.333..`.
-const MAX_TAIL: usize = 8;
+pub(super) const MAX_TAIL: usize = 8;
 
 /// A product that may be an activation.
 #[derive(Debug, Clone, Copy)]
-struct Attempt {
-    reading: Reading,
-    gate: Value,
-    partner: Value,
+pub(super) struct Attempt {
+    pub(super) reading: Reading,
+    pub(super) gate: Value,
+    pub(super) partner: Value,
     /// What else is multiplied.
-    other: Option<Value>,
+    pub(super) other: Option<Value>,
 }
 
-/// An attempt with the end of its chain of constant factors.
-#[derive(Debug, Clone, Copy)]
-struct Ended {
-    attempt: Attempt,
-    end: Value,
-    k: f64,
-    /// Lower is better: no factor, no factor after the tail, a factor stays.
-    class: u8,
-}
-
-struct Analysis<'m> {
-    graph: Graph<'m>,
-    facts: Facts,
-    forms: Forms,
-    options: Options,
-    fusions: Vec<Fusion>,
-    already: Vec<Already>,
-    misses: Vec<Miss>,
+pub(super) struct Analysis<'m> {
+    pub(super) graph: Graph<'m>,
+    pub(super) facts: Facts,
+    pub(super) forms: Forms,
+    pub(super) options: Options,
+    pub(super) fusions: Vec<Fusion>,
+    pub(super) already: Vec<Already>,
+    pub(super) misses: Vec<Miss>,
     /// Ends of fusions that lie behind the product itself.
-    ends: HashSet<Value>,
+    pub(super) ends: HashSet<Value>,
 }
 
 /// Analyses a graph.
@@ -286,274 +275,6 @@ impl Analysis<'_> {
         attempts
     }
 
-    /// Takes the best attempt that nothing forbids, or explains the first.
-    fn decide(&mut self, output: Value, attempts: &[Attempt]) {
-        let element = self.facts.element(output);
-        let mut ended: Vec<Ended> = attempts
-            .iter()
-            .map(|&attempt| self.end(output, attempt, element))
-            .collect();
-        ended.sort_by_key(|ended| ended.class);
-        let mut blocked = None;
-        let mut shared = None;
-        for ended in &ended {
-            match self.fusion(output, ended) {
-                Ok(Some(fusion)) if guards::is_shared(&self.graph, &fusion.pattern, fusion.end) => {
-                    shared.get_or_insert((fusion, ended.attempt));
-                }
-                Ok(Some(fusion)) => return self.accept(output, fusion),
-                Ok(None) => return self.already_as_pair(output),
-                Err(why) => {
-                    blocked.get_or_insert((why, ended.attempt));
-                }
-            }
-        }
-        if let Some((fusion, _)) = shared {
-            self.accept(output, fusion);
-        } else if let Some((why, Attempt { gate, partner, .. })) = blocked {
-            self.misses.push(Miss {
-                output,
-                gate,
-                partner,
-                why,
-            });
-        }
-    }
-
-    fn accept(&mut self, output: Value, fusion: Fusion) {
-        if fusion.end == output {
-            self.forms.set_core(output, Core::Activation);
-        } else {
-            self.ends.insert(fusion.end);
-        }
-        self.fusions.push(fusion);
-    }
-
-    fn already_as_pair(&mut self, output: Value) {
-        self.forms.set_core(output, Core::Activation);
-        if let Some(node) = self.graph.producer(output) {
-            self.already.push(Already {
-                node,
-                as_pair: true,
-            });
-        }
-    }
-
-    /// Follows constant factors behind a product, until they have made its own factor 1 or there are no more.
-    fn end(&mut self, output: Value, attempt: Attempt, element: Element) -> Ended {
-        let mut k = attempt.reading.k;
-        if element.same(k, 1.0) {
-            return Ended {
-                attempt,
-                end: output,
-                k: 1.0,
-                class: 0,
-            };
-        }
-        let mut end = output;
-        for _ in 0..MAX_TAIL {
-            let Some((next, factor)) = self.scaled(end) else {
-                break;
-            };
-            end = next;
-            k *= factor;
-            if element.same(k, 1.0) {
-                return Ended {
-                    attempt,
-                    end,
-                    k: 1.0,
-                    class: 1,
-                };
-            }
-        }
-        Ended {
-            attempt,
-            end,
-            k,
-            class: 2,
-        }
-    }
-
-    /// The value that is `value` times a constant, if nothing else reads `value`.
-    fn scaled(&mut self, value: Value) -> Option<(Value, f64)> {
-        let graph = &self.graph;
-        if graph.is_output(value)
-            || graph.is_captured(value)
-            || graph.is_annotated(value)
-            || graph.is_trained(value)
-        {
-            return None;
-        }
-        let [consumer] = graph.consumers(value) else {
-            return None;
-        };
-        let node = graph.node(*consumer)?;
-        if node.node().has_unknown_fields()
-            || node.node().has_device_configurations()
-            || graph.is_legacy_axis(*consumer)
-        {
-            return None;
-        }
-        let (inputs, next) = (graph.inputs(*consumer), *graph.outputs(*consumer).first()?);
-        if next.is_absent() || graph.is_ambiguous(next) {
-            return None;
-        }
-        let factor = match (graph.op(*consumer), inputs) {
-            (Op::Neg, _) => -1.0,
-            (Op::Mul, &[a, b]) => self.facts.number(graph, if a == value { b } else { a })?,
-            (Op::Div, &[a, b]) if a == value => 1.0 / self.facts.number(graph, b)?,
-            _ => return None,
-        };
-        (factor.is_finite() && factor != 0.0).then_some((next, factor))
-    }
-
-    /// The fusion, if nothing forbids it; `None` if the nodes are what would be written.
-    fn fusion(&self, output: Value, ended: &Ended) -> Result<Option<Fusion>, Why> {
-        let Ended {
-            attempt, end, k, ..
-        } = *ended;
-        let root = attempt.reading.root;
-        let tensor = match attempt.reading.activation {
-            Activation::Swish(Beta::Times(_, tensor) | Beta::Over(_, tensor)) => Some(tensor),
-            _ => None,
-        };
-        let also: Vec<Value> = tensor.into_iter().chain(attempt.other).collect();
-        let pattern = walk(&self.graph, &self.facts, end, root, &also).map_err(Why::Broken)?;
-        let blocked = |block| Why::Blocked(block);
-        let element =
-            guards::element(&self.graph, &self.facts, &pattern, end, root).map_err(blocked)?;
-        guards::standing(&self.graph, &pattern, end).map_err(blocked)?;
-        // With a further factor the output has its shape, too; what is replaced ends at the gate and its partner.
-        if attempt.other.is_some() {
-            guards::shape(&self.facts, attempt.gate, root).map_err(blocked)?;
-            guards::shape(&self.facts, attempt.partner, root).map_err(blocked)?;
-            guards::shape(&self.facts, end, output).map_err(blocked)?;
-        } else {
-            guards::shape(&self.facts, end, root).map_err(blocked)?;
-        }
-        if let Some(tensor) = tensor
-            && self.is_full_rank(tensor, root)
-        {
-            return Err(Why::Blocked(Block::FullRankBeta(tensor)));
-        }
-        let activation = settled(attempt.reading.activation, element);
-        let node = pattern.nodes.first().copied().unwrap_or(Node(0));
-        let wanted = Wanted {
-            activation,
-            element,
-            opset: self.graph.opset(node),
-            has_hard_sigmoid: pattern
-                .nodes
-                .iter()
-                .any(|&node| self.graph.op(node) == Op::HardSigmoid),
-        };
-        let target = choose(self.options.emit, &wanted)
-            .map_err(|cannot| Why::Blocked(Block::Target(cannot)))?;
-        if self.graph.is_redefined(target.op()) {
-            return Err(Why::Blocked(Block::Target(Cannot::NameTaken(
-                target.op().name(),
-            ))));
-        }
-        let k = if element.same(k, 1.0) {
-            1.0
-        } else {
-            element.round(k)
-        };
-        let fusion = Fusion {
-            end,
-            root,
-            activation,
-            target,
-            k,
-            other: attempt.other,
-            element,
-            spelling: self.spelling(&pattern),
-            pattern,
-        };
-        if self.is_written_already(&fusion) {
-            return Ok(None);
-        }
-        self.affordable(&fusion).map_err(blocked)?;
-        Ok(Some(fusion))
-    }
-
-    /// A computed tensor of the size of x is no parameter of x: `x · σ(x · y)` gates by two tensors.
-    fn is_full_rank(&self, tensor: Value, root: Value) -> bool {
-        let computed = matches!(
-            self.graph.source(tensor),
-            Source::Node(_) | Source::Input | Source::Nowhere
-        );
-        let scalar = self.facts.shapes.rank(self.facts.shape(tensor)) == Some(0);
-        computed
-            && !scalar
-            && self.facts.known_constant(tensor).is_none()
-            && self.facts.same_shape(tensor, root)
-    }
-
-    fn spelling(&self, pattern: &Pattern) -> Spelling {
-        let has = |op| pattern.nodes.iter().any(|&node| self.graph.op(node) == op);
-        if has(Op::Exp) {
-            Spelling::Exponential
-        } else if has(Op::Tanh) || (has(Op::Sigmoid) && (has(Op::Sub) || has(Op::Add))) {
-            Spelling::Cancels
-        } else {
-            Spelling::Plain
-        }
-    }
-
-    /// HardSigmoid and Mul, where that is what would be written.
-    fn is_written_already(&self, fusion: &Fusion) -> bool {
-        matches!(fusion.target, Target::HardSigmoidMul { .. })
-            && fusion.k == 1.0
-            && fusion.other.is_none()
-            && fusion.pattern.nodes.len() == 2
-            && fusion
-                .pattern
-                .nodes
-                .iter()
-                .any(|&node| self.graph.op(node) == Op::HardSigmoid)
-    }
-
-    /// What is written must be less than what was there, and its constants must have a type.
-    fn affordable(&self, fusion: &Fusion) -> Result<(), Block> {
-        let mut nodes = if matches!(fusion.target, Target::HardSigmoidMul { .. }) {
-            2
-        } else {
-            1
-        };
-        nodes += usize::from(fusion.k != 1.0) + usize::from(fusion.other.is_some());
-        let mut constants = Vec::new();
-        if fusion.k != 1.0 {
-            constants.push(fusion.k);
-        }
-        match fusion.target {
-            Target::FusedSwish(Beta::Number(number)) => constants.push(number),
-            Target::FusedSwish(Beta::Times(scale, _)) if scale != 1.0 => {
-                nodes += 1;
-                constants.push(scale);
-            }
-            Target::FusedSwish(Beta::Over(scale, _)) => {
-                nodes += 1;
-                constants.push(scale);
-            }
-            _ => {}
-        }
-        if nodes >= fusion.pattern.nodes.len() {
-            return Err(Block::NoGain);
-        }
-        let unknown = fusion.element == Element::Unknown;
-        if unknown
-            && constants.iter().any(|&number| {
-                self.facts
-                    .scalar_among(&fusion.pattern.constants, number, fusion.element)
-                    .is_none()
-            })
-        {
-            return Err(Block::Target(Cannot::UnknownElement));
-        }
-        Ok(())
-    }
-
     /// A product that is no activation: says why, if one of its operands is a gate or looks like one.
     fn explain(
         &mut self,
@@ -621,33 +342,5 @@ impl Analysis<'_> {
                     Op::Clip | Op::HardSigmoid | Op::Sigmoid | Op::Tanh
                 )
             })
-    }
-}
-
-/// The numbers of an activation as a tensor of this type has them.
-fn settled(activation: Activation, element: Element) -> Activation {
-    let one = |number: f64| {
-        if element.same(number, 1.0) {
-            1.0
-        } else {
-            element.round(number)
-        }
-    };
-    match activation {
-        Activation::Swish(Beta::Number(number)) => Activation::Swish(Beta::Number(one(number))),
-        Activation::Swish(Beta::Times(scale, tensor)) => {
-            Activation::Swish(Beta::Times(one(scale), tensor))
-        }
-        Activation::Swish(Beta::Over(scale, tensor)) => {
-            Activation::Swish(Beta::Over(one(scale), tensor))
-        }
-        Activation::HardSwish { alpha, beta } if is_standard_slope(element, alpha, beta) => {
-            Activation::HardSwish {
-                alpha: 1.0 / 6.0,
-                beta: 0.5,
-            }
-        }
-        // Attributes are float32, whatever the tensor is.
-        Activation::HardSwish { alpha, beta } => Activation::HardSwish { alpha, beta },
     }
 }

@@ -4,6 +4,7 @@
 //! real one cannot differ.
 
 mod analysis;
+mod decide;
 pub(crate) mod guards;
 mod settle;
 

@@ -2,6 +2,7 @@
 //! Given: a node whose inputs have been dealt with.
 //! Promises: true statements or none. An operator that is not here yields a shape of its own of unknown rank.
 
+use super::window::Window;
 use super::{Dim, ShapeId};
 use crate::element::Element;
 use crate::facts::Facts;
@@ -559,49 +560,6 @@ impl Infer<'_, '_> {
         let target = self.facts.shapes.ranked(&dims);
         let from = self.of(0)?;
         Some(self.facts.shapes.broadcast(from, target))
-    }
-}
-
-/// How a kernel slides over an image.
-struct Window {
-    strides: Vec<i64>,
-    dilations: Vec<i64>,
-    pads: Vec<i64>,
-}
-
-impl Window {
-    /// The attributes; nothing if padding is automatic or cannot be known.
-    fn read(graph: &Graph<'_>, node: Node, axes: usize) -> Option<Self> {
-        let ints = |name: &[u8], default: i64, count: usize| match graph.ints(node, name) {
-            Attribute::Absent => Some(vec![default; count]),
-            Attribute::Is(values) if values.len() == count => Some(values),
-            _ => None,
-        };
-        if !graph.is_padding_explicit(node) {
-            return None;
-        }
-        Some(Self {
-            strides: ints(b"strides", 1, axes)?,
-            dilations: ints(b"dilations", 1, axes)?,
-            pads: ints(b"pads", 0, axes.checked_mul(2)?)?,
-        })
-    }
-
-    /// Size along one axis: `(in + pads - dilation·(kernel - 1) - 1) / stride + 1`.
-    fn slide(&self, axis: usize, dim: Dim, kernel: i64) -> Option<Dim> {
-        let (stride, dilation) = (*self.strides.get(axis)?, *self.dilations.get(axis)?);
-        let pads = self
-            .pads
-            .get(axis)?
-            .checked_add(*self.pads.get(axis + self.pads.len() / 2)?)?;
-        let spare = pads.checked_sub(dilation.checked_mul(kernel.checked_sub(1)?)?)?;
-        match dim {
-            Dim::Symbol(_) => (stride == 1 && spare == 0).then_some(dim),
-            Dim::Known(size) => {
-                let room = size.checked_add(spare)?.checked_sub(1)?;
-                (room >= 0 && stride > 0).then(|| Dim::Known(room / stride + 1))
-            }
-        }
     }
 }
 

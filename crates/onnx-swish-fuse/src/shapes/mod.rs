@@ -3,6 +3,7 @@
 //! Promises: `same` is never true for shapes that could differ at run time. "Don't know" is an answer.
 
 pub(crate) mod infer;
+mod window;
 
 use std::collections::HashMap;
 

@@ -2,18 +2,17 @@
 //! Given: what analysis recorded of a gate that multiplies something and stays.
 //! Promises: a kind for machines, a sentence with the user's own names for people, and what would have to change.
 
+mod ancestry;
+
 use crate::emit::target::Cannot;
 use crate::forms::gates::Almost;
 use crate::forms::products::Mismatch;
-use crate::graph::{Graph, Node, Source, Value};
+use crate::graph::{Graph, Value};
 use crate::ops::Op;
 use crate::pattern::Broken;
 use crate::plan::guards::Block;
 use crate::plan::{Miss, Plan, Why};
 use crate::report::NearMiss;
-
-/// How far back a gate is followed in order to say what it is made of.
-const MAX_STEPS: usize = 40;
 
 /// Words for one miss.
 struct Words {
@@ -324,7 +323,7 @@ impl Explainer<'_, '_> {
     /// Gate and partner come from one Split or from slices of one value.
     fn same_split(&self) -> bool {
         let source = |mut value: Value| {
-            for _ in 0..MAX_STEPS {
+            for _ in 0..ancestry::MAX_STEPS {
                 let node = self.graph.producer(value)?;
                 let input = *self.graph.inputs(node).first()?;
                 if matches!(self.graph.op(node), Op::Split | Op::Slice) {
@@ -335,106 +334,6 @@ impl Explainer<'_, '_> {
             None
         };
         source(self.miss.gate).is_some() && source(self.miss.gate) == source(self.miss.partner)
-    }
-
-    /// What the gate is made of, as far back as anybody would look.
-    fn ancestry(&self) -> Ancestry {
-        let mut found = Ancestry::default();
-        let mut seen: Vec<Value> = vec![self.miss.gate];
-        let mut next = 0;
-        while let Some(&value) = seen.get(next) {
-            next += 1;
-            if value == self.miss.partner {
-                found.meets_partner = true;
-                continue;
-            }
-            match self.graph.source(value) {
-                Source::Initializer(_) => {
-                    if self.graph.is_overridable(value) {
-                        found.overridable.get_or_insert(value);
-                    } else if self.graph.is_unreadable(value) {
-                        found.unreadable.get_or_insert(value);
-                    }
-                }
-                Source::Node(node) => {
-                    self.look(&mut found, node);
-                    if matches!(
-                        self.graph.op(node),
-                        Op::Conv | Op::MatMul | Op::Gemm | Op::Unknown
-                    ) {
-                        // Another layer; behind it lies the rest of the network, but pooling still says what this is.
-                        found.pooled |= self.pooled_before(node);
-                        continue;
-                    }
-                    for &input in self.graph.inputs(node) {
-                        if !input.is_absent() && seen.len() < MAX_STEPS && !seen.contains(&input) {
-                            seen.push(input);
-                        }
-                    }
-                }
-                Source::Input | Source::Sparse | Source::Nowhere => {}
-            }
-        }
-        found
-    }
-
-    fn look(&self, found: &mut Ancestry, node: Node) {
-        let op = self.graph.op(node);
-        found.legacy_axis |= self.graph.is_legacy_axis(node);
-        match op {
-            Op::Softplus => found.softplus = true,
-            Op::Tanh => found.tanh = true,
-            Op::Pow => found.cubic = true,
-            Op::Mul => {
-                let inputs = self.graph.inputs(node);
-                found.cubic |= matches!(inputs, [a, b] if a == b);
-            }
-            Op::GlobalAveragePool | Op::GlobalMaxPool | Op::ReduceMean | Op::ReduceMax => {
-                found.pooled = true
-            }
-            _ => {}
-        }
-        let known = matches!(
-            op,
-            Op::Sigmoid
-                | Op::HardSigmoid
-                | Op::Clip
-                | Op::Mul
-                | Op::Add
-                | Op::Sub
-                | Op::Div
-                | Op::Identity
-        );
-        if !known && found.through.is_none() && op != Op::Unknown && op != Op::Constant {
-            found.through = Some(op);
-        }
-    }
-
-    /// Whether a few layers back there is a pooling over all positions.
-    fn pooled_before(&self, node: Node) -> bool {
-        let mut at = self.graph.inputs(node).first().copied();
-        for _ in 0..MAX_STEPS {
-            let Some(node) = at.and_then(|value| self.graph.producer(value)) else {
-                return false;
-            };
-            if matches!(
-                self.graph.op(node),
-                Op::GlobalAveragePool
-                    | Op::GlobalMaxPool
-                    | Op::ReduceMean
-                    | Op::ReduceMax
-                    | Op::ReduceSum
-            ) {
-                return true;
-            }
-            if self.graph.op(node).is_fused()
-                || matches!(self.graph.op(node), Op::Concat | Op::MaxPool | Op::Unknown)
-            {
-                return false;
-            }
-            at = self.graph.inputs(node).first().copied();
-        }
-        false
     }
 
     fn blocked(&self, block: &Block) -> Words {
@@ -591,20 +490,6 @@ impl Explainer<'_, '_> {
             change,
         }
     }
-}
-
-/// What lies behind a gate.
-#[derive(Debug, Default)]
-struct Ancestry {
-    meets_partner: bool,
-    softplus: bool,
-    cubic: bool,
-    pooled: bool,
-    tanh: bool,
-    legacy_axis: bool,
-    overridable: Option<Value>,
-    unreadable: Option<Value>,
-    through: Option<Op>,
 }
 
 /// A number as people write it.
