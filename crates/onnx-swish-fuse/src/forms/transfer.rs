@@ -155,6 +155,7 @@ impl Transfer<'_, '_> {
         self.set(total?.then(1.0, offset)?)
     }
 
+    /// A constant less, a constant minus the value, or two multiples of one root.
     fn difference(&mut self) -> Option<()> {
         let (a, b) = (self.input(0)?, self.input(1)?);
         match (self.number(a), self.number(b)) {
@@ -168,6 +169,8 @@ impl Transfer<'_, '_> {
         }
     }
 
+    /// A constant factor changes the line. Two values make a product, which may be an activation or the argument of one
+    /// with a tensor as beta.
     fn product(&mut self) -> Option<()> {
         let (a, b) = (self.input(0)?, self.input(1)?);
         match (self.number(a), self.number(b)) {
@@ -180,6 +183,7 @@ impl Transfer<'_, '_> {
         }
     }
 
+    /// A constant divisor changes the line; a constant dividend makes a reciprocal, perhaps of `1 + e^-x`.
     fn quotient(&mut self) -> Option<()> {
         let (a, b) = (self.input(0)?, self.input(1)?);
         match (self.number(a), self.number(b)) {
@@ -204,6 +208,7 @@ impl Transfer<'_, '_> {
         }
     }
 
+    /// To the power of -1: a reciprocal. Of 1: the value itself.
     fn power(&mut self) -> Option<()> {
         let (base, exponent) = (self.input(0)?, self.input(1)?);
         match self.number(exponent)? {

@@ -1,0 +1,153 @@
+//! `docs/spellings.md` is made from the table that the tests run and from the doc comments of the code that recognises.
+//!
+//! `UPDATE_DOCS=1 cargo test -p onnx-swish-fuse --test docs` writes it anew.
+
+mod common;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use common::table::TABLE;
+
+/// Names and doc comments of the items of one kind (`fn `, or the variants of an enum).
+fn harvest(source: &str, is_item: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
+    let (mut found, mut doc) = (Vec::new(), Vec::new());
+    for line in source.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("///") {
+            doc.push(text.trim());
+        } else {
+            if let Some(name) = is_item(line).filter(|_| !doc.is_empty()) {
+                found.push((name, doc.join(" ")));
+            }
+            if !line.starts_with("#[") {
+                doc.clear();
+            }
+        }
+    }
+    found
+}
+
+/// The variants of an enum.
+fn variants(source: &str, name: &str) -> Vec<(String, String)> {
+    let body = source
+        .split_once(&format!("enum {name} {{"))
+        .expect("the enum")
+        .1;
+    let body = body.split_once("\n}").expect("its end").0;
+    harvest(body, |line| {
+        let name: String = line.chars().take_while(|c| c.is_alphanumeric()).collect();
+        (!name.is_empty() && name.starts_with(char::is_uppercase)).then_some(name)
+    })
+}
+
+/// Of the methods there, those that are no operator's own.
+const HELPERS: [&str; 6] = ["number", "affine", "core", "set", "add", "input"];
+
+const DECISIONS: &str = "
+## Decisions
+
+- **One Sigmoid, several products.** If all its products fuse, the Sigmoid goes and each product becomes one operator. If one
+  of them stays, or something else reads the Sigmoid, all stay: the Sigmoid would be computed anyway, and twice.
+- **Which x.** A gate is a function of every value on the way to its root. The reading that leaves no factor wins, then the
+  one that takes in most nodes.
+- **Factors.** A factor that is 1 in the tensor's own element type vanishes, any other stays as one Mul. Constant factors
+  right behind a product are taken in if they make it 1, or if there is a factor anyway.
+- **1/6.** A slope is the standard one if it is within 2 ulp of 1/6 in float32 or float64 (Paddle writes 0.1666667) and
+  within 1 ulp in float16 or bfloat16. Every other slope keeps its value in `FusedSlopedHardSwish`.
+- **beta.** A constant, a stored tensor, or a computed value that is smaller than x. A computed value as large as x gates by
+  another tensor and is left alone.
+- **float64.** Attributes are float32, so a HardSwish spelled in float64 stays, unless it is spelled with HardSigmoid, whose
+  attributes are float32 already.
+- **Casts.** A Sigmoid between two Casts rounds elsewhere than a fused operator would and stays; an activation that lies
+  between them as a whole is fused in its own element type.
+- **Constants.** What only replaced nodes have read goes with them. What was unused before stays.
+- **Less or nothing.** What would not save a node is not fused.
+";
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Spellings\n\n\
+         Every way of writing SiLU, Swish and HardSwish that the tests know, and how it is recognised. This page is generated from\n\
+         the code and its tests: `UPDATE_DOCS=1 cargo test -p onnx-swish-fuse --test docs`.\n\n\
+         Spellings are not listed in the code. Each value of a graph gets the form that it has as a function of one earlier\n\
+         value, and a product of a value and its own gate is an activation. What follows are examples, each of which runs as a\n\
+         test in every order of operands: the count is as given, and the numbers are the same before, after, and expanded again.\n\n\
+         `zero half one mone two three six sixth` are constants of those values; `x` is the input and `y` the output.\n",
+    );
+    for (section, rows) in TABLE {
+        let _ = write!(
+            page,
+            "\n## {section}\n\n| written by | nodes | fused |\n|---|---|---|\n"
+        );
+        for row in *rows {
+            let besides: Vec<&str> = [row.inputs, row.constants]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect();
+            let besides = if besides.is_empty() {
+                String::new()
+            } else {
+                format!("<br>with `{}`", besides.join("; "))
+            };
+            let _ = writeln!(
+                page,
+                "| {} | `{}`{besides} | {} |",
+                row.by.replace('|', "\\|"),
+                row.body,
+                row.found
+            );
+        }
+    }
+    page.push_str(DECISIONS);
+    let mut list = |title: &str, intro: &str, items: Vec<(String, String)>| {
+        assert!(!items.is_empty(), "{title}");
+        let _ = write!(page, "\n## {title}\n\n{intro}\n\n");
+        for (name, doc) in items {
+            let _ = writeln!(page, "- **{name}**: {doc}");
+        }
+    };
+    list(
+        "Forms",
+        "A value is `p·root + q`, and each root knows which operator made it:",
+        variants(include_str!("../src/forms/mod.rs"), "Core"),
+    );
+    let functions = harvest(include_str!("../src/forms/transfer.rs"), |line| {
+        let name = line.strip_prefix("fn ")?.split(['(', '<']).next()?;
+        (!HELPERS.contains(&name)).then(|| format!("`{name}`"))
+    });
+    list(
+        "Transfer functions",
+        "One for each operator or family of operators, in `forms/transfer.rs`:",
+        functions,
+    );
+    list(
+        "Products that are no activation",
+        "A gate times something, where the something is not what the gate is a function of:",
+        variants(include_str!("../src/forms/products.rs"), "Mismatch"),
+    );
+    list(
+        "What forbids a fusion",
+        "All guards, in `plan/guards.rs`. What they refuse is reported as a near miss:",
+        variants(include_str!("../src/plan/guards.rs"), "Block"),
+    );
+    list(
+        "What a target cannot say",
+        "Reasons why `--emit` leaves a recognised activation as it is:",
+        variants(include_str!("../src/emit/target.rs"), "Cannot"),
+    );
+    page
+}
+
+#[test]
+fn the_page_of_spellings_is_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spellings.md");
+    let page = page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("a writable folder");
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        stored.replace("\r\n", "\n") == page,
+        "docs/spellings.md is out of date: run UPDATE_DOCS=1 cargo test -p onnx-swish-fuse --test docs"
+    );
+}
