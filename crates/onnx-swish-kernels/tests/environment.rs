@@ -1,0 +1,49 @@
+//! The variable that chooses the instruction set, in processes of their own: it is read once.
+#![cfg(not(target_family = "wasm"))]
+
+use std::process::Command;
+
+use onnx_swish_kernels::{ISA_VARIABLE, Isa};
+
+/// What [`Isa::best`] is in a process with the variable set, and what the library says of its value.
+fn in_a_process_with(value: &str) -> String {
+    let this = std::env::current_exe().expect("a test has a path");
+    let output = Command::new(this)
+        .args(["--exact", "report", "--ignored", "--nocapture"])
+        .env(ISA_VARIABLE, value)
+        .output()
+        .expect("a test can run itself");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+#[ignore = "the process that the other tests start"]
+#[allow(clippy::print_stdout, reason = "how it answers")]
+fn report() {
+    println!(
+        "best={} environment={:?}",
+        Isa::best(),
+        Isa::from_environment()
+    );
+}
+
+#[test]
+fn the_variable_chooses_each_available_instruction_set() {
+    for isa in Isa::available() {
+        let report = in_a_process_with(isa.name());
+        assert!(
+            report.contains(&format!("best={isa} environment=Ok(Some(")),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_value_is_ignored_and_can_be_asked_about() {
+    let fastest = Isa::available()[0];
+    let report = in_a_process_with("sse9");
+    assert!(
+        report.contains(&format!("best={fastest} environment=Err(Unknown(")),
+        "{report}"
+    );
+}
