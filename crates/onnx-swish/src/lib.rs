@@ -48,3 +48,8 @@ pub use verify::{
     Coverage, OutputComparison, Progress as VerifyProgress, Tolerance, VerifyOptions, VerifyReport,
     Worst, verify,
 };
+
+/// The guide's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/running.md")]
+struct Guide;

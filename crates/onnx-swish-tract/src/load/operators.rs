@@ -196,3 +196,109 @@ fn form(node: &NodeProto) -> TractResult<Form> {
         other => bail!("{other} is no operator of the Swish family"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::pb::FunctionProto;
+
+    fn model(domain: &str, op_type: &str) -> ModelProto {
+        let node = NodeProto {
+            name: "the_node".to_owned(),
+            domain: domain.to_owned(),
+            op_type: op_type.to_owned(),
+            ..NodeProto::default()
+        };
+        let graph = GraphProto {
+            node: vec![node],
+            ..GraphProto::default()
+        };
+        ModelProto {
+            graph: Some(graph),
+            ..ModelProto::default()
+        }
+    }
+
+    fn refused(model: &ModelProto) -> String {
+        Operators::OnnxSwish.check(model).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn both_spellings_of_the_standard_domain_are_one() {
+        for domain in ["", "ai.onnx"] {
+            Operators::OnnxSwish.check(&model(domain, "Relu")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_builtins_name_in_another_domain_is_refused() {
+        for (domain, op_type) in [
+            ("com.example", "Relu"),
+            ("com.microsoft", "Attention"),
+            ("", "FusedSilu"),
+        ] {
+            let message = refused(&model(domain, op_type));
+            assert!(
+                message.contains("the_node") && message.contains(op_type),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_function_of_the_model_is_refused_by_name_and_ours_is_not() {
+        let function = |domain: &str, name: &str| FunctionProto {
+            name: Some(name.to_owned()),
+            domain: Some(domain.to_owned()),
+            ..FunctionProto::default()
+        };
+        let mut own = model("my.domain", "Swish");
+        own.functions.push(function("my.domain", "Swish"));
+        assert!(refused(&own).contains("my.domain::Swish"));
+        let mut ours = model(OUR_DOMAIN, "FusedSilu");
+        ours.functions.push(function(OUR_DOMAIN, "FusedSilu"));
+        Operators::OnnxSwish.check(&ours).unwrap();
+    }
+
+    #[test]
+    fn nodes_of_nested_graphs_are_checked() {
+        let inner = model("com.example", "Relu").graph;
+        let mut outer = model("", "If");
+        let attribute = tract_onnx::pb::AttributeProto {
+            g: inner,
+            ..Default::default()
+        };
+        outer.graph.as_mut().unwrap().node[0]
+            .attribute
+            .push(attribute);
+        assert!(refused(&outer).contains("com.example::Relu"));
+    }
+
+    #[test]
+    fn stock_tract_knows_none_of_ours() {
+        let ours = model(OUR_DOMAIN, "FusedSilu");
+        assert!(Operators::Stock.check(&ours).is_err());
+        Operators::OnnxSwish.check(&ours).unwrap();
+        Operators::Reference.check(&ours).unwrap();
+    }
+
+    #[test]
+    fn omitted_attributes_take_their_documented_defaults() {
+        let node = |op_type: &str| NodeProto {
+            op_type: op_type.to_owned(),
+            ..NodeProto::default()
+        };
+        let constant = |op_type| match form(&node(op_type)).unwrap() {
+            Form::Of(activation) => activation,
+            Form::SwishBy => unreachable!(),
+        };
+        assert_eq!(constant("Swish"), Activation::Silu);
+        assert_eq!(
+            constant("QuickGelu"),
+            Activation::Swish {
+                beta: f64::from(1.702f32)
+            }
+        );
+        assert!(form(&node("FusedSlopedHardSwish")).is_err());
+    }
+}

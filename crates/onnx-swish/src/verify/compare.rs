@@ -65,6 +65,8 @@ pub struct OutputComparison {
     pub max_ulp: u64,
     /// How many elements are outside the tolerance.
     pub outside: usize,
+    /// The largest finite magnitude in the original.
+    pub largest: f64,
     /// The element that uses most of its tolerance, or the first that is not a number on one side only.
     pub worst: Option<Worst>,
     /// For outputs that look like classes (two dimensions, the second above one): in how many rows both
@@ -116,6 +118,7 @@ impl OutputComparison {
             max_rel: 0.0,
             max_ulp: 0,
             outside: 0,
+            largest: 0.0,
             worst: None,
             top1_agreement: None,
         };
@@ -129,7 +132,8 @@ impl OutputComparison {
         let largest = a
             .iter()
             .filter(|value| value.is_finite())
-            .fold(1.0f64, |most, value| most.max(value.abs()));
+            .fold(0.0f64, |most, value| most.max(value.abs()));
+        comparison.largest = largest;
         let mut worst: Option<(f64, usize)> = None;
         for (position, (&a, &b)) in a.iter().zip(&b).enumerate() {
             let difference = if a == b || (a.is_nan() && b.is_nan()) {
@@ -148,7 +152,7 @@ impl OutputComparison {
                 comparison.max_rel = comparison.max_rel.max(relative(difference, a));
             }
             comparison.max_ulp = comparison.max_ulp.max(ulps.between(a, b));
-            let allowed = tolerance.atol * largest + tolerance.rtol * a.abs();
+            let allowed = tolerance.atol * largest.max(1.0) + tolerance.rtol * a.abs();
             let inside = difference == 0.0 || (difference.is_finite() && difference <= allowed);
             comparison.outside += usize::from(!inside);
             let used = if difference == 0.0 {
@@ -173,6 +177,11 @@ impl OutputComparison {
         Ok(comparison)
     }
 
+    /// Whether the absolute tolerance alone would have accepted zeros for every element.
+    pub fn is_below_tolerance(&self) -> bool {
+        self.max_abs > 0.0 && self.largest <= self.tolerance.atol
+    }
+
     /// This output over one more set of inputs.
     pub(super) fn merge(&mut self, other: OutputComparison) {
         let used = |worst: &Option<Worst>| worst.as_ref().map_or(-1.0, |worst| worst.used);
@@ -192,6 +201,7 @@ impl OutputComparison {
         self.max_rel = self.max_rel.max(other.max_rel);
         self.max_ulp = self.max_ulp.max(other.max_ulp);
         self.outside += other.outside;
+        self.largest = self.largest.max(other.largest);
     }
 }
 
@@ -348,6 +358,18 @@ mod tests {
         assert!(!found.equal);
         assert_eq!((found.outside, found.max_abs), (1, 0.5));
         assert_eq!(found.worst.unwrap().index, [1, 1]);
+    }
+
+    #[test]
+    fn an_output_smaller_than_the_tolerance_is_marked() {
+        let found = compare(
+            array![1e-9f32, -2e-9].into_dyn(),
+            array![1e-9f32, 2e-9].into_dyn(),
+        );
+        assert!(found.equal && found.is_below_tolerance());
+        assert!(
+            !compare(array![1.0f32].into_dyn(), array![1.00001f32].into_dyn()).is_below_tolerance()
+        );
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub struct VerifyReport {
     pub outputs: Vec<OutputComparison>,
     /// What each fused activation was given.
     pub coverage: Vec<Coverage>,
+    /// What to know before believing the judgement.
+    pub warnings: Vec<String>,
 }
 
 /// The magnitude that inputs of activations should reach: there SiLU is flat to within f32, and HardSwish long straight.
@@ -132,6 +134,7 @@ pub fn verify(
         input_scales: Vec::new(),
         outputs: Vec::new(),
         coverage: Vec::new(),
+        warnings: Vec::new(),
     };
     let mut run = |inputs: &[(String, Tensor)], report: &mut VerifyReport, set: usize| {
         progress(Progress::Running(set));
@@ -156,6 +159,7 @@ pub fn verify(
         run(&options.inputs, &mut report, 0)?;
     }
     report.equal = report.outputs.iter().all(|output| output.equal);
+    report.warnings = warnings(&report);
     Ok(report)
 }
 
@@ -198,6 +202,25 @@ fn tolerance(
         rtol: options.rtol.unwrap_or(usual.rtol),
         atol: options.atol.unwrap_or(usual.atol),
     }
+}
+
+fn warnings(report: &VerifyReport) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for output in report
+        .outputs
+        .iter()
+        .filter(|output| output.is_below_tolerance())
+    {
+        warnings.push(format!(
+            "output `{}` is nowhere above {:.1e}, so the absolute tolerance of {:.1e} accepts anything; give real inputs, or a \
+             smaller absolute tolerance",
+            output.name, output.largest, output.tolerance.atol
+        ));
+    }
+    if report.coverage.is_empty() {
+        warnings.push("no fused activation was run: both sides computed the same".to_owned());
+    }
+    warnings
 }
 
 fn cover(report: &mut VerifyReport, ranges: &[ActivationRange]) {
