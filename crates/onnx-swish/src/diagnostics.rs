@@ -53,7 +53,9 @@ impl fmt::Display for Diagnostic {
 
 /// Where diagnostics go.
 #[derive(Clone, Default)]
-pub(crate) struct Diagnostics(Option<Arc<dyn Fn(&Diagnostic) + Send + Sync>>);
+pub(crate) struct Diagnostics(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&Diagnostic) + Send + Sync;
 
 impl Diagnostics {
     pub fn to(listener: impl Fn(&Diagnostic) + Send + Sync + 'static) -> Diagnostics {

@@ -32,7 +32,9 @@ pub enum Event {
 
 /// Where events go.
 #[derive(Clone, Default)]
-pub(super) struct Listener(pub Option<Arc<dyn Fn(&Event) + Send + Sync>>);
+pub(super) struct Listener(pub Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&Event) + Send + Sync;
 
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -92,6 +94,9 @@ fn finite_range(x: &Tensor) -> TractResult<Option<(f64, f64)>> {
     }))
 }
 
+/// The shape of each input.
+type Shapes = Vec<Vec<usize>>;
+
 /// The plans of one session.
 pub(super) struct Plans {
     source: Source,
@@ -99,7 +104,7 @@ pub(super) struct Plans {
     executor: Executor,
     capacity: usize,
     /// Most recently used first.
-    cached: Mutex<Vec<(Vec<Vec<usize>>, Arc<Plan>)>>,
+    cached: Mutex<Vec<(Shapes, Arc<Plan>)>>,
     /// Held while a plan is built, so that callers who want the same shapes wait for one build.
     building: Mutex<()>,
 }
@@ -129,7 +134,7 @@ impl Plans {
     }
 
     /// The plan for these input shapes, built if need be.
-    pub fn get(&self, signature: &Signature, shapes: Vec<Vec<usize>>) -> Result<Arc<Plan>> {
+    pub fn get(&self, signature: &Signature, shapes: Shapes) -> Result<Arc<Plan>> {
         if let Some(plan) = self.cached(&shapes) {
             return Ok(plan);
         }
