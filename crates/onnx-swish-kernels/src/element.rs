@@ -9,7 +9,7 @@ use crate::formula::{bits, wide, wide64};
 use crate::isa::Isa;
 use crate::slices::Slices;
 
-/// A floating-point type that the kernels take: `f32`, `f64`, [`f16`] or [`bf16`].
+/// A floating-point type that the kernels take: `f32`, `f64`, [`half::f16`] or [`half::bf16`].
 pub trait Element: Copy + PartialEq + Send + Sync + 'static + sealed::Sealed {
     /// The type of a scalar β, slope or offset: `f64` for `f64`, `f32` for the others.
     type Param: Copy + PartialEq + From<f32> + Into<f64> + Send + Sync + 'static;

@@ -1,7 +1,7 @@
 //! Swish, SiLU and HardSwish on slices of f32, f64, f16 and bf16.
 //!
-//! Given slices of any length and alignment; promises what [`contract`] says, the same
-//! function on every instruction set, and one cached dispatch per call.
+//! Given slices of any length and alignment; promises what [`contract`] says on every instruction
+//! set, which is found out once: a call only branches on it.
 //!
 //! | function | is | source |
 //! |---|---|---|
@@ -11,7 +11,8 @@
 //! | [`sloped_hard_swish`] | `x·clamp(α·x + β, 0, 1)` | ONNX `HardSigmoid`, times x |
 //!
 //! Every function has an `_in_place` form, and a `_with` form that takes the [`Isa`] instead of
-//! [`Isa::best`].
+//! [`Isa::best`], which the environment variable [`ISA_VARIABLE`] overrides. The same functions on
+//! registers, for the epilogues of other loops, are in [`arch`].
 #![deny(unsafe_code)]
 // The ISA modules hold all the unsafe code.
 
@@ -22,11 +23,11 @@ mod element;
 mod formula;
 mod hard_swish;
 mod isa;
-mod registers;
 mod silu;
 mod slices;
 mod swish;
 
+pub use arch::registers::clean_vector_registers;
 pub use element::Element;
 pub use formula::swish_constants::SwishConstants;
 pub use hard_swish::{
@@ -35,7 +36,6 @@ pub use hard_swish::{
     sloped_hard_swish_in_place_with, sloped_hard_swish_with,
 };
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
-pub use registers::clean_vector_registers;
 pub use silu::{silu, silu_in_place, silu_in_place_with, silu_with};
 pub use swish::{
     swish, swish_in_place, swish_in_place_with, swish_lockstep, swish_lockstep_in_place,

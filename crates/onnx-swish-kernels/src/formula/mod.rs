@@ -1,8 +1,8 @@
 //! The formulas, each written once.
 //!
-//! Given x and the constants that a call derives from β; promises the error bounds that
-//! the crate states. [`table`] is for registers with a permute and FMA, [`wide`] for
-//! everything else: other targets, f64, and the inputs that [`table`] leaves out.
+//! Given x and the constants that a call derives from β; promises the error bounds that the crate
+//! states. `table` is for registers with a permute and FMA; `wide` for f32 and shorter types
+//! elsewhere, and for the inputs that `table` leaves out; `wide64` for f64.
 
 pub(crate) mod bits;
 pub(crate) mod constants;

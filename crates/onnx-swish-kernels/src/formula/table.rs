@@ -71,7 +71,7 @@ impl<S: Lanes> Swish<S> {
     #[inline(always)]
     pub(crate) fn new(s: S, constants: &SwishConstants) -> Self {
         Self {
-            rate: constants.rate.map(|rate| s.splat(rate)),
+            rate: [s.splat(constants.rate[0]), s.splat(constants.rate[1])],
             round: s.splat(round_to(S::TABLE_BITS)),
             power: s.power_table(),
             excess: s.excess_table(),

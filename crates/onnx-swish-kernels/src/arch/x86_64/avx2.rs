@@ -91,16 +91,17 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     fn polynomial(self, r: __m256, constant: __m256) -> __m256 {
-        let [c1, c2, c3, c4] = EXP2_8.coefficients.map(|c| self.splat(c));
-        let p = self.mul_add(r, c4, c3);
-        let p = self.mul_add(r, p, c2);
-        let p = self.mul_add(r, p, c1);
+        let c = &EXP2_8.coefficients;
+        let p = self.mul_add(r, self.splat(c[3]), self.splat(c[2]));
+        let p = self.mul_add(r, p, self.splat(c[1]));
+        let p = self.mul_add(r, p, self.splat(c[0]));
         self.mul_add(r, p, constant)
     }
     #[inline(always)]
     fn short_polynomial(self, r: __m256) -> __m256 {
-        let [c0, c1, c2] = EXP2_8_SHORT.map(|c| self.splat(c));
-        self.mul_add(r, self.mul_add(r, c2, c1), c0)
+        let c = &EXP2_8_SHORT;
+        let p = self.mul_add(r, self.splat(c[2]), self.splat(c[1]));
+        self.mul_add(r, p, self.splat(c[0]))
     }
     #[inline(always)]
     fn look_up(self, table: __m256, m: __m256) -> __m256 {
@@ -118,10 +119,6 @@ impl Lanes for Avx2 {
         instruction!({
             // As integers, and doubled to drop the sign: a NaN cannot hide its neighbour, as it
             // would from `vmaxps`.
-            let doubled = |x| {
-                let bits = _mm256_castps_si256(x);
-                _mm256_add_epi32(bits, bits)
-            };
             let mut most = doubled(x[0]);
             for x in x.into_iter().skip(1) {
                 most = _mm256_max_epu32(most, doubled(x));
@@ -131,6 +128,14 @@ impl Lanes for Avx2 {
             _mm256_movemask_ps(_mm256_castsi256_ps(beyond)) != 0
         })
     }
+}
+
+/// # Safety
+/// AVX2 is there.
+#[inline(always)]
+unsafe fn doubled(x: __m256) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_add_epi32(_mm256_castps_si256(x), _mm256_castps_si256(x)) }
 }
 
 /// All ones in the first n of 8 lanes.

@@ -95,15 +95,16 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     fn polynomial(self, r: __m512, constant: __m512) -> __m512 {
-        let [c1, c2, c3] = EXP2_16.coefficients.map(|c| self.splat(c));
-        let p = self.mul_add(r, c3, c2);
-        let p = self.mul_add(r, p, c1);
+        let c = &EXP2_16.coefficients;
+        let p = self.mul_add(r, self.splat(c[2]), self.splat(c[1]));
+        let p = self.mul_add(r, p, self.splat(c[0]));
         self.mul_add(r, p, constant)
     }
     #[inline(always)]
     fn short_polynomial(self, r: __m512) -> __m512 {
-        let [c0, c1, c2] = EXP2_16_SHORT.map(|c| self.splat(c));
-        self.mul_add(r, self.mul_add(r, c2, c1), c0)
+        let c = &EXP2_16_SHORT;
+        let p = self.mul_add(r, self.splat(c[2]), self.splat(c[1]));
+        self.mul_add(r, p, self.splat(c[0]))
     }
     #[inline(always)]
     fn look_up(self, table: __m512, m: __m512) -> __m512 {

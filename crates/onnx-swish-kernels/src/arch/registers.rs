@@ -8,7 +8,6 @@
 /// (Intel 64 and IA-32 Architectures Optimization Reference Manual, "Mixing AVX Code with SSE Code"). The kernels of
 /// this crate leave no such trace; other people's may.
 #[inline]
-#[allow(unsafe_code)]
 pub fn clean_vector_registers() {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx") {
