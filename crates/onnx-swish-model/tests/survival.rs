@@ -292,3 +292,31 @@ fn weights_are_neither_decoded_nor_copied() {
         .sum();
     assert!(new < 16, "{new} new bytes to take one node out");
 }
+
+/// Files from real exporters: no edit gives the same bytes, and the schema keeps everything that they write.
+#[test]
+fn real_files_come_out_as_they_went_in() {
+    let root = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+    let mut folders = vec![root];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("fixtures are checked in") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "onnx") {
+                let bytes = std::fs::read(&path).expect("readable");
+                let model = Model::open(&path).expect("a model");
+                let same = model.edit().finish().expect("nothing to do");
+                assert!(same.is_unchanged() && same.to_bytes() == bytes, "{path:?}");
+                let decoded = ModelProto::decode(bytes.as_slice()).expect("readable");
+                assert!(
+                    decoded.encode_to_vec() == bytes,
+                    "{path:?}: the schema loses something"
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 50, "{seen} files");
+}

@@ -33,14 +33,32 @@ pub(super) fn replace(
         unnamed::persist(&file, path, old.is_some()).map_err(&fail)?;
         return sync_folder(folder).map_err(&fail);
     }
-    let mut file = named(folder).map_err(&fail)?;
-    finish(file.as_file_mut(), permissions, write).map_err(&fail)?;
+    with_a_name(path, old, permissions, write).map_err(&fail)
+}
+
+/// By a temporary file with a name, for systems and file systems that have no other kind.
+fn with_a_name(
+    path: &Path,
+    old: Option<&Metadata>,
+    permissions: Option<Permissions>,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = parent(path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".onnx-swish-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(Permissions::from_mode(NEW_FILE));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    finish(file.as_file_mut(), permissions, write)?;
     let persisted = match old {
         Some(_) => file.persist(path),
         None => file.persist_noclobber(path),
     };
-    persisted.map_err(|e| fail(e.error))?;
-    sync_folder(folder).map_err(&fail)
+    persisted.map_err(|e| e.error)?;
+    sync_folder(folder)
 }
 
 fn finish(
@@ -53,18 +71,6 @@ fn finish(
         file.set_permissions(permissions)?;
     }
     file.sync_all()
-}
-
-/// A temporary file with a name, for systems and file systems that have no other kind.
-fn named(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".onnx-swish-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(Permissions::from_mode(NEW_FILE));
-    }
-    builder.tempfile_in(folder)
 }
 
 /// Makes the new name last.
@@ -122,5 +128,49 @@ mod unnamed {
 
     fn proc_path(file: &File) -> String {
         format!("/proc/self/fd/{}", file.as_raw_fd())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// The way of systems without unnamed files, which the tests from outside do not come by on Linux.
+    #[test]
+    fn a_temporary_file_with_a_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out");
+        let text = |text: &'static [u8]| move |file: &mut File| file.write_all(text);
+        let read = || std::fs::read(&path).expect("there");
+        with_a_name(&path, None, None, text(b"first")).expect("saved");
+        assert_eq!(read(), b"first");
+        let there = std::fs::metadata(&path).expect("there");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let plain = folder.path().join("plain");
+            std::fs::write(&plain, "").expect("writable");
+            let plain = std::fs::metadata(&plain)
+                .expect("there")
+                .permissions()
+                .mode();
+            assert_eq!(there.permissions().mode(), plain);
+        }
+        // It has appeared since we looked: not replaced.
+        assert!(with_a_name(&path, None, None, text(b"second")).is_err());
+        assert_eq!(read(), b"first");
+        with_a_name(&path, Some(&there), None, text(b"third")).expect("saved");
+        assert_eq!(read(), b"third");
+        let failing = |_: &mut File| Err(io::Error::other("no"));
+        assert!(with_a_name(&path, Some(&there), None, failing).is_err());
+        assert_eq!(read(), b"third");
+        let hidden = std::fs::read_dir(folder.path()).expect("there").flatten();
+        assert!(
+            hidden
+                .map(|entry| entry.file_name())
+                .all(|name| !name.to_string_lossy().starts_with('.'))
+        );
     }
 }
