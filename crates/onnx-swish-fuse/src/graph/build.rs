@@ -12,6 +12,10 @@ use super::{
 use crate::emit::functions;
 use crate::ops::Op;
 
+/// How many nodes back a name is looked for before it is looked up: most nodes read what was made just before, and a table
+/// of a million names is slow memory.
+const RECENT: usize = 4;
+
 struct Builder<'m> {
     model: &'m Model,
     graph: Graph<'m>,
@@ -75,6 +79,7 @@ impl<'m> Builder<'m> {
             }
         }
         let mut outputs = outputs.into_iter();
+        let mut recent = [Value::ABSENT; RECENT];
         for (position, node) in scope.nodes().iter().enumerate() {
             let node_ref = self.model.node_ref(node);
             let mut op = Op::parse(node_ref.domain(), node_ref.op_type());
@@ -83,12 +88,23 @@ impl<'m> Builder<'m> {
             }
             let links = self.graph.links.len() as u32;
             for &name in self.model.inputs(node) {
-                let value = self.resolve(index, name);
+                let value = match self.recent(&recent, name) {
+                    Some(value) => value,
+                    None => self.resolve(index, name),
+                };
                 self.graph.links.push(value);
             }
             let inputs = self.graph.links.len() as u32 - links;
             let count = self.model.outputs(node).len();
             self.graph.links.extend(outputs.by_ref().take(count));
+            if let Some(slot) = recent.get_mut(position % RECENT) {
+                *slot = self
+                    .graph
+                    .links
+                    .get((links + inputs) as usize)
+                    .copied()
+                    .unwrap_or(Value::ABSENT);
+            }
             self.graph.nodes.push(NodeRecord {
                 scope: index,
                 position: position as u32,
@@ -183,6 +199,18 @@ impl<'m> Builder<'m> {
             return;
         }
         self.define(scope, name, source);
+    }
+
+    /// The value of that name among a few of the same scope.
+    fn recent(&self, recent: &[Value], name: Span) -> Option<Value> {
+        let text = self.model.text(name);
+        let is = |value: &Value| {
+            let record = self.graph.values.get(value.index());
+            record.is_some_and(|record| {
+                record.name.len == name.len && self.model.text(record.name) == text
+            })
+        };
+        recent.iter().copied().find(is)
     }
 
     /// What a name means in a scope.
