@@ -241,6 +241,24 @@ mod constants {
     }
 
     #[test]
+    fn constants_that_vanish_or_overflow_in_the_tensors_type_stay() {
+        let half = |numbers: &str| {
+            Net::new("t = Mul(x, a); u = Mul(t, a); s = Sigmoid(u); y = Mul(x, s)")
+                .inputs("float16[2,8] x")
+                .outputs("float16[2,8] y")
+                .constants(numbers)
+        };
+        left_unrun(&half("float16 a = 0.0001").proto(), &["precision"]);
+        left_unrun(&half("float16 a = 60000").proto(), &["precision"]);
+        let zero =
+            Net::new("n = Neg(x); e = Exp(n); a = Add(e, one); r = Div(zero, a); y = Mul(x, r)");
+        assert_eq!(fuse(&zero.model(), Emit::Custom).counts(), "");
+        let bound = Net::new("a = Add(x, three); c = Clip(a, zero, nan); y = Mul(x, c)")
+            .and("float nan = nan");
+        assert_eq!(fuse(&bound.model(), Emit::Custom).counts(), "");
+    }
+
+    #[test]
     fn huge_constants_that_cancel_are_not_nothing() {
         left(
             &Net::new("a = Add(x, big); c = Sub(a, big); s = Sigmoid(c); y = Mul(x, s)")

@@ -177,7 +177,9 @@ impl Gate {
 
 /// `k·σ(z) + c`, when it is a multiple of one σ: `k·σ(z)` for c = 0, and `k·σ(z) - k = -k·σ(-z)`.
 fn logistic(k: f64, c: f64, argument: Linear) -> Option<Gate> {
-    if c == 0.0 {
+    if k == 0.0 || !k.is_finite() {
+        None
+    } else if c == 0.0 {
         Some(Gate::Logistic { k, argument })
     } else if c == -k {
         Some(Gate::Logistic {

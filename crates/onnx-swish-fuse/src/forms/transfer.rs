@@ -254,7 +254,7 @@ impl Transfer<'_, '_> {
         } else {
             for (bound, index) in bounds.iter_mut().zip([1, 2]) {
                 if let Some(input) = self.input(index) {
-                    let number = self.number(input)?;
+                    let number = self.number(input).filter(|number| !number.is_nan())?;
                     if number.abs() < f64::from(f32::MAX) {
                         *bound = number;
                     }

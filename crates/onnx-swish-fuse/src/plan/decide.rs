@@ -185,6 +185,12 @@ impl Analysis<'_> {
                 .iter()
                 .any(|&node| self.graph.op(node) == Op::HardSigmoid),
         };
+        if !fits(activation, element) || !fits_number(k, element) {
+            return Err(Why::Blocked(Block::Target(Cannot::Precision)));
+        }
+        if wanted.opset < 7 && attempt.other.is_some() {
+            return Err(Why::Blocked(Block::Target(Cannot::LegacyBroadcast)));
+        }
         let target = choose(self.options.emit, &wanted)
             .map_err(|cannot| Why::Blocked(Block::Target(cannot)))?;
         if self.graph.is_redefined(target.op()) {
@@ -318,5 +324,21 @@ fn settled(activation: Activation, element: Element) -> Activation {
         }
         // Attributes are float32, whatever the tensor is.
         Activation::HardSwish { alpha, beta } => Activation::HardSwish { alpha, beta },
+    }
+}
+
+/// Whether a constant is still a number, and not zero, in the tensor's element type.
+fn fits_number(number: f64, element: Element) -> bool {
+    let rounded = element.round(number);
+    rounded.is_finite() && rounded != 0.0
+}
+
+/// Whether all constants of an activation are.
+fn fits(activation: Activation, element: Element) -> bool {
+    match activation {
+        Activation::Swish(
+            Beta::Number(number) | Beta::Times(number, _) | Beta::Over(number, _),
+        ) => fits_number(number, element),
+        Activation::HardSwish { alpha, .. } => fits_number(alpha, Element::F32),
     }
 }
