@@ -53,3 +53,8 @@ pub use verify::{
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/running.md")]
 struct Guide;
+
+/// The front page's example, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

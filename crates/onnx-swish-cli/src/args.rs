@@ -1,0 +1,241 @@
+//! What may be written on the command line: global options, and the options that several verbs share.
+//! Given the process's arguments by clap; each verb declares its own options in its own file.
+//! Promises that a value which parses is well-formed: shapes have positive dimensions, names are split off.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::verbs::{bench, expand, fuse, inspect, run, verify};
+
+/// Fuse the pieces of Swish, SiLU and HardSwish in ONNX models, prove the result, and run it.
+#[derive(Debug, Parser)]
+#[command(name = "onnx-swish", version, propagate_version = true, styles = crate::term::HELP_STYLES)]
+#[command(after_help = "\
+Exit status: 0 done, 1 the answer is no (verify, --check), 2 usage or failure.
+Models and JSON go to standard output, everything else for people to standard error.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs; each is one file of `verbs/`.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Fuse(fuse::Arguments),
+    Inspect(inspect::Arguments),
+    Verify(verify::Arguments),
+    Run(run::Arguments),
+    Bench(bench::Arguments),
+    Expand(expand::Arguments),
+}
+
+/// Options that every verb obeys.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// How the result is written
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human, value_name = "FORMAT")]
+    pub format: Format,
+    /// Say nothing but the result and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// List everything instead of a summary
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to colour; NO_COLOR and CLICOLOR_FORCE are respected
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text for people
+    Human,
+    /// One JSON document, `schema_version` 1
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Where external data lives when the model comes from standard input.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// The ONNX model; `-` reads standard input
+    pub model: PathBuf,
+    /// Folder that external data is relative to, when the model comes from standard input
+    #[arg(long, value_name = "DIR")]
+    pub base_dir: Option<PathBuf>,
+}
+
+/// Where a rewritten model goes.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Where the result goes; `-` writes standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Replace MODEL itself
+    #[arg(long, conflicts_with = "output")]
+    pub in_place: bool,
+    /// Overwrite an existing output
+    #[arg(long)]
+    pub force: bool,
+    /// Report what would be done, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write nothing; exit with 1 if there is something to do
+    #[arg(long, conflicts_with_all = ["output", "in_place", "force"])]
+    pub check: bool,
+    /// Write into another folder without copying the external data the model refers to
+    #[arg(long)]
+    pub no_copy_external: bool,
+}
+
+/// How a model is run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub struct Running {
+    /// Shape of an input with free dimensions, e.g. `images=1,3,224,224`; the name may be left out when
+    /// the model has one input
+    #[arg(long = "shape", value_name = "[NAME=]DIMS", value_parser = parse_shape)]
+    pub shapes: Vec<NamedShape>,
+    /// Seed of the random tensors for inputs that no file provides
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Threads that the engine may use
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: u16,
+}
+
+/// The tensors that a model is fed with.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Inputs")]
+pub struct Feed {
+    /// A tensor for an input, e.g. `images=batch.npy`; the name may be left out when the model has one input
+    #[arg(long = "input", value_name = "[NAME=]FILE.npy", value_parser = parse_input)]
+    pub inputs: Vec<NamedFile>,
+    /// Tensors for several inputs, by their names
+    #[arg(long = "inputs", value_name = "FILE.npz")]
+    pub archive: Option<PathBuf>,
+}
+
+/// `images=1,3,224,224`, or just `1,3,224,224`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedShape {
+    pub name: Option<String>,
+    pub dims: Vec<usize>,
+}
+
+/// `images=batch.npy`, or just `batch.npy`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    pub name: Option<String>,
+    pub path: PathBuf,
+}
+
+fn parse_shape(text: &str) -> Result<NamedShape, String> {
+    // Value names may hold `=`; dimensions may not, so the last one separates.
+    let (name, dims) = match text.rsplit_once('=') {
+        Some((name, dims)) if !name.is_empty() => (Some(name.to_owned()), dims),
+        Some(_) => return Err("the input's name before `=` is empty".to_owned()),
+        None => (None, text),
+    };
+    let dims = if dims.is_empty() {
+        Vec::new() // A scalar.
+    } else {
+        dims.split([',', 'x'])
+            .map(parse_dim)
+            .collect::<Result<_, _>>()?
+    };
+    Ok(NamedShape { name, dims })
+}
+
+fn parse_dim(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(0) | Err(_) => Err(format!(
+            "`{text}` is not a dimension; write positive integers, e.g. 1,3,224,224"
+        )),
+        Ok(dim) => Ok(dim),
+    }
+}
+
+fn parse_input(text: &str) -> Result<NamedFile, String> {
+    // File names may hold `=` as well, but value names rarely do: the first one separates.
+    match text.split_once('=') {
+        Some(("", _)) => Err("the input's name before `=` is empty".to_owned()),
+        Some((_, "")) => Err("the file after `=` is missing".to_owned()),
+        Some((name, path)) => Ok(NamedFile {
+            name: Some(name.to_owned()),
+            path: path.into(),
+        }),
+        None => Ok(NamedFile {
+            name: None,
+            path: text.into(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_shape_may_leave_its_name_out() {
+        assert_eq!(
+            parse_shape("1,3,8").unwrap(),
+            NamedShape {
+                name: None,
+                dims: vec![1, 3, 8]
+            }
+        );
+        assert_eq!(
+            parse_shape("a=b=1x3").unwrap(),
+            NamedShape {
+                name: Some("a=b".into()),
+                dims: vec![1, 3]
+            }
+        );
+        assert_eq!(
+            parse_shape("scalar=").unwrap(),
+            NamedShape {
+                name: Some("scalar".into()),
+                dims: vec![]
+            }
+        );
+        for bad in ["1,,3", "x=1,-3", "x=0", "=1,2", "1,N"] {
+            assert!(parse_shape(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_input_may_leave_its_name_out() {
+        assert_eq!(
+            parse_input("a.npy").unwrap(),
+            NamedFile {
+                name: None,
+                path: "a.npy".into()
+            }
+        );
+        assert_eq!(
+            parse_input("x=d=1/a.npy").unwrap(),
+            NamedFile {
+                name: Some("x".into()),
+                path: "d=1/a.npy".into()
+            }
+        );
+        assert!(parse_input("=a.npy").is_err() && parse_input("x=").is_err());
+    }
+}

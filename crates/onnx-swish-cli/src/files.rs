@@ -1,0 +1,154 @@
+//! Models in and out: a path or a stream, and where a rewritten model goes.
+//! Given the paths of the command line; the library does the reading, checking and atomic saving.
+//! Promises that standard output carries either a model or a report, never both.
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use onnx_swish::Model;
+
+use crate::args::{Source, Target};
+use crate::failure::Failure;
+use crate::term::Term;
+
+pub fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The model's name in messages.
+pub fn display(path: &Path) -> String {
+    if is_stream(path) {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// Opens a model, from a file or from standard input.
+pub fn open(source: &Source) -> Result<Model, Failure> {
+    let model = if is_stream(&source.model) {
+        let mut stdin = std::io::stdin().lock();
+        if stdin.is_terminal() {
+            return Err(
+                Failure::new("standard input is a terminal, and a model is not text")
+                    .help("pipe a model in (`< model.onnx`), or name a file"),
+            );
+        }
+        let mut bytes = Vec::new();
+        stdin
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::caused("cannot read standard input", &error))?;
+        Model::from_bytes(bytes)
+    } else {
+        Model::open(&source.model)
+    };
+    let model = model.map_err(|error| Failure::on("read", &source.model, error.into()))?;
+    Ok(match &source.base_dir {
+        Some(folder) => model.with_base_dir(folder),
+        None => model,
+    })
+}
+
+/// Where a rewritten model goes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Destination {
+    Nowhere,
+    Stdout,
+    File(PathBuf),
+}
+
+/// Decides where the result of rewriting `source` goes; `suffix` names the file beside the model.
+pub fn destination(
+    term: &Term,
+    source: &Source,
+    target: &Target,
+    suffix: &str,
+) -> Result<Destination, Failure> {
+    let destination = if target.check || target.dry_run {
+        Destination::Nowhere
+    } else if target.in_place {
+        if is_stream(&source.model) {
+            return Err(Failure::new(
+                "--in-place needs a file, and the model comes from standard input",
+            )
+            .help("drop --in-place: the result of standard input goes to standard output"));
+        }
+        Destination::File(source.model.clone())
+    } else {
+        match &target.output {
+            Some(path) if is_stream(path) => Destination::Stdout,
+            Some(path) => Destination::File(path.clone()),
+            None if is_stream(&source.model) => Destination::Stdout,
+            None => Destination::File(beside(&source.model, suffix)),
+        }
+    };
+    if destination == Destination::Stdout && term.json() {
+        return Err(Failure::new(
+            "the model and the JSON report cannot both go to standard output",
+        )
+        .help("name a file for the model with -o, or ask for the report alone with --dry-run"));
+    }
+    Ok(destination)
+}
+
+/// `dir/net.onnx` becomes `dir/net.fused.onnx`.
+fn beside(model: &Path, suffix: &str) -> PathBuf {
+    let mut name = model.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(".{suffix}."));
+    name.push(model.extension().unwrap_or("onnx".as_ref()));
+    model.with_file_name(name)
+}
+
+/// A path as people would write it from where they are.
+pub fn relative(path: &Path) -> &Path {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    here.ok()
+        .and_then(|here| path.strip_prefix(here).ok())
+        .unwrap_or(path)
+}
+
+/// `1.2 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let mut scaled = bytes as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for larger in &UNITS[1..] {
+        if scaled >= 1024.0 {
+            scaled /= 1024.0;
+            unit = larger;
+        }
+    }
+    format!("{scaled:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_result_stands_beside_the_model() {
+        assert_eq!(
+            beside(Path::new("a/net.onnx"), "fused"),
+            Path::new("a/net.fused.onnx")
+        );
+        assert_eq!(
+            beside(Path::new("net"), "fused"),
+            Path::new("net.fused.onnx")
+        );
+        assert_eq!(
+            beside(Path::new("net.v2.onnx"), "plain"),
+            Path::new("net.v2.plain.onnx")
+        );
+    }
+
+    #[test]
+    fn sizes_are_readable() {
+        assert_eq!(
+            [size(10), size(585_532), size(3 << 30)],
+            ["10 bytes", "571.8 KiB", "3.0 GiB"]
+        );
+    }
+}

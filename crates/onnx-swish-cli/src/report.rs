@@ -1,0 +1,188 @@
+//! What was found in a model, in words: grouped so that a thousand nodes fit a screen, whole with `--verbose`.
+//! Given the library's report; used by inspect, fuse and expand.
+//! Promises that every count adds up: each fusion, finished operator and near miss is in exactly one group.
+
+use std::fmt::Write as _;
+
+use onnx_swish::{ActivationKind, BetaValue, FusionEntry, Report};
+use owo_colors::OwoColorize;
+
+use crate::term::Term;
+
+/// How many members of a group of near misses stand for the rest.
+const EXAMPLES: usize = 3;
+
+/// `18 x HardSwish`, each group with its formula.
+pub fn fusions(term: &Term, report: &Report) -> String {
+    let mut text = String::new();
+    for (title, members) in grouped(&report.fusions, title) {
+        let _ = writeln!(
+            text,
+            "  {:>4} {} {title}",
+            members.len().green().bold(),
+            "x".dimmed()
+        );
+        if term.verbose {
+            for fusion in members {
+                let _ = writeln!(text, "         {}", line(fusion));
+            }
+        }
+    }
+    let notes = grouped(
+        report
+            .fusions
+            .iter()
+            .filter_map(|fusion| fusion.rounding.as_ref()),
+        |note| (*note).clone(),
+    );
+    for (note, members) in notes {
+        let _ = writeln!(
+            text,
+            "  {} in {} of them {note}",
+            "note:".cyan().bold(),
+            members.len()
+        );
+    }
+    text
+}
+
+/// `9 x reason` with examples of the sentences, or all of them, and what would have to change.
+pub fn near_misses(term: &Term, report: &Report) -> String {
+    let mut text = String::new();
+    for group in report.near_miss_groups() {
+        let count = group.members.len();
+        let _ = writeln!(
+            text,
+            "  {:>4} {} {}",
+            count.yellow().bold(),
+            "x".dimmed(),
+            group.reason.bold()
+        );
+        let shown = if term.verbose || count <= EXAMPLES {
+            count
+        } else {
+            EXAMPLES
+        };
+        for miss in group.members.iter().take(shown) {
+            let _ = writeln!(text, "         {}{}", miss.message, place(&miss.graph));
+        }
+        if shown < count {
+            let rest = format!("... and {} more like these (-v lists all)", count - shown);
+            let _ = writeln!(text, "         {}", rest.dimmed());
+        }
+        let _ = writeln!(text, "         {}", advice(group.change).dimmed());
+    }
+    text
+}
+
+/// What would have to change, or why nothing can.
+fn advice(change: &str) -> String {
+    match change.strip_prefix("nothing: ") {
+        Some(why) => format!("({why})"),
+        None => format!("to fuse it: {change}"),
+    }
+}
+
+/// `3 x HardSwish`.
+pub fn already_fused(term: &Term, report: &Report) -> String {
+    let mut text = String::new();
+    for (op, members) in grouped(&report.already_fused, |one| one.op.clone()) {
+        let _ = writeln!(
+            text,
+            "  {:>4} {} {op}",
+            members.len().cyan().bold(),
+            "x".dimmed()
+        );
+        if term.verbose {
+            for one in members {
+                let _ = writeln!(text, "         {}{}", one.output, place(&one.graph));
+            }
+        }
+    }
+    text
+}
+
+/// `1 gate`, `2 gates`.
+pub fn count(number: usize, what: &str) -> String {
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
+}
+
+/// The largest group first, equal ones in the order of the file.
+fn grouped<T>(
+    items: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> String,
+) -> Vec<(String, Vec<T>)> {
+    let mut groups: Vec<(String, Vec<T>)> = Vec::new();
+    for item in items {
+        let key = key(&item);
+        // Few groups: formulas and kinds, not values.
+        match groups.iter_mut().find(|(own, _)| *own == key) {
+            Some((_, members)) => members.push(item),
+            None => groups.push((key, vec![item])),
+        }
+    }
+    groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+    groups
+}
+
+/// What a fusion computes, with its parameters.
+fn title(fusion: &&FusionEntry) -> String {
+    let (name, formula) = match (fusion.activation, &fusion.beta) {
+        (ActivationKind::Silu, _) => ("SiLU", "x * sigmoid(x)".to_owned()),
+        (ActivationKind::Swish, Some(BetaValue::Number(beta))) => {
+            ("Swish", format!("x * sigmoid({beta} x)"))
+        }
+        (ActivationKind::Swish, _) => ("Swish", "x * sigmoid(beta x), beta a tensor".to_owned()),
+        (ActivationKind::HardSwish, _) => {
+            let slope = fusion.alpha.map_or_else(|| "?".to_owned(), fraction);
+            let offset = fusion.offset.map_or_else(|| "?".to_owned(), fraction);
+            (
+                "HardSwish",
+                format!("x * clamp({slope} x + {offset}, 0, 1)"),
+            )
+        }
+    };
+    let factor = fusion
+        .factor
+        .map(|factor| format!(", times {factor} in a Mul of its own"))
+        .unwrap_or_default();
+    format!("{name:<10} {}{}", formula.dimmed(), factor.dimmed())
+}
+
+/// The two constants of the definition as people write them.
+fn fraction(value: f64) -> String {
+    if value == 1.0 / 6.0 {
+        "1/6".to_owned()
+    } else if value == 0.5 {
+        "1/2".to_owned()
+    } else {
+        value.to_string()
+    }
+}
+
+fn line(fusion: &FusionEntry) -> String {
+    let beta = match &fusion.beta {
+        Some(BetaValue::Tensor(name)) => format!(", beta {name}"),
+        _ => String::new(),
+    };
+    format!(
+        "{} -> {}{beta}{} {}",
+        fusion.input,
+        fusion.output,
+        place(&fusion.graph),
+        format!("[{}]", fusion.nodes.join(" ")).dimmed()
+    )
+}
+
+/// Where it stands, when that is not the main graph.
+fn place(graph: &str) -> String {
+    if graph == "main" {
+        String::new()
+    } else {
+        format!(" (in {graph})")
+    }
+}

@@ -1,0 +1,154 @@
+//! What fuse and expand have in common: analyse, decide where the result goes, write it, tell.
+//! Given a model, the options of `Target`, and the library function that rewrites.
+//! Promises that a dry run says what a real one does, and that nothing is written when nothing may be.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+use onnx_swish::{Error, Model, ModelError, SaveError, SaveOptions, SaveProgress, Saved, Spliced};
+use owo_colors::OwoColorize;
+use serde::Serialize;
+
+use crate::args::{Source, Target};
+use crate::failure::{Answer, Failure, Outcome};
+use crate::files::{self, Destination};
+use crate::term::{self, Term};
+
+/// What differs between the verbs.
+pub struct Verb {
+    /// As in "cannot fuse net.onnx".
+    pub doing: &'static str,
+    /// `net.onnx` becomes `net.SUFFIX.onnx`.
+    pub suffix: &'static str,
+}
+
+/// What a verb made of a model.
+pub struct Rewritten<D> {
+    pub file: Spliced,
+    /// How many places were changed; none means that the file is the same, byte for byte.
+    pub changes: usize,
+    /// The report for people.
+    pub told: String,
+    /// The report for machines.
+    pub document: D,
+}
+
+pub fn main<D: Serialize>(
+    term: &Term,
+    source: &Source,
+    target: &Target,
+    verb: &Verb,
+    rewrite: impl FnOnce(&Model) -> Result<Rewritten<D>, Error>,
+) -> Outcome {
+    let started = Instant::now();
+    let destination = files::destination(term, source, target, verb.suffix)?;
+    let model = files::open(source)?;
+    let rewritten =
+        rewrite(&model).map_err(|error| Failure::on(verb.doing, &source.model, error))?;
+    let saved = match &destination {
+        Destination::Nowhere => None,
+        Destination::Stdout => {
+            term::write_model_to_stdout(|out| rewritten.file.write_to(out))?;
+            None
+        }
+        Destination::File(path) => Some((path, save(term, &model, &rewritten.file, path, target)?)),
+    };
+    if term.json() {
+        let written = saved.as_ref().map(|(path, _)| path.as_path());
+        term.document(&Document {
+            report: &rewritten.document,
+            written,
+        })?;
+    } else {
+        let mut text = rewritten.told;
+        if let Some((path, saved)) = &saved {
+            let took = format!("in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
+            let size = files::size(saved.bytes);
+            let _ = writeln!(
+                text,
+                "Wrote {} ({size}) {}",
+                path.display().bold(),
+                took.dimmed()
+            );
+            for copy in &saved.copied {
+                let copy = files::relative(copy);
+                let _ = writeln!(text, "Copied external data to {}", copy.display().bold());
+            }
+        }
+        // A model on standard output has it to itself.
+        if destination == Destination::Stdout {
+            term.note(text.trim_end());
+        } else if !term.quiet {
+            term.result(&text)?;
+        }
+    }
+    for location in saved.iter().flat_map(|(_, saved)| &saved.left_behind) {
+        term.warn(&format!(
+            "the new model refers to `{location}`, which was not copied: put it beside the model, or nothing will load it"
+        ));
+    }
+    Ok(if target.check && rewritten.changes > 0 {
+        Answer::No
+    } else {
+        Answer::Yes
+    })
+}
+
+/// The report, and where the result is.
+#[derive(Serialize)]
+struct Document<'a, D> {
+    #[serde(flatten)]
+    report: &'a D,
+    written: Option<&'a Path>,
+}
+
+fn save(
+    term: &Term,
+    model: &Model,
+    file: &Spliced,
+    path: &Path,
+    target: &Target,
+) -> Result<Saved, Failure> {
+    let progress = term.progress("writing");
+    let mut copying = |step: SaveProgress<'_>| progress.bytes(step.done, step.total);
+    let options = SaveOptions {
+        in_place: target.in_place,
+        force: target.force,
+        leave_external: target.no_copy_external,
+        progress: Some(&mut copying),
+    };
+    onnx_swish::save(model, file, path, options).map_err(|error| {
+        let help = match &error {
+            ModelError::Save(save) => flag_that_helps(save),
+            ModelError::External(_) => {
+                Some("--base-dir says where the data is, --no-copy-external leaves it where it is")
+            }
+            ModelError::Io { .. } if path.parent().is_some_and(|folder| !is_folder(folder)) => {
+                Some("its folder does not exist: make it first, or name another with -o")
+            }
+            _ => None,
+        };
+        let failure = Failure::from(error);
+        match help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    })
+}
+
+fn flag_that_helps(error: &SaveError) -> Option<&'static str> {
+    match error {
+        SaveError::Exists { .. } => Some("--force overwrites it, -o names another file"),
+        SaveError::SameFile { .. } => Some("--in-place replaces it, -o names another file"),
+        SaveError::DataExists { .. } => {
+            Some("--force overwrites it, --no-copy-external leaves the weights where they are")
+        }
+        _ => None,
+    }
+}
+
+/// The parent of a bare file name is the empty path, which is the working folder.
+fn is_folder(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.is_dir()
+}

@@ -1,0 +1,273 @@
+//! Tensors in NumPy's files: one array in an `.npy`, several by name in an `.npz`.
+//! Given paths from the command line; every element type that both NumPy and the engine have is read and written.
+//! Promises no conversion: a file of another element type than the model's input is for the session to refuse.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use half::f16;
+use ndarray::ArrayD;
+use ndarray_npy::{
+    NpzReader, NpzWriter, ReadDataError, ReadNpyError, ReadNpyExt, ReadNpzError, ReadableElement,
+    WritableElement, WriteDataError,
+};
+use onnx_swish::{ElementType, Tensor};
+use py_literal::Value as Descriptor;
+
+use crate::failure::Failure;
+
+/// Does `$body` with `$element` as the Rust type of each element type NumPy shares with the engine.
+macro_rules! for_each_type {
+    ($element:ident => $body:expr) => {{
+        for_each_type!(@ $element => $body; f32 f64 i64 i32 u8 bool i8 i16 u16 u32 u64 Half)
+    }};
+    (@ $element:ident => $body:expr; $($rust:ty)*) => {{
+        $({
+            type $element = $rust;
+            $body
+        })*
+    }};
+}
+
+/// Reads an `.npy` file.
+pub fn read_npy(path: &Path) -> Result<Tensor, Failure> {
+    let help = "write it with numpy.save(), as a plain array of numbers";
+    for_each_type!(T => {
+        match ArrayD::<T>::read_npy(BufReader::new(open(path)?)) {
+            Ok(array) => return Ok(Stored::tensor(array)),
+            Err(ReadNpyError::WrongDescriptor(_)) => {}
+            Err(error) => {
+                return Err(Failure::caused(format!("{} is not a readable .npy file", path.display()), &error).help(help));
+            }
+        }
+    });
+    Err(Failure::new(format!(
+        "{} holds elements of a type that no model input has",
+        path.display()
+    ))
+    .help(help))
+}
+
+/// Reads every array of an `.npz` file.
+pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>, Failure> {
+    let help = "write it with numpy.savez(path, **{input_name: array})";
+    let unreadable = |error: ReadNpzError| {
+        Failure::caused(
+            format!("{} is not a readable .npz file", path.display()),
+            &error,
+        )
+        .help(help)
+    };
+    let mut archive = NpzReader::new(BufReader::new(open(path)?)).map_err(unreadable)?;
+    let names = archive.names().map_err(unreadable)?;
+    let mut tensors = Vec::with_capacity(names.len());
+    for name in names {
+        let tensor = read_entry(&mut archive, &name)
+            .map_err(unreadable)?
+            .ok_or_else(|| {
+                Failure::new(format!(
+                    "{}: array `{name}` has elements of a type that no model input has",
+                    path.display()
+                ))
+                .help(help)
+            })?;
+        tensors.push((name, tensor));
+    }
+    Ok(tensors)
+}
+
+fn read_entry<R: Read + io::Seek>(
+    archive: &mut NpzReader<R>,
+    name: &str,
+) -> Result<Option<Tensor>, ReadNpzError> {
+    for_each_type!(T => {
+        match archive.by_name::<ndarray::OwnedRepr<T>, ndarray::IxDyn>(name) {
+            Ok(array) => return Ok(Some(Stored::tensor(array))),
+            Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(_))) => {}
+            Err(error) => return Err(error),
+        }
+    });
+    Ok(None)
+}
+
+/// Writes tensors by name into an `.npz` file, completely or not at all.
+pub fn write_npz<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+) -> Result<(), Failure> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Failure::caused(format!("cannot write {}", path.display()), error)
+            .help("check that the folder exists and may be written to")
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut temporary = tempfile::Builder::new();
+    #[cfg(unix)]
+    temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // Less the umask, as any new file.
+    let file = temporary
+        .tempfile_in(folder)
+        .map_err(|error| failed(&error))?;
+    let mut archive = NpzWriter::new_compressed(BufWriter::new(file));
+    for (name, tensor) in tensors {
+        add_entry(&mut archive, name, tensor).map_err(|error| match error {
+            Some(error) => failed(&error),
+            None => Failure::new(format!(
+                "output `{name}` holds strings, which .npz files of this tool cannot"
+            )),
+        })?;
+    }
+    let file = archive
+        .finish()
+        .map_err(|error| failed(&error))?
+        .into_inner()
+        .map_err(|error| failed(error.error()))?;
+    file.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(())
+}
+
+fn add_entry<W: Write + io::Seek>(
+    archive: &mut NpzWriter<W>,
+    name: &str,
+    tensor: &Tensor,
+) -> Result<(), Option<ndarray_npy::WriteNpzError>> {
+    for_each_type!(T => {
+        if let Some(array) = <T as Stored>::array(tensor) {
+            return archive.add_array(name, &array).map_err(Some);
+        }
+    });
+    Err(None)
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path)
+        .map_err(|error| Failure::caused(format!("cannot read {}", path.display()), &error))
+}
+
+/// A type that NumPy's files hold for an element type of the engine.
+trait Stored: Sized {
+    fn tensor(array: ArrayD<Self>) -> Tensor;
+    /// `None` when the tensor holds another type.
+    fn array(tensor: &Tensor) -> Option<ArrayD<Self>>;
+}
+
+macro_rules! stored_as_itself {
+    ($($rust:ty)*) => {$(
+        impl Stored for $rust {
+            fn tensor(array: ArrayD<Self>) -> Tensor {
+                array.into()
+            }
+            fn array(tensor: &Tensor) -> Option<ArrayD<Self>> {
+                tensor.to_array().ok()
+            }
+        }
+    )*};
+}
+stored_as_itself!(f32 f64 i64 i32 u8 bool i8 i16 u16 u32 u64);
+
+/// NumPy's float16, which the npy reader does not know by itself.
+#[derive(Clone, Copy)]
+struct Half(f16);
+
+impl Half {
+    const DESCRIPTOR: &'static str = "<f2";
+}
+
+impl Stored for Half {
+    fn tensor(array: ArrayD<Self>) -> Tensor {
+        array.mapv(|half| half.0).into()
+    }
+    fn array(tensor: &Tensor) -> Option<ArrayD<Self>> {
+        (tensor.element_type() == ElementType::F16)
+            .then(|| tensor.to_array().ok())?
+            .map(|array| array.mapv(Half))
+    }
+}
+
+impl ReadableElement for Half {
+    fn read_to_end_exact_vec<R: Read>(
+        reader: R,
+        descriptor: &Descriptor,
+        len: usize,
+    ) -> Result<Vec<Self>, ReadDataError> {
+        match descriptor {
+            // The bits travel as integers of the same width and byte order.
+            Descriptor::String(text) if text == Self::DESCRIPTOR => {
+                let bits =
+                    u16::read_to_end_exact_vec(reader, &Descriptor::String("<u2".to_owned()), len)?;
+                Ok(bits
+                    .into_iter()
+                    .map(|bits| Half(f16::from_bits(bits)))
+                    .collect())
+            }
+            other => Err(ReadDataError::WrongDescriptor(other.clone())),
+        }
+    }
+}
+
+impl WritableElement for Half {
+    fn type_descriptor() -> Descriptor {
+        Descriptor::String(Self::DESCRIPTOR.to_owned())
+    }
+    fn write<W: Write>(&self, mut writer: W) -> Result<(), WriteDataError> {
+        Ok(writer.write_all(&self.0.to_le_bytes())?)
+    }
+    fn write_slice<W: Write>(slice: &[Self], mut writer: W) -> Result<(), WriteDataError> {
+        slice.iter().try_for_each(|half| half.write(&mut writer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn every_type_comes_back_as_it_went() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.npz");
+        let tensors = [
+            (
+                "f16",
+                Tensor::from(array![f16::from_f32(1.5), f16::NEG_INFINITY]),
+            ),
+            ("f32", Tensor::from(array![[1.0f32], [-2.5]])),
+            ("f64", Tensor::from(ndarray::arr0(std::f64::consts::PI))),
+            ("with/slash:0", Tensor::from(array![i64::MIN, 7])),
+            ("bool", Tensor::from(array![true, false])),
+            ("u8", Tensor::from(array![0u8, 255])),
+        ];
+        write_npz(&path, tensors.iter().map(|(name, tensor)| (*name, tensor))).unwrap();
+        let read = read_npz(&path).unwrap();
+        assert_eq!(read.len(), tensors.len());
+        for (name, tensor) in &tensors {
+            let (_, found) = read.iter().find(|(n, _)| n == name).unwrap();
+            assert_eq!(
+                (found.element_type(), found.shape()),
+                (tensor.element_type(), tensor.shape()),
+                "{name}"
+            );
+            assert_eq!(found.to_f64(), tensor.to_f64(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_npy_file_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.npy");
+        std::fs::write(&path, b"no array").unwrap();
+        let said = read_npy(&path).unwrap_err().render();
+        assert!(
+            said.contains("t.npy is not a readable .npy file") && said.contains("numpy.save"),
+            "{said}"
+        );
+        std::fs::write(
+            &path,
+            b"\x93NUMPY\x01\x00\x46\x00{'descr': '<c16', 'fortran_order': False, 'shape': (1,), }",
+        )
+        .unwrap();
+        assert!(read_npy(&path).is_err());
+    }
+}

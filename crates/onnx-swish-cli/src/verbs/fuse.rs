@@ -1,0 +1,94 @@
+//! `fuse`: rewrites a model with one operator for each activation.
+//! Given a model and where its result goes.
+//! Promises a complete file or none, and a report of what was done that is the one `--dry-run` printed.
+
+use std::fmt::Write as _;
+
+use clap::{Args, ValueEnum};
+use onnx_swish::{Emit, FuseOptions, Fused, Report};
+use owo_colors::OwoColorize;
+
+use crate::args::{Source, Target};
+use crate::failure::Outcome;
+use crate::report;
+use crate::rewrite::{self, Rewritten, Verb};
+use crate::term::Term;
+
+/// Put one operator in the place of every Swish, SiLU and HardSwish
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    target: Target,
+    /// What a fused activation is written as
+    #[arg(long, value_enum, default_value_t = Spelling::Custom, value_name = "SPELLING")]
+    emit: Spelling,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Spelling {
+    /// Operators of this project, each with a model-local function
+    Custom,
+    /// com.microsoft::QuickGelu, and HardSwish from opset 14
+    Contrib,
+    /// HardSwish from opset 14, Swish from opset 24
+    Standard,
+}
+
+pub fn main(term: &Term, arguments: Arguments) -> Outcome {
+    let options = FuseOptions::emit(match arguments.emit {
+        Spelling::Custom => Emit::Custom,
+        Spelling::Contrib => Emit::Contrib,
+        Spelling::Standard => Emit::Standard,
+    });
+    let verb = Verb {
+        doing: "fuse",
+        suffix: "fused",
+    };
+    let would = arguments.target.dry_run || arguments.target.check;
+    rewrite::main(term, &arguments.source, &arguments.target, &verb, |model| {
+        let Fused { report, file } = onnx_swish::fuse(model, &options)?;
+        Ok(Rewritten {
+            file,
+            changes: report.fusions.len(),
+            told: told(term, &report, would),
+            document: report,
+        })
+    })
+}
+
+fn told(term: &Term, report: &Report, would: bool) -> String {
+    let mut text = String::new();
+    if report.fusions.is_empty() {
+        let _ = writeln!(text, "{}", "Nothing to fuse".bold());
+    } else {
+        let done = if would { "Would fuse" } else { "Fused" };
+        let _ = writeln!(
+            text,
+            "{}",
+            format!(
+                "{done} {}",
+                report::count(report.fusions.len(), "activation")
+            )
+            .bold()
+        );
+        text.push_str(&report::fusions(term, report));
+    }
+    if !report.already_fused.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} stood as one operator already",
+            report::count(report.already_fused.len(), "activation")
+        );
+    }
+    if !report.near_misses.is_empty() {
+        let nearly = report::count(report.near_misses.len(), "gate");
+        let _ = writeln!(
+            text,
+            "{}",
+            format!("{nearly} nearly matched; `onnx-swish inspect` says why not").dimmed()
+        );
+    }
+    text
+}
