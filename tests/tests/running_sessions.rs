@@ -159,6 +159,14 @@ fn random_inputs_need_the_free_sizes_and_say_how_to_give_them() {
 }
 
 #[test]
+fn sessions_and_tensors_cross_threads() {
+    fn crosses<T: Send + Sync + Clone + 'static>() {}
+    crosses::<Session>();
+    crosses::<Engine>();
+    crosses::<Tensor>();
+}
+
+#[test]
 fn one_session_serves_many_threads() {
     let session = Session::open(fixture(FREE)).unwrap();
     let expected: Vec<Tensor> = (0..8)

@@ -69,7 +69,7 @@ impl Source {
             Format::Onnx { base_dir } => {
                 let proto = self.decode()?;
                 guard(Stage::Build, || {
-                    typed::from_onnx(&proto, base_dir.as_deref(), operators, signature, shapes)
+                    typed::from_onnx(proto, base_dir.as_deref(), operators, signature, shapes)
                 })
             }
             Format::Nnef => {

@@ -12,7 +12,7 @@ use crate::passes;
 
 /// Of an ONNX model.
 pub(super) fn from_onnx(
-    proto: &ModelProto,
+    proto: ModelProto,
     base_dir: Option<&Path>,
     operators: Operators,
     signature: &Signature,
@@ -25,7 +25,9 @@ pub(super) fn from_onnx(
             })
         })
         .transpose()?;
-    let parsed = operators.loader().parse(proto, base_dir)?;
+    let parsed = operators.loader().parse(&proto, base_dir)?;
+    // The file's copy of the weights is not needed beside the graph's.
+    drop(proto);
     if let Some(name) = parsed.unresolved_inputs.first() {
         bail!("value `{name}` is read and produced nowhere");
     }

@@ -139,6 +139,17 @@ struct Contender {
 ///
 /// `progress` is called before each contender is loaded and after each run.
 ///
+/// ```
+/// use onnx_swish::{BenchOptions, Model, bench};
+///
+/// # fn main() -> Result<(), onnx_swish::Error> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/hardswish.op13.onnx");
+/// let options = BenchOptions { runs: 5, ..BenchOptions::default() };
+/// let report = bench(&Model::open(path)?, &options, |_| ())?;
+/// println!("{}", report.to_markdown());
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// If the model cannot be fused, loaded or run, or a free dimension was not given.
 pub fn bench(

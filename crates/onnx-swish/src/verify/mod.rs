@@ -101,6 +101,20 @@ const LARGEST_SCALE: f64 = 64.0;
 /// Without `fused` the model is fused in memory. Without inputs it runs on two random sets: standard normal, and one scaled
 /// so that the median activation is driven to magnitude 12.
 ///
+/// ```
+/// use onnx_swish::{Model, VerifyOptions, verify};
+///
+/// # fn main() -> Result<(), onnx_swish::Error> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/beta_channel.op13.onnx");
+/// let model = Model::open(path)?;
+/// let report = verify(&model, None, &VerifyOptions::default(), |_| ())?;
+/// for output in &report.outputs {
+///     println!("{}: {} elements, {} ulp at most", output.name, output.elements, output.max_ulp);
+/// }
+/// assert!(report.equal);
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// If a model cannot be fused, loaded or run, a free dimension was not given, or the two have different outputs.
 pub fn verify(
