@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -21,6 +22,8 @@ const MAP_FROM: u64 = 1 << 16;
 /// An ONNX file, opened and indexed.
 pub struct Model {
     bytes: Bytes,
+    /// The file that `bytes` maps, if it does.
+    file: Option<Arc<File>>,
     index: Index,
     path: Option<PathBuf>,
     base_dir: Option<PathBuf>,
@@ -50,13 +53,14 @@ impl Model {
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = load(path)?;
+        let (bytes, file) = load(path)?;
         // A bare file name has the empty path as its parent.
         let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
         let base_dir = parent.unwrap_or(Path::new(".")).to_path_buf();
         Ok(Self {
             index: index_of(&bytes)?,
             bytes,
+            file,
             path: Some(path.to_path_buf()),
             base_dir: Some(base_dir),
         })
@@ -71,6 +75,7 @@ impl Model {
         Ok(Self {
             index: index_of(&bytes)?,
             bytes,
+            file: None,
             path: None,
             base_dir: None,
         })
@@ -91,6 +96,10 @@ impl Model {
     /// The file's bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    pub(crate) fn file(&self) -> Option<&Arc<File>> {
+        self.file.as_ref()
     }
 
     /// Where the file was opened.
@@ -222,7 +231,7 @@ fn index_of(bytes: &Bytes) -> Result<Index> {
     index::build(bytes)
 }
 
-fn load(path: &Path) -> Result<Bytes> {
+fn load(path: &Path) -> Result<(Bytes, Option<Arc<File>>)> {
     let io = |doing| {
         move |source| Error::Io {
             doing,
@@ -249,7 +258,9 @@ fn load(path: &Path) -> Result<Bytes> {
         });
     }
     if metadata.len() < MAP_FROM {
-        return std::fs::read(path).map(Bytes::from).map_err(io("read"));
+        let bytes = std::fs::read(path).map_err(io("read"))?;
+        return Ok((bytes.into(), None));
     }
-    crate::map::map(&file).map_err(io("map"))
+    let bytes = crate::map::map(&file).map_err(io("map"))?;
+    Ok((bytes, Some(Arc::new(file))))
 }

@@ -160,6 +160,27 @@ fn a_large_mapped_model_can_be_changed_in_place() {
     assert_eq!(fs::read(&path).expect("readable"), expected);
 }
 
+/// Long ranges are moved by the kernel; onto another file system, or into a device, they may not be.
+#[test]
+fn a_large_model_is_saved_wherever_it_goes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("m.onnx");
+    let mut g = graph(swish(), &["x"], &["y"]);
+    g.doc_string = Some((0..3 << 20).map(|i| (i % 251) as u8).collect::<Vec<_>>().into());
+    fs::write(&path, model(g).encode_to_vec()).expect("writable");
+    let model = Model::open(&path).expect("a model");
+    let expected = edited(&model).to_bytes();
+    save_to(&model, &folder.path().join("beside"), allow(false, false)).expect("saved");
+    assert!(fs::read(folder.path().join("beside")).expect("readable") == expected);
+    save_to(&model, Path::new("/dev/null"), allow(false, false)).expect("saved");
+    let Ok(memory) = tempfile::tempdir_in("/dev/shm") else {
+        println!("skipped another file system: there is no /dev/shm here");
+        return;
+    };
+    save_to(&model, &memory.path().join("out"), allow(false, false)).expect("saved");
+    assert!(fs::read(memory.path().join("out")).expect("readable") == expected);
+}
+
 #[test]
 fn links_that_lead_nowhere() {
     let folder = tempfile::tempdir().expect("a folder");

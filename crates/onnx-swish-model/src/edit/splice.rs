@@ -5,8 +5,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -31,6 +33,9 @@ pub enum Segment {
 #[derive(Clone)]
 pub struct Spliced {
     original: Bytes,
+    /// The file that `original` maps, if it does.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    file: Option<Arc<File>>,
     new: Bytes,
     segments: Vec<Segment>,
     len: u64,
@@ -74,6 +79,11 @@ impl Spliced {
             Segment::Original(span) => span.of(&self.original),
             Segment::New(span) => span.of(&self.new),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn original_file(&self) -> Option<&File> {
+        self.file.as_deref()
     }
 
     /// Where the original was opened.
@@ -162,6 +172,7 @@ pub(super) fn splice(model: &Model, mut changes: Vec<Change>, mut new: Vec<u8>) 
     }
     Ok(Spliced {
         original,
+        file: model.file().cloned(),
         new: new.into(),
         segments,
         len,

@@ -4,6 +4,7 @@
 //! them before it appears; until then the old file, if any, is untouched; a failure leaves nothing behind.
 
 mod data;
+mod stream;
 mod target;
 mod write;
 
@@ -120,7 +121,7 @@ pub fn save(
     let mut copies = data::Copies::plan(model, &place, &mut saved, &options)?;
     copies.run(&mut options)?;
     write::replace(&place.file, place.replaces.as_ref(), |out| {
-        spliced.write_to(out)
+        stream::write(spliced, out)
     })?;
     saved.copied = copies.keep();
     Ok(saved)
