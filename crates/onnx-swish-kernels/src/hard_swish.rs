@@ -50,6 +50,9 @@ pub fn hard_swish_in_place_with<T: Element>(isa: Isa, xy: &mut [T]) {
 /// Writes `x·clamp(alpha·x + beta, 0, 1)` of each element of `x` to `y`, to the bounds of
 /// [`hard_swish`].
 ///
+/// Any parameters will do; where `alpha·x + beta` is NaN, so is the result. In f64 an alpha that is
+/// not zero but below 2⁻⁹⁰⁰ may cost the bound: the gate itself is then subnormal.
+///
 /// # Panics
 /// If the lengths differ.
 pub fn sloped_hard_swish<T: Element>(x: &[T], alpha: T::Param, beta: T::Param, y: &mut [T]) {

@@ -88,6 +88,14 @@ fn functions() -> Vec<Function> {
         (1e30, -1e-30),
         (0.0, 0.5),
         (0.0, -0.0),
+        (1e-45, 0.0),
+        (3e-41, 1e-40),
+        (-1e-36, 1e-36),
+        (f32::NAN, 0.5),
+        (0.2, f32::NAN),
+        (f32::INFINITY, 0.5),
+        (f32::NEG_INFINITY, f32::INFINITY),
+        (0.2, f32::NEG_INFINITY),
     ] {
         all.push(Function::HardSwish {
             alpha: alpha.into(),

@@ -156,6 +156,15 @@ pub(crate) struct HardSwish<S: Lanes> {
 }
 
 impl<S: Lanes> HardSwish<S> {
+    /// Whether the bounds hold for these parameters. The clamping would swallow a NaN gate, which
+    /// takes a parameter that is not finite; and a gate below the normal range, not yet multiplied
+    /// by a large x, would have lost bits, which takes a slope below 2⁻⁸².
+    #[inline(always)]
+    pub(crate) fn takes(alpha: f32, beta: f32) -> bool {
+        let slope = alpha.abs();
+        1e-24 < slope && slope < f32::INFINITY && beta.is_finite()
+    }
+
     #[inline(always)]
     pub(crate) fn new(s: S, alpha: f32, beta: f32) -> Self {
         Self {

@@ -45,12 +45,13 @@ pub(crate) fn swish(x: f32, rate: f64) -> f32 {
     (x * if far { 0.0 } else { w }) as f32
 }
 
-/// `x·clamp(α·x + β, 0, 1)`. The product of two f32 is exact in f64.
+/// `x·clamp(α·x + β, 0, 1)`. The product of two f32 is exact in f64. Comparisons that NaN (a parameter,
+/// or α = ∞ at x = 0) survives.
 #[inline(always)]
 pub(crate) fn hard_swish(x: f32, alpha: f64, beta: f64) -> f32 {
     let x = f64::from(x);
     let gate = alpha * x + beta;
-    let gate = if gate > 0.0 { gate } else { 0.0 };
-    let gate = if gate < 1.0 { gate } else { 1.0 };
+    let gate = if gate <= 0.0 { 0.0 } else { gate };
+    let gate = if gate > 1.0 { 1.0 } else { gate };
     (x * gate) as f32
 }

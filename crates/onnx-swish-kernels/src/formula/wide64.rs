@@ -102,6 +102,7 @@ pub(crate) fn hard_swish(x: f64, alpha: f64, beta: f64) -> f64 {
         0.0
     };
     let gate = (product + beta) + error;
-    let gate = if gate > 0.0 { gate } else { 0.0 };
+    // NaN, of a parameter or of ∞·0, survives both.
+    let gate = if gate <= 0.0 { 0.0 } else { gate };
     x * at_most(gate, 1.0)
 }

@@ -118,12 +118,13 @@ pub fn swish(x: f64, beta: f64) -> Exact {
 /// `x·clamp(α·x + β, 0, 1)`.
 pub fn hard_swish(x: f64, alpha: f64, beta: f64) -> Exact {
     let product = product(alpha, x);
-    let gate = if product.0.is_finite() {
+    let gate = if product.0.is_finite() && beta.is_finite() {
         product.plus(Pair(beta, 0.0))
     } else {
-        product
+        Pair(alpha * x + beta, 0.0)
     };
-    if !(gate.0 > 0.0 && gate.0 < 1.0) {
+    // A zero, too, whose sign the sums of a pair would lose.
+    if x == 0.0 || !(gate.0 > 0.0 && gate.0 < 1.0) {
         return Exact {
             high: x * (gate.0.clamp(0.0, 1.0) + 0.0),
             low: 0.0,

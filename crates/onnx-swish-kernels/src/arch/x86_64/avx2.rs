@@ -388,6 +388,8 @@ pub fn hard_swish_lanes(x: __m256) -> __m256 {
 
 /// `x·clamp(alpha·x + beta, 0, 1)` of 8 f32.
 ///
+/// For finite parameters and an |alpha| of at least 2⁻⁸², which the functions on slices do not ask for.
+///
 /// # Safety
 /// Safe to call where the instructions are enabled; elsewhere the caller has the token.
 #[must_use]

@@ -34,8 +34,12 @@ macro_rules! entry_points {
             where
                 Self: Memory<T>,
             {
-                // SAFETY: the token is proof of the instructions.
-                unsafe { hard_swish(self, slices, alpha, beta) }
+                if HardSwish::<Self>::takes(alpha, beta) {
+                    // SAFETY: the token is proof of the instructions.
+                    unsafe { hard_swish(self, slices, alpha, beta) }
+                } else {
+                    self.wide_hard_swish(slices, alpha.into(), beta.into());
+                }
             }
 
             /// The portable loop, which the compiler turns into these instructions.
