@@ -242,9 +242,12 @@ impl Analysis<'_> {
             if product.q != 0.0 || !alone(product.root) || !alone(inner) {
                 continue;
             }
+            // A gated unit that is done is not taken apart again: fusing twice must be fusing once.
+            let is_done =
+                |value| self.forms.core(self.forms.linear(value).root) == Core::Activation;
             let mut add = |gate, inverted, partner, other| {
                 // x·σ(x)·σ(x): two gates of one value are something else.
-                if self.is_gate_like(other) {
+                if self.is_gate_like(other) || is_done(other) {
                     return;
                 }
                 if let Some(Ok(readings)) = self.readings(gate, inverted, partner, element) {

@@ -34,13 +34,22 @@ impl Analysis<'_> {
         ended.sort_by_key(|ended| ended.class);
         let mut blocked = None;
         let mut shared = None;
-        for ended in &ended {
-            match self.fusion(output, ended) {
+        let results: Vec<_> = ended
+            .iter()
+            .map(|ended| self.fusion(output, ended))
+            .collect();
+        // What stands there as it would be written stays, also if another reading could take in more: fused files must
+        // come out as they went in.
+        if results.iter().any(|result| matches!(result, Ok(None))) {
+            return self.already_as_pair(output);
+        }
+        for (ended, result) in ended.iter().zip(results) {
+            match result {
                 Ok(Some(fusion)) if guards::is_shared(&self.graph, &fusion.pattern, fusion.end) => {
                     shared.get_or_insert((fusion, ended.attempt));
                 }
                 Ok(Some(fusion)) => return self.accept(output, fusion),
-                Ok(None) => return self.already_as_pair(output),
+                Ok(None) => {}
                 Err(why) => {
                     blocked.get_or_insert((why, ended.attempt));
                 }
