@@ -45,6 +45,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     let progress = term.progress("loading");
     let report = onnx_swish::bench(&model, &options, |step| match step {
         BenchProgress::Run { done, of } => progress.set(done as u64, of as u64),
+        BenchProgress::Loading(name) => progress.say(name),
         _ => {}
     })
     .map_err(|error| Failure::on("time", &arguments.source.model, error))?;

@@ -62,10 +62,12 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     } = arguments;
     let model = files::open(&source)?;
     let failed = |error| Failure::on("run", &source.model, error);
-    let session = Session::builder()
-        .threads(running.threads.into())
-        .load(&model)
-        .map_err(failed)?;
+    let mut builder = Session::builder().threads(running.threads.into());
+    if term.verbose {
+        let term = *term;
+        builder = builder.diagnostics(move |event| term.note(&event.to_string()));
+    }
+    let session = builder.load(&model).map_err(failed)?;
     let inputs = feed::inputs(&session, &model, &given, &running, failed)?;
     let progress = term.progress("running");
     let outputs = session

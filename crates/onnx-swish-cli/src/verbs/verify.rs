@@ -66,6 +66,9 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     })
     .map_err(|error| Failure::on("verify", &source.model, error))?;
     drop(progress);
+    for warning in &report.warnings {
+        term.warn(warning);
+    }
     if term.json() {
         term.document(&report)?
     } else {
@@ -87,20 +90,21 @@ fn parse_tolerance(text: &str) -> Result<f64, String> {
 
 fn told(term: &Term, report: &VerifyReport) -> String {
     let mut table = term.table([
-        "output", "type", "shape", "max abs", "max rel", "max ulp", "outside",
+        "output", "type", "shape", "largest", "max abs", "max rel", "max ulp", "outside",
     ]);
     for output in &report.outputs {
         table.add_row([
             output.name.clone(),
             output.element_type.to_owned(),
             format!("{:?}", output.shape),
+            short(output.largest),
             format!("{:.1e}", output.max_abs),
             format!("{:.1e}", output.max_rel),
             output.max_ulp.to_string(),
             output.outside.to_string(),
         ]);
     }
-    term::align_right(&mut table, 3..7);
+    term::align_right(&mut table, 3..8);
     let mut text = format!("{}\n\n", table.trim_fmt());
     for output in report
         .outputs
