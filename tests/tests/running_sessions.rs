@@ -358,3 +358,24 @@ fn a_session_tells_what_it_did() {
     assert!(told.contains("functions at their calls"), "{told}");
     assert!(told.contains("built a plan"), "{told}");
 }
+
+#[test]
+fn external_data_is_checked_before_tract_opens_it() {
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/external.onnx");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.onnx");
+    std::fs::copy(seed, &path).unwrap();
+    let location = Model::open(&path)
+        .unwrap()
+        .external_locations()
+        .first()
+        .map(|location| String::from_utf8_lossy(location).into_owned())
+        .unwrap();
+
+    let missing = Session::open(&path).unwrap_err().to_string();
+    assert!(missing.contains(&location), "{missing}");
+    // Not a file to read from: opening it like one must not even be tried.
+    std::fs::create_dir_all(dir.path().join(&location)).unwrap();
+    let folder = Session::open(&path).unwrap_err();
+    assert!(matches!(folder, onnx_swish::Error::External(_)), "{folder}");
+}

@@ -166,7 +166,12 @@ fn a_large_model_is_saved_wherever_it_goes() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("m.onnx");
     let mut g = graph(swish(), &["x"], &["y"]);
-    g.doc_string = Some((0..3 << 20).map(|i| (i % 251) as u8).collect::<Vec<_>>().into());
+    g.doc_string = Some(
+        (0..3 << 20)
+            .map(|i| (i % 251) as u8)
+            .collect::<Vec<_>>()
+            .into(),
+    );
     fs::write(&path, model(g).encode_to_vec()).expect("writable");
     let model = Model::open(&path).expect("a model");
     let expected = edited(&model).to_bytes();

@@ -26,6 +26,8 @@ pub(crate) struct EngineOptions {
 /// The model on tract, valid and without functions of its own, every input's shape settled as far as `shapes` says.
 pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
     validate(model)?;
+    // tract opens whatever path a file names: a FIFO would hang it, and `..` would leave the model's folder.
+    model.check_external_data()?;
     let flat;
     let keep = options.operators == Operators::OnnxSwish;
     let model = if needs_inlining(model, keep) {

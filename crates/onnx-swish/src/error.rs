@@ -12,6 +12,9 @@ pub enum Error {
     /// The model breaks rules that every runtime relies on.
     #[error(transparent)]
     Invalid(#[from] onnx_swish_model::Invalid),
+    /// The model's external data is missing, or may not be read.
+    #[error(transparent)]
+    External(#[from] onnx_swish_model::ExternalError),
     /// The model could not be fused.
     #[error(transparent)]
     Fuse(#[from] onnx_swish_fuse::Error),
