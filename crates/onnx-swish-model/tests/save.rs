@@ -214,6 +214,35 @@ fn a_device_is_written_to_and_stays() {
     assert!(!fs::metadata("/dev/null").expect("there").is_file());
 }
 
+#[test]
+fn a_pipe_without_a_name_is_written_to() {
+    use std::io::Read as _;
+    use std::os::fd::AsRawFd as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = write_model(&folder.path().join("m.onnx"));
+    let (mut reader, writer) = std::io::pipe().expect("pipes work");
+    let path = format!("/dev/fd/{}", writer.as_raw_fd());
+    let saved = save_to(&model, Path::new(&path), allow(false, false)).expect("saved");
+    drop(writer);
+    let mut read = Vec::new();
+    reader.read_to_end(&mut read).expect("readable");
+    assert_eq!(read.len() as u64, saved.bytes);
+}
+
+#[test]
+fn root_leaves_a_replaced_file_to_its_owner() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("m.onnx");
+    let model = write_model(&path);
+    if std::os::unix::fs::chown(&path, Some(12_345), Some(54_321)).is_err() {
+        println!("skipped: only root gives files away");
+        return;
+    }
+    save_to(&model, &path, allow(true, false)).expect("saved");
+    let there = fs::metadata(&path).expect("there");
+    assert_eq!((there.uid(), there.gid()), (12_345, 54_321));
+}
+
 /// A model of two tensors in two files, one of them in a folder of its own.
 fn with_data(folder: &Path) -> Model {
     fs::create_dir(folder.join("sub")).expect("writable");
@@ -335,6 +364,75 @@ fn data_is_not_overwritten_by_the_model() {
         Err(Error::Save(SaveError::IsData { .. }))
     ));
     assert_eq!(fs::read(from.join("a.bin")).expect("readable"), [1; 4]);
+}
+
+/// Also where the weights come to stand only by the copy, and the model would take their place.
+#[test]
+fn data_that_is_copied_is_not_overwritten_by_the_model() {
+    let (_root, from, to) = two_folders();
+    let model = with_data(&from);
+    let out = to.join("a.bin");
+    let refused = |force| {
+        let result = save_to(&model, &out, allow(false, force));
+        assert!(
+            matches!(result, Err(Error::Save(SaveError::IsData { .. }))),
+            "{result:?}"
+        );
+    };
+    refused(false);
+    assert!(listing(&to).is_empty());
+    fs::write(&out, "other").expect("writable");
+    refused(true);
+    assert_eq!(fs::read(&out).expect("readable"), b"other");
+    fs::write(&out, [1; 4]).expect("writable");
+    refused(true);
+    assert_eq!(listing(&to), ["a.bin"]);
+}
+
+/// The operating system does not find `sub/../a.bin` where there is no `sub`.
+#[test]
+fn folders_that_a_location_passes_through_are_made() {
+    let (_root, from, to) = two_folders();
+    fs::create_dir(from.join("sub")).expect("writable");
+    fs::write(from.join("a.bin"), [1; 4]).expect("writable");
+    let mut g = graph(swish(), &["x"], &["y"]);
+    g.initializer.push(external("a", "sub/../a.bin", &[]));
+    fs::write(from.join("m.onnx"), model(g).encode_to_vec()).expect("writable");
+    let model = Model::open(from.join("m.onnx")).expect("a model");
+    save_to(&model, &to.join("out.onnx"), allow(false, false)).expect("saved");
+    assert_eq!(fs::read(to.join("sub/../a.bin")).expect("found"), [1; 4]);
+}
+
+#[test]
+fn data_is_not_copied_beside_a_device() {
+    let (_root, from, _) = two_folders();
+    let model = with_data(&from);
+    let null = Path::new("/dev/null");
+    let saved = save_to(&model, null, allow(false, false)).expect("saved");
+    assert!(saved.copied.is_empty());
+    assert_eq!(saved.left_behind, ["a.bin", "sub/b.bin", "sub/../a.bin"]);
+    assert!(!Path::new("/dev/a.bin").exists());
+}
+
+/// In a cache of blobs the model finds its data as it is a link itself; a new file beside it does not.
+#[test]
+fn data_out_of_reach_of_a_new_file_is_told() {
+    let (root, from, to) = two_folders();
+    let blobs = root.path().join("blobs");
+    fs::create_dir(&blobs).expect("writable");
+    with_data(&from);
+    fs::rename(from.join("a.bin"), blobs.join("1")).expect("writable");
+    fs::rename(from.join("m.onnx"), blobs.join("2")).expect("writable");
+    symlink("../blobs/1", from.join("a.bin")).expect("links work");
+    symlink("../blobs/2", from.join("m.onnx")).expect("links work");
+    let model = Model::open(from.join("m.onnx")).expect("a model");
+    let saved = save_to(&model, &from.join("out.onnx"), allow(false, false)).expect("saved");
+    assert_eq!(saved.left_behind, ["a.bin", "sub/../a.bin"]);
+    // Where the link stays, or the data is copied, it is found.
+    let saved = save_to(&model, &from.join("m.onnx"), allow(true, false)).expect("saved");
+    assert!(saved.left_behind.is_empty());
+    let saved = save_to(&model, &to.join("out.onnx"), allow(false, false)).expect("saved");
+    assert_eq!((saved.copied.len(), saved.left_behind.len()), (2, 0));
 }
 
 #[test]

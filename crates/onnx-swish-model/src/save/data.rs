@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::target::{Place, parent, same_file};
 use super::write::replace;
@@ -44,21 +44,39 @@ impl Copies {
         if locations.is_empty() {
             return Ok(copies);
         }
+        let left_behind = || locations.iter().map(|location| display(location)).collect();
+        // A device or a pipe has no folder: /dev is no place for weights.
+        if place
+            .replaces
+            .as_ref()
+            .is_some_and(|there| !there.is_file())
+        {
+            saved.left_behind = left_behind();
+            return Ok(copies);
+        }
         let folder = place
             .folder
             .canonicalize()
             .map_err(io_error("write to", &place.folder))?;
         let base = model.base_dir().and_then(|base| base.canonicalize().ok());
         if base.as_ref() == Some(&folder) {
+            saved.left_behind = out_of_reach(model, place, &folder, &locations);
             return Ok(copies);
         }
         if options.leave_external {
-            saved.left_behind = locations.iter().map(|location| display(location)).collect();
+            saved.left_behind = left_behind();
             return Ok(copies);
         }
-        for location in locations {
+        let target = real_name(&place.file);
+        for location in &locations {
             let source = model.external_file(location)?;
             let copy = folder.join(&source.relative);
+            if target.is_some() && real_name(&copy) == target {
+                return Err(SaveError::IsData {
+                    path: place.file.clone(),
+                }
+                .into());
+            }
             if copies.planned.iter().any(|(_, planned)| *planned == copy) {
                 continue;
             }
@@ -70,6 +88,14 @@ impl Copies {
             copies
                 .created_folders
                 .extend(make_folder(&folder, parent(copy))?);
+        }
+        for passed in locations
+            .iter()
+            .flat_map(|location| passed_through(location))
+        {
+            copies
+                .created_folders
+                .extend(make_folder(&folder, &folder.join(passed))?);
         }
         Ok(copies)
     }
@@ -156,6 +182,44 @@ impl Drop for Copies {
             let _ = std::fs::remove_dir(folder);
         }
     }
+}
+
+/// Data beside the model that a new file there will not find: the model is a link, as in a cache of blobs, its data are
+/// links to the same place, and the new file is none.
+fn out_of_reach(model: &Model, place: &Place, folder: &Path, locations: &[&[u8]]) -> Vec<String> {
+    let linked = parent(&place.file).canonicalize().ok();
+    let is_found = |data: &ExternalFile| {
+        let mut roots = linked.iter().map(PathBuf::as_path).chain([folder]);
+        roots.any(|root| data.canonical.starts_with(root))
+    };
+    let lost = locations.iter().filter(|location| {
+        let data = model.external_file(location);
+        data.is_ok_and(|data| !is_found(&data))
+    });
+    lost.map(|location| display(location)).collect()
+}
+
+/// The folders that a location enters and leaves: `sub/../w.bin` is found only where there is a `sub`.
+fn passed_through(location: &[u8]) -> Vec<PathBuf> {
+    let mut passed = Vec::new();
+    let mut here = PathBuf::new();
+    let text = std::str::from_utf8(location).unwrap_or_default();
+    for component in Path::new(text).components() {
+        match component {
+            Component::Normal(part) => here.push(part),
+            Component::ParentDir => {
+                passed.push(here.clone());
+                here.pop();
+            }
+            _ => {}
+        }
+    }
+    passed
+}
+
+/// A path with the links in its folder resolved, whether the file is there or not.
+fn real_name(path: &Path) -> Option<PathBuf> {
+    Some(parent(path).canonicalize().ok()?.join(path.file_name()?))
 }
 
 /// Makes the folders between `root` and `folder` that are missing, and checks that no link leads out of `root`.

@@ -67,6 +67,10 @@ pub(super) fn parent(path: &Path) -> &Path {
 
 /// Follows links at the end of a path, also those that lead to nothing yet.
 fn follow(target: &Path) -> Result<PathBuf> {
+    // What /dev/stdout and the shell's >(...) lead to has no name of its own, and is written to by this one.
+    if std::fs::metadata(target).is_ok_and(|there| !there.is_file()) {
+        return Ok(target.to_path_buf());
+    }
     let mut path = target.to_path_buf();
     for _ in 0..MAX_LINKS {
         match std::fs::read_link(&path) {

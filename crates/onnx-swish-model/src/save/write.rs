@@ -3,7 +3,7 @@
 //! Given: a path, links followed, what was there, and a function that writes the bytes. Promises: the bytes are on the disk before the
 //! name leads to them. On Linux the file has no name until then, so that even a killed process leaves nothing behind.
 
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
@@ -26,21 +26,21 @@ pub(super) fn replace(
         return write(&mut device).map_err(&fail);
     }
     let folder = parent(path);
-    let permissions = old.filter(|old| old.is_file()).map(Metadata::permissions);
+    let like = old.filter(|old| old.is_file());
     #[cfg(target_os = "linux")]
     if let Some(mut file) = unnamed::create(folder, NEW_FILE) {
-        finish(&mut file, permissions, write).map_err(&fail)?;
+        finish(&mut file, like, write).map_err(&fail)?;
         unnamed::persist(&file, path, old.is_some()).map_err(&fail)?;
         return sync_folder(folder).map_err(&fail);
     }
-    with_a_name(path, old, permissions, write).map_err(&fail)
+    with_a_name(path, old, like, write).map_err(&fail)
 }
 
 /// By a temporary file with a name, for systems and file systems that have no other kind.
 fn with_a_name(
     path: &Path,
     old: Option<&Metadata>,
-    permissions: Option<Permissions>,
+    like: Option<&Metadata>,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     let folder = parent(path);
@@ -49,10 +49,10 @@ fn with_a_name(
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        builder.permissions(Permissions::from_mode(NEW_FILE));
+        builder.permissions(std::fs::Permissions::from_mode(NEW_FILE));
     }
     let mut file = builder.tempfile_in(folder)?;
-    finish(file.as_file_mut(), permissions, write)?;
+    finish(file.as_file_mut(), like, write)?;
     let persisted = match old {
         Some(_) => file.persist(path),
         None => file.persist_noclobber(path),
@@ -63,15 +63,31 @@ fn with_a_name(
 
 fn finish(
     file: &mut File,
-    permissions: Option<Permissions>,
+    like: Option<&Metadata>,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     write(file)?;
-    if let Some(permissions) = permissions {
-        file.set_permissions(permissions)?;
+    if let Some(like) = like {
+        keep_owner(file, like);
+        file.set_permissions(like.permissions())?;
     }
     file.sync_all()
 }
+
+/// A file that root replaces stays its owner's, who could not read it otherwise. Others may at most keep the group.
+#[cfg(unix)]
+fn keep_owner(file: &File, like: &Metadata) {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let Ok(new) = file.metadata() else { return };
+    let (owner, group) = (like.uid(), like.gid());
+    if (new.uid(), new.gid()) != (owner, group) && fchown(file, Some(owner), Some(group)).is_err() {
+        // The contents matter more than whose they are.
+        let _ = fchown(file, None, Some(group));
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_file: &File, _like: &Metadata) {}
 
 /// Makes the new name last.
 fn sync_folder(folder: &Path) -> io::Result<()> {
