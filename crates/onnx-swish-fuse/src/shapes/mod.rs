@@ -178,11 +178,16 @@ impl Shapes {
     /// What two true statements about one shape say together. Where they disagree, the inferred one stands.
     pub(crate) fn merge(&mut self, inferred: ShapeId, declared: ShapeId) -> ShapeId {
         let (Some(mine), Some(theirs)) = (self.dims(inferred), self.dims(declared)) else {
-            return if self.dims(inferred).is_none() {
-                declared
-            } else {
-                inferred
-            };
+            // What is said of one value holds for all that share its shape: it stays one shape.
+            if self.dims(inferred).is_none() {
+                let known = self.entries.get(declared.0 as usize).copied();
+                let Some((known, entry)) = known.zip(self.entries.get_mut(inferred.0 as usize))
+                else {
+                    return declared;
+                };
+                *entry = known;
+            }
+            return inferred;
         };
         if mine.len() != theirs.len() {
             return inferred;
@@ -220,6 +225,16 @@ mod tests {
         assert!(shapes.same(x, y));
         let y = shapes.broadcast(scalar, x);
         assert!(shapes.same(x, y));
+    }
+
+    #[test]
+    fn what_a_file_says_of_one_value_holds_for_all_of_its_shape() {
+        let mut shapes = Shapes::default();
+        let (x, two) = (shapes.opaque(), shapes.ranked(&[Dim::Known(2)]));
+        let y = shapes.merge(x, two);
+        assert!(shapes.same(x, y) && shapes.same(y, two));
+        let unseen = shapes.nothing();
+        assert!(shapes.merge(unseen, two) == two);
     }
 
     #[test]
