@@ -281,6 +281,19 @@ mod constants {
 mod other_functions {
     use super::*;
 
+    /// x·e^x/(1 + e^x) is no product of e^x and x·σ(-x) in numbers: σ(-x) is rounded to 0 where e^x is large.
+    #[test]
+    fn an_exponential_is_not_bracketed_out_of_its_gate() {
+        for text in [
+            "e = Exp(x); a = Add(e, one); d = Div(e, a); y = Mul(x, d)",
+            "e = Exp(x); a = Add(e, one); r = Reciprocal(a); d = Mul(r, e); y = Mul(d, x)",
+        ] {
+            left(&Net::new(text), &["overflow"]);
+        }
+        let net = Net::new("e = Exp(x); a = Add(one, e); m = Mul(x, e); y = Div(m, a)");
+        assert_eq!(check(&net, Emit::Custom).counts(), "");
+    }
+
     const TWO: &str = "float[2,8,4,4] x; float[2,8,4,4] z";
 
     #[test]

@@ -65,6 +65,8 @@ pub(crate) enum Almost {
     Quantized,
     /// A gate behind a Dropout that may drop.
     Dropout,
+    /// `e^z / (1 + e^z)`: σ on paper, infinity by infinity where `e^z` overflows.
+    Overflowing,
 }
 
 impl Forms {
@@ -151,8 +153,29 @@ impl Forms {
             Core::Cast(inner) => self.is_gate_behind(inner).then_some(Almost::Cast),
             Core::Quantized(inner) => self.is_gate_behind(inner).then_some(Almost::Quantized),
             Core::Dropout(inner) => self.is_gate_behind(inner).then_some(Almost::Dropout),
+            Core::Div(a, b) => self.is_overflowing(a, b).then_some(Almost::Overflowing),
+            Core::Mul(a, b) => [(a, b), (b, a)]
+                .into_iter()
+                .any(|(a, b)| match self.core(self.linear(b).root) {
+                    Core::Reciprocal(denominator, _) => self.is_overflowing(a, denominator),
+                    _ => false,
+                })
+                .then_some(Almost::Overflowing),
             _ => None,
         }
+    }
+
+    /// Whether `over / under` is `e^z / (c + e^z)`.
+    fn is_overflowing(&self, over: Value, under: Value) -> bool {
+        self.is_exponential(over)
+            && self.linear(over).root == self.linear(under).root
+            && self.reciprocal_gate(under).is_some()
+    }
+
+    /// Whether `value` is a multiple of an exponential. It outgrows every gate: multiplied by a gate that was rounded
+    /// to zero it is not what it was multiplied by the gate's own exponential.
+    pub(crate) fn is_exponential(&self, value: Value) -> bool {
+        matches!(self.core(self.linear(value).root), Core::Exp(_))
     }
 
     /// Whether `value` is a gate, or one that was quantised.

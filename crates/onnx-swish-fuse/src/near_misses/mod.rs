@@ -158,6 +158,14 @@ impl Explainer<'_, '_> {
                 ),
                 change: "export the activation in one element type; a Swish that lies between the casts as a whole is fused".into(),
             },
+            Almost::Overflowing => Words {
+                reason: "overflow",
+                message: format!(
+                    "{}, an exponential divided by itself plus a constant: where it overflows, that is not a number, and a sigmoid is 1",
+                    self.product()
+                ),
+                change: "write the gate as Sigmoid, or as 1 / (1 + exp(-x))".into(),
+            },
             Almost::Dropout => Words {
                 reason: "dropout",
                 message: format!(

@@ -8,7 +8,7 @@ use super::guards::Block;
 use super::{Already, Fusion, Miss, Options, Plan, Why, settle};
 use crate::element::Element;
 use crate::facts::Facts;
-use crate::forms::gates::Gate;
+use crate::forms::gates::{Almost, Gate};
 use crate::forms::products::{Mismatch, Reading};
 use crate::forms::transfer::transfer;
 use crate::forms::{Core, Forms};
@@ -115,6 +115,8 @@ impl Analysis<'_> {
             self.integers(node, output);
         }
         match self.forms.core(output) {
+            // A gate by itself; what it multiplies has more to say.
+            _ if self.forms.almost_gate(output) == Some(Almost::Overflowing) => {}
             Core::Mul(a, b) => self.product(output, &[(a, false, b), (b, false, a)]),
             Core::Div(a, b) => self.product(output, &[(b, true, a)]),
             _ => {}
@@ -246,8 +248,8 @@ impl Analysis<'_> {
             let is_done =
                 |value| self.forms.core(self.forms.linear(value).root) == Core::Activation;
             let mut add = |gate, inverted, partner, other| {
-                // x·σ(x)·σ(x): two gates of one value are something else.
-                if self.is_gate_like(other) || is_done(other) {
+                // x·σ(x)·σ(x): two gates of one value are something else. x·e^x·σ(-x) is not to be bracketed anew.
+                if self.is_gate_like(other) || is_done(other) || self.forms.is_exponential(other) {
                     return;
                 }
                 if let Some(Ok(readings)) = self.readings(gate, inverted, partner, element) {
