@@ -107,7 +107,7 @@ pub struct Running {
     #[arg(long = "shape", value_name = "[NAME=]DIMS", value_parser = parse_shape)]
     pub shapes: Vec<NamedShape>,
     /// Seed of the random tensors for inputs that no file provides
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = parse_seed)]
     pub seed: u64,
     /// Threads that the engine may use
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -155,6 +155,11 @@ fn parse_shape(text: &str) -> Result<NamedShape, String> {
             .collect::<Result<_, _>>()?
     };
     Ok(NamedShape { name, dims })
+}
+
+fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "a seed is a whole number that is not negative, e.g. 7".to_owned())
 }
 
 fn parse_dim(text: &str) -> Result<usize, String> {

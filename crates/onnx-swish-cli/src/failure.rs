@@ -61,6 +61,9 @@ impl Failure {
             {
                 Some("check the path".to_owned())
             }
+            onnx_swish::Error::Model(onnx_swish::ModelError::Wire { .. }) => {
+                Some("download or export it again, and give the path of an .onnx file".to_owned())
+            }
             _ => None,
         };
         let mut failure = if error.to_string().contains(&*path.to_string_lossy()) {

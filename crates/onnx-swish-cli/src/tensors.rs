@@ -96,6 +96,12 @@ pub fn write_npz<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
 ) -> Result<(), Failure> {
+    if crate::files::is_stream(path) {
+        return Err(Failure::new(
+            "an .npz file cannot go to standard output, where the summary goes",
+        )
+        .help("name a file with -o"));
+    }
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Failure::caused(format!("cannot write {}", path.display()), error)
             .help("check that the folder exists and may be written to")
@@ -142,8 +148,9 @@ fn add_entry<W: Write + io::Seek>(
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
-    File::open(path)
-        .map_err(|error| Failure::caused(format!("cannot read {}", path.display()), &error))
+    File::open(path).map_err(|error| {
+        Failure::caused(format!("cannot read {}", path.display()), &error).help("check the path")
+    })
 }
 
 /// A type that NumPy's files hold for an element type of the engine.

@@ -41,6 +41,16 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The tensors of a run do not fit into memory.
+    #[error(
+        "{what} of the shapes given would take {bytes} bytes, and there is not that much memory; give smaller shapes"
+    )]
+    Memory {
+        /// Which tensors.
+        what: String,
+        /// How much they would take.
+        bytes: u128,
+    },
     /// Two models have no outputs in common to compare.
     #[error("the two models cannot be compared: {0}")]
     NotComparable(String),

@@ -87,7 +87,7 @@ pub(crate) fn random(
         .zip(shapes)
         .map(|(port, shape)| {
             let element_type = port.element_type.unwrap_or(ElementType::F32);
-            let len = shape.iter().product();
+            let len = room_for(port, &shape)?;
             let values: Vec<f64> = match element_type {
                 ElementType::F16 | ElementType::F32 | ElementType::F64 => {
                     (0..len).map(|_| normal(&mut random) * scale).collect()
@@ -104,6 +104,40 @@ pub(crate) fn random(
             Ok((port.name.clone(), Tensor::from(values).cast(element_type)?))
         })
         .collect()
+}
+
+/// How many elements a tensor of this shape has, if there is memory to make it: an allocation that fails ends the process.
+fn room_for(port: &Port, shape: &[usize]) -> Result<usize> {
+    /// A random number, its conversion, and what the converting takes.
+    const BYTES_OF_AN_ELEMENT: u128 = 16;
+    let elements = shape
+        .iter()
+        .try_fold(1u128, |product, &dim| product.checked_mul(dim as u128));
+    let bytes = elements
+        .unwrap_or(u128::MAX)
+        .saturating_mul(BYTES_OF_AN_ELEMENT);
+    room(
+        || format!("a random tensor for input `{}`", port.name),
+        bytes,
+    )?;
+    Ok(shape.iter().product())
+}
+
+/// Refuses what no allocation could hold.
+///
+/// The system may still promise more than it has; what is far beyond the machine it does not.
+fn room(what: impl FnOnce() -> String, bytes: u128) -> Result<()> {
+    let mut probe = Vec::<u8>::new();
+    let granted = usize::try_from(bytes).is_ok_and(|bytes| probe.try_reserve_exact(bytes).is_ok());
+    std::hint::black_box(&mut probe); // An allocation that nobody looks at may be left out, and then always succeeds.
+    if granted {
+        Ok(())
+    } else {
+        Err(Error::Memory {
+            what: what(),
+            bytes,
+        })
+    }
 }
 
 /// A standard normal number, by the Box-Muller transform (Annals of Mathematical Statistics 29, 1958).
@@ -142,6 +176,19 @@ mod tests {
             error.contains("[batch, 3]") && error.contains("x=1,3"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn tensors_beyond_memory_are_refused() {
+        let ports = [port(vec![Dim::Unknown, Dim::Unknown, Dim::Unknown])];
+        for shape in [[1 << 30, 1 << 20, 3], [1 << 40, 1 << 40, 1 << 40]] {
+            let shapes = Shapes::from([("x".to_owned(), shape.to_vec())]);
+            let error = random(&ports, &shapes, 0, 1.0).unwrap_err().to_string();
+            assert!(
+                error.contains("input `x`") && error.contains("give smaller shapes"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
