@@ -1,6 +1,8 @@
 //! The activations a convolution may end in.
 //! Given: a register of sums.
-//! Promise: the formula of each variant, NaN in NaN out.
+//! Promise: the formula of each variant, NaN in NaN out; Swish and HardSwish are those of `onnx-swish-kernels`.
+
+use onnx_swish_kernels::SwishConstants;
 
 use crate::arch::Simd;
 
@@ -33,6 +35,13 @@ pub enum Activation {
         /// Value of the gate at zero.
         beta: f32,
     },
+    /// `x·σ(x)`.
+    Silu,
+    /// `x·σ(beta·x)`.
+    Swish {
+        /// The paper's β (arXiv:1710.05941).
+        beta: f32,
+    },
 }
 
 impl Activation {
@@ -47,36 +56,64 @@ impl Activation {
         beta: 0.5,
     };
 
+    /// What the kernels need of it.
+    pub(crate) fn prepare(self) -> Prepared {
+        match self {
+            Activation::None => Prepared::None,
+            Activation::Relu => Prepared::Relu,
+            Activation::Clamp { low, high } => Prepared::Clamp { low, high },
+            Activation::HardSigmoid { alpha, beta } => Prepared::HardSigmoid { alpha, beta },
+            Activation::HardSwish { alpha, beta } => Prepared::HardSwish { alpha, beta },
+            Activation::Silu => Prepared::Swish(SwishConstants::SILU),
+            Activation::Swish { beta } => Prepared::Swish(SwishConstants::new(beta)),
+        }
+    }
+}
+
+/// An activation with its constants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Prepared {
+    None,
+    Relu,
+    Clamp { low: f32, high: f32 },
+    HardSigmoid { alpha: f32, beta: f32 },
+    HardSwish { alpha: f32, beta: f32 },
+    Swish(SwishConstants),
+}
+
+impl Prepared {
     /// Applies the function to `N` registers. The variant is looked at once for all of them.
     #[inline(always)]
-    pub(crate) fn apply<S: Simd, const N: usize>(self, s: S, sums: &mut [S::V; N]) {
+    pub(crate) fn apply<S: Simd, const N: usize>(&self, s: S, sums: &mut [S::V; N]) {
         // The constant comes first in every minimum and maximum, so that a NaN sum is what they return.
         let zero = s.splat(0.0);
-        let one = s.splat(1.0);
         match self {
-            Activation::None => {}
-            Activation::Relu => {
+            Prepared::None => {}
+            Prepared::Relu => {
                 for v in sums {
                     *v = s.max(zero, *v);
                 }
             }
-            Activation::Clamp { low, high } => {
-                let (low, high) = (s.splat(low), s.splat(high));
+            Prepared::Clamp { low, high } => {
+                let (low, high) = (s.splat(*low), s.splat(*high));
                 for v in sums {
                     *v = s.min(high, s.max(low, *v));
                 }
             }
-            Activation::HardSigmoid { alpha, beta } => {
-                let (alpha, beta) = (s.splat(alpha), s.splat(beta));
+            Prepared::HardSigmoid { alpha, beta } => {
+                let (alpha, beta, one) = (s.splat(*alpha), s.splat(*beta), s.splat(1.0));
                 for v in sums {
                     *v = s.min(one, s.max(zero, s.mul_add(*v, alpha, beta)));
                 }
             }
-            Activation::HardSwish { alpha, beta } => {
-                let (alpha, beta) = (s.splat(alpha), s.splat(beta));
+            Prepared::HardSwish { alpha, beta } => {
                 for v in sums {
-                    let gate = s.min(one, s.max(zero, s.mul_add(*v, alpha, beta)));
-                    *v = s.mul(*v, gate);
+                    *v = s.hard_swish(*v, *alpha, *beta);
+                }
+            }
+            Prepared::Swish(constants) => {
+                for v in sums {
+                    *v = s.swish(*v, constants);
                 }
             }
         }

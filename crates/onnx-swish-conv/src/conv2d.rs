@@ -119,6 +119,7 @@ impl Conv2d {
             activation,
             residual,
         } = spec;
+        let activation = activation.prepare();
         let method = if spec.is_depthwise() {
             if residual != Residual::None {
                 return Err(ConvError::NotDepthwise { what: "a residual" });

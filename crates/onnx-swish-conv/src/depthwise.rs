@@ -4,8 +4,10 @@
 
 use std::sync::Mutex;
 
+use crate::activation::Prepared;
 use crate::arch::depthwise::{Planes, compute};
-use crate::{Activation, Frame, Isa, Window, Workers, scratch};
+use crate::arch::lanes;
+use crate::{Frame, Isa, Window, Workers, scratch};
 
 /// Elements of a band's padded copy. 32 KiB stay in the first-level cache next to the output rows.
 const BAND: usize = 8192;
@@ -88,7 +90,7 @@ pub(crate) struct Depthwise {
     pub weights: Vec<f32>,
     /// One per output channel.
     pub bias: Vec<f32>,
-    pub activation: Activation,
+    pub activation: Prepared,
     pub isa: Isa,
 }
 
@@ -110,7 +112,7 @@ impl Depthwise {
             sums.fill(0.0);
             return;
         }
-        let layout = Layout::new(&self.window, frame, self.isa.lanes());
+        let layout = Layout::new(&self.window, frame, lanes(self.isa));
         let planes = output.len() / area;
         let threaded = workers.count() > 1 && output.len() * self.window.taps() >= THREADING_MACS;
         // A few tasks per worker even out what the machine does besides.

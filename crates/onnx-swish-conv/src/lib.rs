@@ -19,8 +19,8 @@ mod scratch;
 mod workers;
 
 pub use activation::Activation;
-pub use arch::Isa;
 pub use conv2d::{Conv2d, Residual, Spec};
 pub use error::ConvError;
 pub use geometry::{Frame, Window};
+pub use onnx_swish_kernels::Isa;
 pub use workers::{Inline, Workers};

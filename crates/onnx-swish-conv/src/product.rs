@@ -3,8 +3,10 @@
 //! Promise: the unfolded input exists one block at a time, small enough for the first-level cache; each output is
 //! summed in the same order whatever the number of workers.
 
+use crate::activation::Prepared;
 use crate::arch::gemm::{Share, SharedOutput, compute};
-use crate::{Activation, Frame, Isa, Residual, Window, Workers, scratch};
+use crate::arch::{lanes, tile_rows};
+use crate::{Frame, Isa, Residual, Window, Workers, scratch};
 
 /// Depth of a block: with three vectors of columns, 160 rows of unfolded input take 30 KiB of AVX-512 registers'
 /// width, which leaves room in a first-level cache of 48 KiB for the filters that stream past.
@@ -29,7 +31,7 @@ pub(crate) struct Product {
     pub packed: Vec<f32>,
     /// For each group: one per output channel, zeros up to a whole tile.
     pub bias: Vec<f32>,
-    pub activation: Activation,
+    pub activation: Prepared,
     pub residual: Residual,
     pub isa: Isa,
 }
@@ -43,7 +45,7 @@ impl Product {
         groups: usize,
         weights: &[f32],
         bias: &[f32],
-        activation: Activation,
+        activation: Prepared,
         residual: Residual,
         isa: Isa,
     ) -> Product {
@@ -53,7 +55,7 @@ impl Product {
         let blocks: Vec<usize> = (0..count)
             .map(|b| ins * (b + 1) / count - ins * b / count)
             .collect();
-        let tile = isa.tile_rows();
+        let tile = tile_rows(isa);
         let padded = outs.next_multiple_of(tile);
         let mut packed = Vec::with_capacity(groups * padded * ins * taps);
         let mut padded_bias = Vec::with_capacity(groups * padded);
@@ -101,7 +103,7 @@ impl Product {
 
     /// Tiles of output channels of a group.
     pub(crate) fn group_tiles(&self) -> usize {
-        self.group_rows().div_ceil(self.isa.tile_rows())
+        self.group_rows().div_ceil(tile_rows(self.isa))
     }
 
     /// A one-by-one kernel that reads every element: rows and columns mean nothing to it.
@@ -134,7 +136,7 @@ impl Product {
         } else {
             *frame
         };
-        let columns = PANEL_VECTORS * self.isa.lanes();
+        let columns = PANEL_VECTORS * lanes(self.isa);
         let panels = area.div_ceil(columns);
         let images = output.len() / (self.out_channels * area);
         let products = images * self.groups;

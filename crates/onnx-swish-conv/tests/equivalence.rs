@@ -277,6 +277,8 @@ prop_compose! {
             Just(Activation::Clamp { low: -0.3, high: 0.4 }),
             Just(Activation::HardSigmoid { alpha: 0.2, beta: 0.5 }),
             Just(Activation::HARD_SWISH),
+            Just(Activation::Silu),
+            Just(Activation::Swish { beta: 1.702 }),
         ],
     ) -> Option<(Spec, usize, Frame)> {
         let window = Window { kernel, stride, dilation };

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod conv;
 mod error;
 mod guard;
 mod load;

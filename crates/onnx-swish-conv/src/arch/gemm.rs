@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::pack::unfold;
-use super::{Kernel, Simd, dispatch};
+use super::{Kernel, Simd, dispatch, lanes, tile_rows};
 use crate::conv2d::Residual;
 use crate::geometry::Frame;
 use crate::product::{PANEL_VECTORS, Product};
@@ -55,7 +55,7 @@ pub(crate) fn compute(share: Share) {
     let Share { product, frame, .. } = &share;
     let area = frame.output_area();
     let rows = product.group_rows();
-    let columns = PANEL_VECTORS * product.isa.lanes();
+    let columns = PANEL_VECTORS * lanes(product.isa);
     // What the unsafe code below relies on.
     assert!(share.group < product.groups && share.tiles.end <= product.group_tiles());
     assert!(share.panels.end <= area.div_ceil(columns));
@@ -63,7 +63,7 @@ pub(crate) fn compute(share: Share) {
     assert!(share.residual.is_empty() || share.residual.len() == share.output.len);
     assert!(share.input.len() >= (share.image + 1) * product.in_channels * frame.input_area());
     let depth: usize = product.blocks.iter().sum::<usize>() * product.window.taps();
-    let padded = product.group_tiles() * product.isa.tile_rows();
+    let padded = product.group_tiles() * tile_rows(product.isa);
     assert_eq!(
         depth,
         product.in_channels / product.groups * product.window.taps()

@@ -26,58 +26,25 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-/// The instruction sets the convolutions are compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isa {
-    /// AVX-512F: sixteen lanes, 32 registers, lane masks.
-    Avx512,
-    /// AVX2 with FMA: eight lanes, 16 registers.
-    Avx2,
-    /// Four lanes in plain Rust, for the compiler to vectorise as the target allows.
-    Portable,
+use onnx_swish_kernels::{Isa, SwishConstants};
+
+/// f32 lanes of one register.
+pub(crate) fn lanes(isa: Isa) -> usize {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) => 16,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => 8,
+        _ => 4,
+    }
 }
 
-impl Isa {
-    /// The widest set this processor runs.
-    pub fn best() -> Isa {
-        Isa::available()[0]
-    }
-
-    /// All sets this processor runs, widest first; never empty.
-    pub fn available() -> Vec<Isa> {
-        let mut sets = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            if std::is_x86_feature_detected!("avx512f") {
-                sets.push(Isa::Avx512);
-            }
-            if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-                sets.push(Isa::Avx2);
-            }
-        }
-        sets.push(Isa::Portable);
-        sets
-    }
-
-    /// f32 lanes of one register.
-    pub(crate) fn lanes(self) -> usize {
-        match self {
-            Isa::Avx512 => 16,
-            Isa::Avx2 => 8,
-            Isa::Portable => 4,
-        }
-    }
-
-    /// Rows (output channels) of one register tile of the matrix product.
-    ///
-    /// With three vectors of columns, 8 rows fill 24 of AVX-512's 32 registers and 4 rows 12 of the 16 elsewhere;
-    /// the rest hold the operands.
-    pub(crate) fn tile_rows(self) -> usize {
-        match self {
-            Isa::Avx512 => 8,
-            Isa::Avx2 | Isa::Portable => 4,
-        }
-    }
+/// Rows (output channels) of one register tile of the matrix product.
+///
+/// With three vectors of columns, 8 rows fill 24 of AVX-512's 32 registers and 4 rows 12 of the 16 elsewhere; the rest
+/// hold the operands.
+pub(crate) fn tile_rows(isa: Isa) -> usize {
+    if lanes(isa) == 16 { 8 } else { 4 }
 }
 
 /// Vectors of f32 as one instruction set offers them.
@@ -93,13 +60,16 @@ pub(crate) trait Simd: Copy {
 
     fn splat(self, x: f32) -> Self::V;
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// The smaller, and `b` where either is NaN.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// The larger, and `b` where either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c`, rounded once where the set has a fused instruction.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `x·σ(β·x)`, as accurate as `onnx-swish-kernels` says.
+    fn swish(self, x: Self::V, constants: &SwishConstants) -> Self::V;
+    /// `x·clamp(alpha·x + beta, 0, 1)`, as accurate as `onnx-swish-kernels` says.
+    fn hard_swish(self, x: Self::V, alpha: f32, beta: f32) -> Self::V;
     /// The sum of all lanes.
     fn sum(self, v: Self::V) -> f32;
     /// The elements of `a` then `b` at even and at odd positions.
@@ -132,17 +102,12 @@ pub(crate) trait Kernel {
 }
 
 /// Runs `kernel` with the vectors of `isa`.
-///
-/// # Panics
-/// If the processor does not have `isa`.
 pub(crate) fn dispatch(isa: Isa, kernel: impl Kernel) {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => x86_64::avx512::run(kernel),
+        Isa::Avx512(token) => x86_64::avx512::run(token, kernel),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => x86_64::avx2::run(kernel),
-        #[cfg(not(target_arch = "x86_64"))]
-        Isa::Avx512 | Isa::Avx2 => panic!("{isa:?} is not an instruction set of this processor"),
-        Isa::Portable => kernel.run(portable::Portable),
+        Isa::Avx2(token) => x86_64::avx2::run(token, kernel),
+        _ => kernel.run(portable::Portable),
     }
 }

@@ -18,6 +18,7 @@ struct Run {
 
 /// Unfolds `channels` planes of `input` for output columns `first..first + columns` into `panel`.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub(super) fn unfold<S: Simd>(
     s: S,
     window: &Window,

@@ -2,6 +2,9 @@
 //! Given: nothing.
 //! Promise: runs everywhere, with separate rounding of product and sum.
 
+use onnx_swish_kernels::SwishConstants;
+use onnx_swish_kernels::arch::portable::{sloped_hard_swish_lane, swish_lane};
+
 use super::Simd;
 
 /// Needs no proof.
@@ -29,10 +32,6 @@ impl Simd for Portable {
         map2(a, b, |a, b| a + b)
     }
     #[inline(always)]
-    fn mul(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        map2(a, b, |a, b| a * b)
-    }
-    #[inline(always)]
     fn min(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
         map2(a, b, |a, b| if a < b { a } else { b })
     }
@@ -44,6 +43,14 @@ impl Simd for Portable {
     fn mul_add(self, a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
         // Not `f32::mul_add`: without the instruction that is a library call per lane.
         std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    fn swish(self, x: [f32; LANES], constants: &SwishConstants) -> [f32; LANES] {
+        x.map(|x| swish_lane(x, constants))
+    }
+    #[inline(always)]
+    fn hard_swish(self, x: [f32; LANES], alpha: f32, beta: f32) -> [f32; LANES] {
+        x.map(|x| sloped_hard_swish_lane(x, alpha, beta))
     }
     #[inline(always)]
     fn sum(self, v: [f32; LANES]) -> f32 {

@@ -65,6 +65,8 @@ pub fn activate(activation: Activation, x: f64) -> f64 {
         Activation::HardSwish { alpha, beta } => {
             x * (alpha as f64 * x + beta as f64).clamp(0.0, 1.0)
         }
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Swish { beta } => x / (1.0 + (-(beta as f64) * x).exp()),
         other => panic!("the oracle does not know {other:?}"),
     }
 }

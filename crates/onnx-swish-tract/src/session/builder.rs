@@ -33,6 +33,7 @@ impl SessionBuilder {
                 operators: Operators::default(),
                 clean_registers: true,
                 listener: Listener::default(),
+                convolutions: true,
             },
         }
     }
@@ -74,6 +75,14 @@ impl SessionBuilder {
     #[must_use]
     pub fn vzeroupper(mut self, on: bool) -> Self {
         self.options.clean_registers = on;
+        self
+    }
+
+    /// Whether convolutions are computed by `onnx-swish-conv`, together with the activation that follows them. On by default, and
+    /// without effect unless the activations are ours too ([`Operators::OnnxSwish`]).
+    #[must_use]
+    pub fn convolutions(mut self, on: bool) -> Self {
+        self.options.convolutions = on;
         self
     }
 

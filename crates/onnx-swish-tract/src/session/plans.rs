@@ -52,6 +52,8 @@ pub(super) struct PlanOptions {
     pub operators: Operators,
     pub clean_registers: bool,
     pub listener: Listener,
+    /// Convolutions on our kernels, if the activations are.
+    pub convolutions: bool,
 }
 
 /// How long one node took in one run.
@@ -175,6 +177,10 @@ impl Plans {
         let model = self.typed_model(signature, shapes)?;
         guard(Stage::Build, || {
             let mut model = model;
+            if self.options.convolutions && self.options.operators == Operators::OnnxSwish {
+                crate::conv::take_over(&mut model)
+                    .context("in onnx-swish's pass \"convolutions\"")?;
+            }
             model.optimize()?;
             let run = RunOptions {
                 executor: Some(self.executor.clone()),

@@ -3,7 +3,9 @@
 //! Promise: no copy; padding is masked lanes and skipped rows, and each input vector is loaded once for all the
 //! output rows that meet it.
 
-use super::super::{Isa, Kernel, dispatch};
+use onnx_swish_kernels::Isa;
+
+use super::super::{Kernel, dispatch};
 use super::{Planes, Simd};
 
 /// Computes the planes of `share`, whose window is common (see `Window::is_common`).

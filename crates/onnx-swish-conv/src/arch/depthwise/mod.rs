@@ -5,7 +5,9 @@
 mod copied;
 mod direct;
 
-use super::{Isa, Simd, dispatch};
+use onnx_swish_kernels::Isa;
+
+use super::{Simd, dispatch};
 use crate::depthwise::{Depthwise, Layout};
 use crate::geometry::Frame;
 

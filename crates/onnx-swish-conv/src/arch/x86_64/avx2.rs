@@ -1,26 +1,21 @@
 //! AVX2 vectors with fused multiply-add.
 //! Given: a kernel to run.
-//! Promise: it runs only on processors with AVX2 and FMA, which is checked once per run.
+//! Promise: the token proves that the processor has the instructions; lanes outside a mask touch no memory.
 
 use std::arch::x86_64::*;
 
+use onnx_swish_kernels::SwishConstants;
+use onnx_swish_kernels::arch::x86_64::avx2::{Avx2, sloped_hard_swish_lanes, swish_lanes};
+
 use crate::arch::{Kernel, Simd};
 
-/// Proof that the processor has AVX2 and FMA.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
-
-pub(in crate::arch) fn run(kernel: impl Kernel) {
-    #[target_feature(enable = "avx2,fma")]
-    fn featured(kernel: impl Kernel) {
-        kernel.run(Avx2(()));
+pub(in crate::arch) fn run(token: Avx2, kernel: impl Kernel) {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn featured(token: Avx2, kernel: impl Kernel) {
+        kernel.run(token);
     }
-    assert!(
-        std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma"),
-        "this processor has no AVX2 with FMA"
-    );
-    // SAFETY: both features were just detected.
-    unsafe { featured(kernel) }
+    // SAFETY: the token exists only where the processor has these features.
+    unsafe { featured(token, kernel) }
 }
 
 /// Eight set words, then eight clear ones: the mask of the first `n` lanes starts `n` words before the middle.
@@ -48,11 +43,6 @@ impl Simd for Avx2 {
         unsafe { _mm256_add_ps(a, b) }
     }
     #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token proves the feature.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-    #[inline(always)]
     fn min(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: the token proves the feature.
         unsafe { _mm256_min_ps(a, b) }
@@ -66,6 +56,16 @@ impl Simd for Avx2 {
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: the token proves the feature.
         unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn swish(self, x: __m256, constants: &SwishConstants) -> __m256 {
+        // SAFETY: the token proves the features.
+        unsafe { swish_lanes(x, constants) }
+    }
+    #[inline(always)]
+    fn hard_swish(self, x: __m256, alpha: f32, beta: f32) -> __m256 {
+        // SAFETY: the token proves the features.
+        unsafe { sloped_hard_swish_lanes(x, alpha, beta) }
     }
     #[inline(always)]
     fn sum(self, v: __m256) -> f32 {

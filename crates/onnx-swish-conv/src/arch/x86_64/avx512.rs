@@ -1,26 +1,21 @@
 //! AVX-512F vectors.
 //! Given: a kernel to run.
-//! Promise: it runs only on processors with AVX-512F, which is checked once per run.
+//! Promise: the token proves that the processor has the instructions; lanes outside a mask touch no memory.
 
 use std::arch::x86_64::*;
 
+use onnx_swish_kernels::SwishConstants;
+use onnx_swish_kernels::arch::x86_64::avx512::{Avx512, sloped_hard_swish_lanes, swish_lanes};
+
 use crate::arch::{Kernel, Simd};
 
-/// Proof that the processor has AVX-512F.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
-
-pub(in crate::arch) fn run(kernel: impl Kernel) {
-    #[target_feature(enable = "avx512f")]
-    fn featured(kernel: impl Kernel) {
-        kernel.run(Avx512(()));
+pub(in crate::arch) fn run(token: Avx512, kernel: impl Kernel) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    fn featured(token: Avx512, kernel: impl Kernel) {
+        kernel.run(token);
     }
-    assert!(
-        std::is_x86_feature_detected!("avx512f"),
-        "this processor has no AVX-512F"
-    );
-    // SAFETY: the feature was just detected.
-    unsafe { featured(kernel) }
+    // SAFETY: the token exists only where the processor has these features.
+    unsafe { featured(token, kernel) }
 }
 
 /// Positions of `a` then `b` with the given parity, as `vpermt2ps` counts them.
@@ -52,11 +47,6 @@ impl Simd for Avx512 {
         unsafe { _mm512_add_ps(a, b) }
     }
     #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token proves the feature.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-    #[inline(always)]
     fn min(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: the token proves the feature.
         unsafe { _mm512_min_ps(a, b) }
@@ -70,6 +60,16 @@ impl Simd for Avx512 {
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: the token proves the feature.
         unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn swish(self, x: __m512, constants: &SwishConstants) -> __m512 {
+        // SAFETY: the token proves the features.
+        unsafe { swish_lanes(x, constants) }
+    }
+    #[inline(always)]
+    fn hard_swish(self, x: __m512, alpha: f32, beta: f32) -> __m512 {
+        // SAFETY: the token proves the features.
+        unsafe { sloped_hard_swish_lanes(x, alpha, beta) }
     }
     #[inline(always)]
     fn sum(self, v: __m512) -> f32 {

@@ -1,0 +1,236 @@
+//! What follows a convolution and can be computed with it.
+//!
+//! Given a convolution; promises the longest run of nodes of which each is the only reader of the one before: constant scales and
+//! offsets per channel, then a residual and an activation in either order.
+
+use onnx_swish_conv::{Activation, Residual};
+use tract_core::internal::*;
+use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::math::{Add, Div, Max, Min, Mul, Sub};
+use tract_core::ops::nn::{HardSwish, Silu};
+
+use super::f32_constant;
+use super::root::Root;
+use crate::ops;
+
+/// A run of nodes.
+pub(super) struct Chain {
+    /// All nodes that one operator replaces, the convolution included.
+    pub nodes: Vec<usize>,
+    /// What it replaces them by: the value of the last one.
+    pub last: OutletId,
+    /// Per output channel: the convolution's sum is multiplied by this ...
+    pub scale: Vec<f64>,
+    /// ... and this is added.
+    pub offset: Vec<f64>,
+    pub activation: Activation,
+    pub residual_at: Residual,
+    pub residual: Option<OutletId>,
+}
+
+impl Chain {
+    /// The run that starts with `root`.
+    pub fn after(model: &TypedModel, root: &Root) -> TractResult<Chain> {
+        let mut chain = Chain {
+            nodes: vec![root.node],
+            last: OutletId::new(root.node, 0),
+            scale: vec![1.0; root.out_channels],
+            offset: vec![0.0; root.out_channels],
+            activation: Activation::None,
+            residual_at: Residual::None,
+            residual: None,
+        };
+        let outputs = model.output_outlets()?;
+        while !outputs.contains(&chain.last) {
+            let &[successor] = &*model.node(chain.last.node).outputs[chain.last.slot].successors
+            else {
+                break;
+            };
+            let node = model.node(successor.node);
+            let taken = if let Some(op) = node.op_as::<ElementWiseOp>() {
+                chain.take_activation(op)
+            } else if let Some(op) = node.op_as::<TypedBinOp>() {
+                chain.take_binary(model, root, node, op, successor.slot)?
+            } else {
+                false
+            };
+            if !taken || node.outputs.len() != 1 {
+                break;
+            }
+            chain.nodes.push(node.id);
+            chain.last = OutletId::new(node.id, 0);
+        }
+        Ok(chain)
+    }
+
+    fn take_activation(&mut self, op: &ElementWiseOp) -> bool {
+        if self.activation != Activation::None || self.residual_at == Residual::AfterActivation {
+            return false;
+        }
+        if op.1.is_some_and(|dt| dt != DatumType::F32) {
+            return false;
+        }
+        self.activation = if op.0.is::<Silu>() {
+            Activation::Silu
+        } else if op.0.is::<HardSwish>() {
+            Activation::HARD_SWISH
+        } else if let Some(ours) = op.0.downcast_ref::<ops::Activation>() {
+            // Parameters of an f32 node are f32 already.
+            match *ours {
+                ops::Activation::Silu => Activation::Silu,
+                ops::Activation::Swish { beta } => Activation::Swish { beta: beta as f32 },
+                ops::Activation::HardSwish => Activation::HARD_SWISH,
+                ops::Activation::SlopedHardSwish { alpha, beta } => Activation::HardSwish {
+                    alpha: alpha as f32,
+                    beta: beta as f32,
+                },
+            }
+        } else {
+            return false;
+        };
+        true
+    }
+
+    fn take_binary(
+        &mut self,
+        model: &TypedModel,
+        root: &Root,
+        node: &TypedNode,
+        op: &TypedBinOp,
+        slot: usize,
+    ) -> TractResult<bool> {
+        let other = node.inputs[1 - slot];
+        let fact = model.outlet_fact(other)?;
+        if fact.datum_type != DatumType::F32 || op.1.is_some_and(|dt| dt != DatumType::F32) {
+            return Ok(false);
+        }
+        // The operator must not broadcast the convolution's value itself.
+        if model.outlet_fact(OutletId::new(node.id, 0))?.shape
+            != model.outlet_fact(self.last)?.shape
+        {
+            return Ok(false);
+        }
+        let Some(constant) = &fact.konst else {
+            return Ok(op.0.is::<Add>() && self.take_residual(model, root, other)?);
+        };
+        if op.0.is::<Max>() || op.0.is::<Min>() {
+            return Ok(self.take_bound(constant, op.0.is::<Max>()));
+        }
+        let Some(values) = per_channel(constant, root) else {
+            return Ok(false);
+        };
+        Ok(self.take_line(&values, op, slot))
+    }
+
+    fn take_residual(
+        &mut self,
+        model: &TypedModel,
+        root: &Root,
+        other: OutletId,
+    ) -> TractResult<bool> {
+        let depthwise = root.groups > 1 && root.groups == root.in_channels;
+        let same = model.outlet_fact(other)?.shape == model.outlet_fact(self.last)?.shape;
+        if depthwise || !same || self.residual.is_some() {
+            return Ok(false);
+        }
+        self.residual = Some(other);
+        self.residual_at = if self.activation == Activation::None {
+            Residual::BeforeActivation
+        } else {
+            Residual::AfterActivation
+        };
+        Ok(true)
+    }
+
+    /// ReLU, ReLU6 and every Clip are a maximum, a minimum, or both.
+    fn take_bound(&mut self, constant: &Tensor, is_maximum: bool) -> bool {
+        let Some(&[bound]) = f32_constant(constant) else {
+            return false;
+        };
+        if bound.is_nan() || self.residual_at == Residual::AfterActivation {
+            return false;
+        }
+        self.activation = match (self.activation, is_maximum) {
+            (Activation::None, true) if bound == 0.0 => Activation::Relu,
+            (Activation::None, true) => Activation::Clamp {
+                low: bound,
+                high: f32::INFINITY,
+            },
+            (Activation::None, false) => Activation::Clamp {
+                low: f32::NEG_INFINITY,
+                high: bound,
+            },
+            (Activation::Relu, false) if bound >= 0.0 => Activation::Clamp {
+                low: 0.0,
+                high: bound,
+            },
+            (
+                Activation::Clamp {
+                    low,
+                    high: f32::INFINITY,
+                },
+                false,
+            ) if low <= bound => Activation::Clamp { low, high: bound },
+            (
+                Activation::Clamp {
+                    low: f32::NEG_INFINITY,
+                    high,
+                },
+                true,
+            ) if bound <= high => Activation::Clamp { low: bound, high },
+            _ => return false,
+        };
+        true
+    }
+
+    /// Batch normalisation that tract did not fold, an offset, the slope of a hard sigmoid.
+    fn take_line(&mut self, values: &[f64], op: &TypedBinOp, slot: usize) -> bool {
+        if self.activation != Activation::None || self.residual.is_some() {
+            return false;
+        }
+        let step: fn(f64, f64, f64) -> (f64, f64) = if op.0.is::<Add>() {
+            |scale, offset, c| (scale, offset + c)
+        } else if op.0.is::<Mul>() {
+            |scale, offset, c| (scale * c, offset * c)
+        } else if op.0.is::<Sub>() && slot == 0 {
+            |scale, offset, c| (scale, offset - c)
+        } else if op.0.is::<Sub>() {
+            |scale, offset, c| (-scale, c - offset)
+        } else if op.0.is::<Div>() && slot == 0 {
+            |scale, offset, c| (scale / c, offset / c)
+        } else {
+            return false;
+        };
+        let lines: Vec<(f64, f64)> = self
+            .scale
+            .iter()
+            .zip(&self.offset)
+            .zip(values)
+            .map(|((scale, offset), c)| step(*scale, *offset, *c))
+            .collect();
+        // An infinite factor times weights that are zero is not what the two operators would give.
+        if lines
+            .iter()
+            .any(|(scale, offset)| !scale.is_finite() || !offset.is_finite())
+        {
+            return false;
+        }
+        (self.scale, self.offset) = lines.into_iter().unzip();
+        true
+    }
+}
+
+/// A constant that varies along the channels at most, as one value for each.
+fn per_channel(constant: &Tensor, root: &Root) -> Option<Vec<f64>> {
+    let values = f32_constant(constant)?;
+    match *values {
+        [value] => Some(vec![value.into(); root.out_channels]),
+        _ if values.len() == root.out_channels
+            && constant.shape().get(root.channel_axis()) == Some(&values.len()) =>
+        {
+            Some(values.iter().map(|value| f64::from(*value)).collect())
+        }
+        _ => None,
+    }
+}

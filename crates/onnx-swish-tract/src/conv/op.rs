@@ -1,0 +1,200 @@
+//! A convolution with its activation and residual as a tract operator.
+//!
+//! Given the images and, if the operator adds one, the residual; promises what the nodes it replaced computed, to rounding: scales
+//! are multiplied into the weights, and sums are taken in another order.
+
+use std::sync::Arc;
+
+use onnx_swish_conv::{Activation, Conv2d, Frame, Residual, Spec};
+use tract_core::internal::*;
+
+use super::chain::Chain;
+use super::root::{Place, Root};
+use super::workers::SessionPool;
+
+/// A convolution, its bias, its activation and a residual in one pass.
+#[derive(Debug, Clone)]
+pub struct FusedConv {
+    conv: Arc<Conv2d>,
+    place: Place,
+}
+
+impl PartialEq for FusedConv {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.conv, &other.conv) && self.place == other.place
+    }
+}
+
+impl Eq for FusedConv {}
+
+impl FusedConv {
+    pub(super) fn new(root: &Root, chain: &Chain) -> TractResult<FusedConv> {
+        let spec = Spec {
+            window: root.window,
+            in_channels: root.in_channels,
+            out_channels: root.out_channels,
+            groups: root.groups,
+            activation: chain.activation,
+            residual: chain.residual_at,
+        };
+        let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
+        let scaled = root.weights.chunks(per_filter).zip(&chain.scale);
+        let weights: Vec<f32> = scaled
+            .flat_map(|(filter, scale)| filter.iter().map(move |w| (f64::from(*w) * scale) as f32))
+            .collect();
+        let bias: Vec<f32> = root
+            .bias
+            .iter()
+            .zip(chain.scale.iter().zip(&chain.offset))
+            .map(|(bias, (scale, offset))| (f64::from(*bias) * scale + offset) as f32)
+            .collect();
+        Ok(FusedConv {
+            conv: Arc::new(Conv2d::new(spec, &weights, &bias)?),
+            place: root.place.clone(),
+        })
+    }
+
+    /// Images, the frame of each, and the output's shape.
+    fn geometry(&self, shape: &[usize]) -> TractResult<(usize, Frame, TVec<usize>)> {
+        let channels = self.conv.spec().out_channels;
+        match &self.place {
+            Place::Pointwise { channel_axis } => {
+                let images = shape[..*channel_axis].iter().product();
+                let pixels = shape[channel_axis + 1..].iter().product();
+                let mut output: TVec<usize> = shape.into();
+                output[*channel_axis] = channels;
+                Ok((
+                    images,
+                    Frame {
+                        input: [1, pixels],
+                        output: [1, pixels],
+                        pad: [0, 0],
+                    },
+                    output,
+                ))
+            }
+            Place::Pool(spec) => {
+                let input = spec.data_format.shape(shape)?;
+                let mut frame = Frame {
+                    input: [1, 1],
+                    output: [1, 1],
+                    pad: [0, 0],
+                };
+                let axes = spec.computed_padding(input.hw_dims());
+                let first = 2 - axes.len();
+                for (i, (axis, size)) in axes.iter().zip(input.hw_dims()).enumerate() {
+                    frame.input[first + i] = *size;
+                    frame.output[first + i] = axis.convoluted;
+                    frame.pad[first + i] = axis.pad_before;
+                }
+                Ok((
+                    *input.n().unwrap_or(&1),
+                    frame,
+                    spec.output_shape(shape)?.shape,
+                ))
+            }
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        let spec = self.conv.spec();
+        if spec.is_depthwise() {
+            "depthwise"
+        } else if spec.window.taps() == 1 {
+            "pointwise"
+        } else {
+            "dense"
+        }
+    }
+}
+
+impl Op for FusedConv {
+    fn name(&self) -> StaticName {
+        match self.kind() {
+            "depthwise" => "FusedConvDepthwise",
+            "pointwise" => "FusedConvPointwise",
+            _ => "FusedConv",
+        }
+        .into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        let Spec {
+            window,
+            in_channels,
+            out_channels,
+            groups,
+            activation,
+            residual,
+        } = self.conv.spec();
+        let activation = match activation {
+            Activation::None => String::new(),
+            activation => format!(", {activation:?}"),
+        };
+        let residual = if *residual == Residual::None {
+            ""
+        } else {
+            ", residual"
+        };
+        Ok(vec![format!(
+            "{} {}x{}, stride {}x{}, {in_channels} to {out_channels} channels in {groups} groups{activation}{residual}",
+            self.kind(),
+            window.kernel[0],
+            window.kernel[1],
+            window.stride[0],
+            window.stride[1],
+        )])
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for FusedConv {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let input = inputs.first().context("a convolution without an input")?;
+        let (images, frame, shape) = self.geometry(input.shape())?;
+        let x = input.try_as_plain_ram()?;
+        let residual = inputs
+            .get(1)
+            .map(|residual| residual.try_as_plain_ram())
+            .transpose()?;
+        let residual = match &residual {
+            Some(residual) => residual.as_slice::<f32>()?,
+            None => &[],
+        };
+        let mut output = Tensor::zero::<f32>(&shape)?;
+        {
+            let mut y = output.try_as_plain_ram_mut()?;
+            let (x, y) = (x.as_slice::<f32>()?, y.as_slice_mut::<f32>()?);
+            self.conv
+                .run(images, &frame, x, residual, y, &SessionPool)?;
+        }
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for FusedConv {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let input = inputs.first().context("a convolution without an input")?;
+        let shape: TVec<TDim> = match &self.place {
+            Place::Pool(spec) => spec.output_shape(&input.shape)?.shape,
+            Place::Pointwise { channel_axis } => {
+                let mut shape = input.shape.to_tvec();
+                shape[*channel_axis] = self.conv.spec().out_channels.to_dim();
+                shape
+            }
+        };
+        Ok(tvec!(DatumType::F32.fact(shape)))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let spec = self.conv.spec();
+        let outputs: TDim = self.output_facts(inputs)?[0].shape.iter().product();
+        let terms = spec.in_channels / spec.groups * spec.window.taps();
+        Ok(tvec!((Cost::FMA(DatumType::F32), outputs * terms)))
+    }
+
+    as_op!();
+}

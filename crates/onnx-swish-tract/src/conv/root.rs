@@ -1,0 +1,181 @@
+//! The convolutions of a decluttered graph.
+//!
+//! Given a node; promises its weights as `[out channels, in channels / groups, height, width]` and where its images lie.
+
+use onnx_swish_conv::Window;
+use tract_core::internal::*;
+use tract_core::ops::cnn::{Conv, KernelFormat, PoolSpec};
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::nn::DataFormat;
+
+use super::f32_constant;
+
+/// How an input's axes become images, channels, height and width.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// As a pooling specification says, over one or two spatial axes.
+    Pool(PoolSpec),
+    /// Axes before the channels are images, axes behind them pixels, of which the kernel reads one.
+    Pointwise { channel_axis: usize },
+}
+
+/// A convolution that [`super::FusedConv`] can compute.
+pub(super) struct Root {
+    pub node: usize,
+    pub input: OutletId,
+    pub place: Place,
+    pub window: Window,
+    pub in_channels: usize,
+    pub out_channels: usize,
+    pub groups: usize,
+    pub weights: Vec<f32>,
+    /// One per output channel.
+    pub bias: Vec<f32>,
+}
+
+impl Root {
+    /// The convolution at `node`, if it is one and is covered.
+    pub fn of(model: &TypedModel, node: usize) -> TractResult<Option<Root>> {
+        let node = model.node(node);
+        if let Some(conv) = node.op_as::<Conv>() {
+            Root::of_conv(model, node, conv)
+        } else if let Some(einsum) = node.op_as::<EinSum>() {
+            Root::of_einsum(model, node, einsum)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The position of the channels in the input's and the output's shape.
+    pub fn channel_axis(&self) -> usize {
+        match &self.place {
+            Place::Pool(spec) => usize::from(spec.data_format == DataFormat::NCHW),
+            Place::Pointwise { channel_axis } => *channel_axis,
+        }
+    }
+
+    fn of_conv(model: &TypedModel, node: &TypedNode, conv: &Conv) -> TractResult<Option<Root>> {
+        let spec = &conv.pool_spec;
+        let &[input, kernel, bias] = &*node.inputs else {
+            return Ok(None);
+        };
+        let facts = [
+            model.outlet_fact(input)?,
+            model.outlet_fact(kernel)?,
+            model.outlet_fact(bias)?,
+        ];
+        let covered = conv.q_params.is_none()
+            && conv.kernel_fmt == KernelFormat::OIHW
+            && matches!(spec.data_format, DataFormat::NCHW | DataFormat::CHW)
+            && matches!(spec.rank(), 1 | 2)
+            && facts[0].datum_type == DatumType::F32
+            && facts[0].is_plain();
+        let (true, Some(kernel), Some(bias)) = (covered, &facts[1].konst, &facts[2].konst) else {
+            return Ok(None);
+        };
+        let (Some(weights), Some(bias)) = (f32_constant(kernel), f32_constant(bias)) else {
+            return Ok(None);
+        };
+        let pair = |sizes: &[usize]| match *sizes {
+            [x] => Some([1, x]),
+            [y, x] => Some([y, x]),
+            _ => None,
+        };
+        let (Some(size), Some(stride), Some(dilation)) = (
+            pair(&spec.kernel_shape),
+            pair(&spec.strides()),
+            pair(&spec.dilations()),
+        ) else {
+            return Ok(None);
+        };
+        let bias = match *bias {
+            [bias] => vec![bias; spec.output_channels],
+            _ if bias.len() == spec.output_channels => bias.to_vec(),
+            _ => return Ok(None),
+        };
+        Ok(Some(Root {
+            node: node.id,
+            input,
+            place: Place::Pool(spec.clone()),
+            window: Window {
+                kernel: size,
+                stride,
+                dilation,
+            },
+            in_channels: spec.input_channels,
+            out_channels: spec.output_channels,
+            groups: conv.group,
+            weights: weights.to_vec(),
+            bias,
+        }))
+    }
+
+    /// tract's declutter turns convolutions of one tap into products of two tensors: `NIHW,OI->NOHW`.
+    fn of_einsum(
+        model: &TypedModel,
+        node: &TypedNode,
+        einsum: &EinSum,
+    ) -> TractResult<Option<Root>> {
+        if einsum.q_params.is_some()
+            || einsum.operating_dt != DatumType::F32
+            || node.inputs.len() != 2
+        {
+            return Ok(None);
+        }
+        let (inputs, outputs) = einsum.axes.to_strs();
+        for (data, weights) in [(0, 1), (1, 0)] {
+            let fact = model.outlet_fact(node.inputs[data])?;
+            let Some(kernel) = &model.outlet_fact(node.inputs[weights])?.konst else {
+                continue;
+            };
+            if fact.konst.is_some() || fact.datum_type != DatumType::F32 || !fact.is_plain() {
+                continue;
+            }
+            let Some(values) = f32_constant(kernel) else {
+                continue;
+            };
+            let letters = |text: &str| text.chars().collect::<Vec<char>>();
+            let (data_axes, out_axes) = (letters(&inputs[data]), letters(&outputs[0]));
+            let weight_axes = letters(&inputs[weights]);
+            let (&[first, second], &[rows, columns]) = (&*weight_axes, kernel.shape()) else {
+                continue;
+            };
+            let Some(channel_axis) = data_axes.iter().position(|axis| weight_axes.contains(axis))
+            else {
+                continue;
+            };
+            let inner = data_axes[channel_axis];
+            let outer = if inner == first { second } else { first };
+            // The output is the input with one axis exchanged, and there are pixels behind it: without, it is a
+            // product of vectors and matrices that tract does as well.
+            let mut expected = data_axes.clone();
+            expected[channel_axis] = outer;
+            if first == second
+                || data_axes.contains(&outer)
+                || out_axes != expected
+                || channel_axis + 1 == data_axes.len()
+            {
+                continue;
+            }
+            let (in_channels, out_channels, values) = if outer == first {
+                (columns, rows, values.to_vec())
+            } else {
+                let transposed =
+                    (0..columns).flat_map(|o| (0..rows).map(move |i| values[i * columns + o]));
+                (rows, columns, transposed.collect())
+            };
+            return Ok(Some(Root {
+                node: node.id,
+                input: node.inputs[data],
+                place: Place::Pointwise { channel_axis },
+                window: Window::square(1, 1),
+                in_channels,
+                out_channels,
+                groups: 1,
+                weights: values,
+                bias: vec![0.0; out_channels],
+            }));
+        }
+        Ok(None)
+    }
+}
