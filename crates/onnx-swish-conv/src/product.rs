@@ -4,7 +4,7 @@
 //! summed in the same order whatever the number of workers.
 
 use crate::activation::Prepared;
-use crate::arch::gemm::{Share, SharedOutput, compute};
+use crate::arch::gemm::{Share, SharedOutput, compute, scratch_len};
 use crate::arch::{lanes, tile_rows};
 use crate::{Frame, Isa, Residual, Window, Workers, scratch};
 
@@ -170,7 +170,7 @@ impl Product {
         let part = |i: usize, of: usize, total: usize| total * i / of..total * (i + 1) / of;
         let task = |i: usize| {
             let (product, split) = (i / splits, i % splits);
-            scratch::with(depth * columns, |scratch| {
+            scratch::with(scratch_len(self.isa, depth), |scratch| {
                 compute(Share {
                     product: self,
                     frame,

@@ -6,7 +6,9 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::pack::unfold;
+use onnx_swish_kernels::Isa;
+
+use super::pack::Unfold;
 use super::{Kernel, Simd, dispatch, lanes, tile_rows};
 use crate::conv2d::Residual;
 use crate::geometry::Frame;
@@ -71,23 +73,32 @@ pub(crate) fn compute(share: Share) {
     assert_eq!(product.packed.len(), product.groups * depth * padded);
     assert_eq!(product.bias.len(), product.groups * padded);
     assert!(rows <= padded);
-    dispatch(product.isa, share);
-}
-
-impl Kernel for Share<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        // As `Isa::tile_rows` says.
-        if S::LANES == 16 {
-            panels::<S, 8>(s, self)
-        } else {
-            panels::<S, 4>(s, self)
-        }
+    let rows_of_tile = tile_rows(product.isa);
+    if rows_of_tile == 8 {
+        panels::<8>(share)
+    } else {
+        panels::<4>(share)
     }
 }
 
-#[inline(always)]
-fn panels<S: Simd, const MR: usize>(s: S, share: Share) {
+/// Columns beyond whole vectors that are computed one by one, with a vector along the rows: up to a quarter of a
+/// vector that is cheaper than a vector along the columns most of whose lanes are thrown away.
+fn columns_apart(isa: Isa, columns: usize) -> usize {
+    let rest = columns % lanes(isa);
+    if 4 * rest <= lanes(isa) { rest } else { 0 }
+}
+
+/// Elements that one column takes in the layout of [`Columns`].
+fn spread_len(depth: usize, isa: Isa) -> usize {
+    depth * tile_rows(isa) + lanes(isa)
+}
+
+/// Elements of scratch that a share needs for blocks of this depth.
+pub(crate) fn scratch_len(isa: Isa, depth: usize) -> usize {
+    depth * PANEL_VECTORS * lanes(isa) + lanes(isa) / 4 * spread_len(depth, isa)
+}
+
+fn panels<const MR: usize>(share: Share) {
     let Share {
         product,
         frame,
@@ -100,40 +111,62 @@ fn panels<S: Simd, const MR: usize>(s: S, share: Share) {
         tiles,
         scratch,
     } = share;
+    let isa = product.isa;
     let taps = product.window.taps();
     let (ins, outs) = (product.in_channels / product.groups, product.group_rows());
     let (area, input_area) = (frame.output_area(), frame.input_area());
-    let pitch = PANEL_VECTORS * S::LANES;
+    let pitch = PANEL_VECTORS * lanes(isa);
     let packed_rows = product.group_tiles() * MR;
     let bias = &product.bias[group * packed_rows..][..packed_rows];
     let input =
         &input[(image * product.in_channels + group * ins) * input_area..][..ins * input_area];
     let corner = (image * product.out_channels + group * outs) * area;
+    let deepest = product
+        .blocks
+        .iter()
+        .max()
+        .map_or(0, |channels| channels * taps);
+    let (panel_scratch, spread) = scratch.split_at_mut(deepest * pitch);
     for panel in panels {
         let first_column = panel * pitch;
         let columns = pitch.min(area - first_column);
-        let vectors = columns.div_ceil(S::LANES);
+        let apart = columns_apart(isa, columns);
+        let together = columns - apart;
         let mut channel = 0;
-        for (block, channels) in product.blocks.iter().enumerate() {
+        for (block, &channels) in product.blocks.iter().enumerate() {
             let depth = channels * taps;
-            unfold(
-                s,
-                &product.window,
-                frame,
-                &input[channel * input_area..],
-                *channels,
-                first_column,
-                columns,
-                scratch,
+            let window = &product.window;
+            let input = &input[channel * input_area..];
+            dispatch(
+                isa,
+                Unfold {
+                    window,
+                    frame,
+                    input,
+                    channels,
+                    first: first_column,
+                    columns,
+                    panel: panel_scratch,
+                },
             );
+            if apart > 0 {
+                dispatch(
+                    isa,
+                    Spread::<MR> {
+                        panel: panel_scratch,
+                        depth,
+                        first: together,
+                        columns: apart,
+                        spread,
+                    },
+                );
+            }
             let filters = (group * ins + channel) * taps * packed_rows;
             for tile in tiles.clone() {
                 let at = corner + tile * MR * area + first_column;
-                let share = Tile {
+                let tile = Tile {
                     depth,
-                    filters: product.packed[filters + tile * depth * MR..][..depth * MR].as_ptr(),
-                    panel: scratch[..depth * pitch].as_ptr(),
-                    pitch,
+                    filters: &product.packed[filters + tile * depth * MR..][..depth * MR],
                     output: output.start.wrapping_add(at),
                     residual: if residual.is_empty() {
                         std::ptr::null()
@@ -142,21 +175,51 @@ fn panels<S: Simd, const MR: usize>(s: S, share: Share) {
                     },
                     row_step: area,
                     rows: MR.min(outs - tile * MR),
-                    columns,
-                    bias: bias[tile * MR..][..MR].as_ptr(),
+                    bias: &bias[tile * MR..][..MR],
                     first: block == 0,
                     last: block + 1 == product.blocks.len(),
                     product,
                 };
-                // SAFETY: `compute` checked that the output and the residual have this image's rows; `rows` and
-                // `columns` keep the tile inside them, and nobody else writes there (see `Share`). The filters' and
-                // the panel's lengths were checked by the slicing.
-                unsafe {
-                    match vectors {
-                        1 => multiply::<S, MR, 1>(s, &share),
-                        2 => multiply::<S, MR, 2>(s, &share),
-                        _ => multiply::<S, MR, PANEL_VECTORS>(s, &share),
-                    }
+                let panel = &panel_scratch[..depth * pitch];
+                // `compute` checked that the output and the residual have this image's rows; `rows` and `columns` keep
+                // the tile inside them, and nobody else writes there (see `Share`).
+                match together.div_ceil(lanes(isa)) {
+                    0 => {}
+                    1 => dispatch(
+                        isa,
+                        Multiply::<MR, 1> {
+                            tile: &tile,
+                            panel,
+                            columns: together,
+                        },
+                    ),
+                    2 => dispatch(
+                        isa,
+                        Multiply::<MR, 2> {
+                            tile: &tile,
+                            panel,
+                            columns: together,
+                        },
+                    ),
+                    _ => dispatch(
+                        isa,
+                        Multiply::<MR, PANEL_VECTORS> {
+                            tile: &tile,
+                            panel,
+                            columns: together,
+                        },
+                    ),
+                }
+                if apart > 0 {
+                    dispatch(
+                        isa,
+                        Columns::<MR> {
+                            tile: &tile,
+                            spread,
+                            first: together,
+                            columns: apart,
+                        },
+                    );
                 }
             }
             channel += channels;
@@ -164,22 +227,22 @@ fn panels<S: Simd, const MR: usize>(s: S, share: Share) {
     }
 }
 
-/// One register tile.
+/// One tile of output rows, over one block of the depth.
+///
+/// Whoever makes one promises that `output` is writable, and `residual` readable unless null, for `rows` rows of the
+/// columns that are asked for.
 struct Tile<'a> {
     depth: usize,
     /// `[depth][tile rows]`.
-    filters: *const f32,
-    /// `[depth][pitch]`.
-    panel: *const f32,
-    pitch: usize,
+    filters: &'a [f32],
     output: *mut f32,
     /// Null without a residual.
     residual: *const f32,
     /// Elements from one row of the output, and of the residual, to the next.
     row_step: usize,
     rows: usize,
-    columns: usize,
-    bias: *const f32,
+    /// One per tile row.
+    bias: &'a [f32],
     /// Start from the bias, not from what the output holds.
     first: bool,
     /// Finish: residual and activation.
@@ -187,91 +250,257 @@ struct Tile<'a> {
     product: &'a Product,
 }
 
-/// `MR` rows by `NV` vectors of columns.
-///
-/// # Safety
-/// `filters` and `bias` must be readable for `MR` rows, `panel` for `NV` vectors over `depth`; `output` must be
-/// writable, and `residual` readable unless null, for `rows` by `columns`, where `NV` vectors but not fewer hold
-/// `columns`.
-#[inline(always)]
-unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(s: S, tile: &Tile) {
-    let whole = tile.columns == NV * S::LANES;
-    let lanes = s.lanes(0, tile.columns - (NV - 1) * S::LANES);
-    // Rows beyond the last one read row 0 again; their sums are not stored.
-    let row = |r: usize| if r < tile.rows { r * tile.row_step } else { 0 };
-    // SAFETY (both closures): rows and lanes are inside the tile.
-    let load = |from: *const f32, r: usize, v: usize| unsafe {
-        let from = from.add(row(r) + v * S::LANES);
-        if v + 1 < NV || whole {
-            s.load(from)
-        } else {
-            s.load_lanes(from, lanes)
-        }
-    };
-    let store = |r: usize, v: usize, value: S::V| unsafe {
-        let to = tile.output.add(row(r) + v * S::LANES);
-        if v + 1 < NV || whole {
-            s.store(to, value)
-        } else {
-            s.store_lanes(to, value, lanes)
-        }
-    };
-    let mut sums = [[s.splat(0.0); NV]; MR];
-    if tile.first {
-        unrolled!(r < MR, {
-            // SAFETY: the caller promises `MR` biases.
-            sums[r] = [s.splat(unsafe { tile.bias.add(r).read() }); NV];
-        });
-    } else {
-        unrolled!(r < MR, {
-            unrolled!(v < NV, {
-                sums[r][v] = load(tile.output, r, v);
-            });
-        });
+impl Tile<'_> {
+    /// Whether a residual is added before and after the activation.
+    #[inline(always)]
+    fn residual_at(&self) -> (bool, bool) {
+        let wanted = self.last && !self.residual.is_null();
+        let at = self.product.residual;
+        (
+            wanted && at == Residual::BeforeActivation,
+            wanted && at == Residual::AfterActivation,
+        )
     }
-    let (mut filters, mut panel) = (tile.filters, tile.panel);
-    for _ in 0..tile.depth {
-        let mut inputs = [s.splat(0.0); NV];
-        // SAFETY: the caller promises `depth` steps of both.
-        unsafe {
-            unrolled!(v < NV, {
-                inputs[v] = s.load(panel.add(v * S::LANES));
-            });
+}
+
+/// `MR` rows by `NV` vectors of columns, of which `columns` elements count.
+struct Multiply<'a, const MR: usize, const NV: usize> {
+    tile: &'a Tile<'a>,
+    /// `[depth][PANEL_VECTORS vectors]`.
+    panel: &'a [f32],
+    columns: usize,
+}
+
+impl<const MR: usize, const NV: usize> Kernel for Multiply<'_, MR, NV> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Multiply {
+            tile,
+            panel,
+            columns,
+        } = self;
+        let pitch = PANEL_VECTORS * S::LANES;
+        // What the unsafe code below relies on, besides the promise of `Tile`.
+        assert!(NV <= PANEL_VECTORS && columns > (NV - 1) * S::LANES && columns <= NV * S::LANES);
+        assert!(
+            tile.filters.len() >= tile.depth * MR
+                && panel.len() >= tile.depth * pitch
+                && tile.bias.len() >= MR
+        );
+        let whole = columns == NV * S::LANES;
+        let lanes = s.lanes(0, columns - (NV - 1) * S::LANES);
+        // Rows beyond the last one read row 0 again; their sums are not stored.
+        let row = |r: usize| if r < tile.rows { r * tile.row_step } else { 0 };
+        let load = |from: *const f32, r: usize, v: usize| {
+            // SAFETY: rows and lanes are inside the tile.
+            unsafe {
+                let from = from.add(row(r) + v * S::LANES);
+                if v + 1 < NV || whole {
+                    s.load(from)
+                } else {
+                    s.load_lanes(from, lanes)
+                }
+            }
+        };
+        let store = |r: usize, v: usize, value: S::V| {
+            // SAFETY: rows and lanes are inside the tile.
+            unsafe {
+                let to = tile.output.add(row(r) + v * S::LANES);
+                if v + 1 < NV || whole {
+                    s.store(to, value)
+                } else {
+                    s.store_lanes(to, value, lanes)
+                }
+            }
+        };
+        let mut sums = [[s.splat(0.0); NV]; MR];
+        if tile.first {
             unrolled!(r < MR, {
-                let weight = s.splat(filters.add(r).read());
+                sums[r] = [s.splat(tile.bias[r]); NV];
+            });
+        } else {
+            unrolled!(r < MR, {
                 unrolled!(v < NV, {
-                    sums[r][v] = s.mul_add(inputs[v], weight, sums[r][v]);
+                    sums[r][v] = load(tile.output, r, v);
                 });
             });
-            filters = filters.add(MR);
-            panel = panel.add(tile.pitch);
         }
-    }
-    if tile.last {
-        let before =
-            !tile.residual.is_null() && tile.product.residual == Residual::BeforeActivation;
-        let after = !tile.residual.is_null() && tile.product.residual == Residual::AfterActivation;
+        let (mut filters, mut panel) = (tile.filters.as_ptr(), panel.as_ptr());
+        for _ in 0..tile.depth {
+            let mut inputs = [s.splat(0.0); NV];
+            // SAFETY: both hold `depth` steps, as asserted.
+            unsafe {
+                unrolled!(v < NV, {
+                    inputs[v] = s.load(panel.add(v * S::LANES));
+                });
+                unrolled!(r < MR, {
+                    let weight = s.splat(filters.add(r).read());
+                    unrolled!(v < NV, {
+                        sums[r][v] = s.mul_add(inputs[v], weight, sums[r][v]);
+                    });
+                });
+                filters = filters.add(MR);
+                panel = panel.add(pitch);
+            }
+        }
+        if tile.last {
+            let (before, after) = tile.residual_at();
+            unrolled!(r < MR, {
+                if r < tile.rows {
+                    if before {
+                        unrolled!(v < NV, {
+                            sums[r][v] = s.add(sums[r][v], load(tile.residual, r, v));
+                        });
+                    }
+                    tile.product.activation.apply(s, &mut sums[r]);
+                    if after {
+                        unrolled!(v < NV, {
+                            sums[r][v] = s.add(sums[r][v], load(tile.residual, r, v));
+                        });
+                    }
+                }
+            });
+        }
         unrolled!(r < MR, {
             if r < tile.rows {
-                if before {
-                    unrolled!(v < NV, {
-                        sums[r][v] = s.add(sums[r][v], load(tile.residual, r, v));
-                    });
-                }
-                tile.product.activation.apply(s, &mut sums[r]);
-                if after {
-                    unrolled!(v < NV, {
-                        sums[r][v] = s.add(sums[r][v], load(tile.residual, r, v));
-                    });
-                }
+                unrolled!(v < NV, {
+                    store(r, v, sums[r][v]);
+                });
             }
         });
     }
-    unrolled!(r < MR, {
-        if r < tile.rows {
-            unrolled!(v < NV, {
-                store(r, v, sums[r][v]);
-            });
+}
+
+/// Repeats each element of single columns `MR` times, so that a vector of filters finds its factors side by side.
+struct Spread<'a, const MR: usize> {
+    panel: &'a [f32],
+    depth: usize,
+    first: usize,
+    columns: usize,
+    spread: &'a mut [f32],
+}
+
+impl<const MR: usize> Kernel for Spread<'_, MR> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let pitch = PANEL_VECTORS * S::LANES;
+        let len = self.depth * MR + S::LANES;
+        for (column, spread) in self.spread.chunks_mut(len).take(self.columns).enumerate() {
+            assert_eq!(spread.len(), len);
+            for (k, row) in self.panel.chunks_exact(pitch).take(self.depth).enumerate() {
+                // SAFETY: the vector ends inside `spread`, which has one to spare. What it writes too much is
+                // overwritten by the next one.
+                unsafe {
+                    s.store(
+                        spread.as_mut_ptr().add(k * MR),
+                        s.splat(row[self.first + column]),
+                    )
+                }
+            }
         }
-    });
+    }
+}
+
+/// `MR` rows of single columns: vectors along the rows, several steps of the depth in one.
+struct Columns<'a, const MR: usize> {
+    tile: &'a Tile<'a>,
+    spread: &'a [f32],
+    first: usize,
+    columns: usize,
+}
+
+impl<const MR: usize> Kernel for Columns<'_, MR> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        const CHAINS: usize = 4;
+        let Columns {
+            tile,
+            spread,
+            first,
+            columns,
+        } = self;
+        let terms = tile.depth * MR;
+        assert!(
+            S::LANES <= 16
+                && S::LANES % MR == 0
+                && tile.filters.len() >= terms
+                && tile.bias.len() >= MR
+        );
+        for (column, spread) in spread.chunks(terms + S::LANES).take(columns).enumerate() {
+            assert_eq!(spread.len(), terms + S::LANES);
+            let mut chains = [s.splat(0.0); CHAINS];
+            let mut at = 0;
+            // SAFETY (both loops): filters and spread have `terms` elements; the last vector is masked.
+            while at + CHAINS * S::LANES <= terms {
+                unrolled!(i < CHAINS, {
+                    // SAFETY: as above.
+                    let (w, x) = unsafe {
+                        let at = at + i * S::LANES;
+                        (
+                            s.load(tile.filters.as_ptr().add(at)),
+                            s.load(spread.as_ptr().add(at)),
+                        )
+                    };
+                    chains[i] = s.mul_add(w, x, chains[i]);
+                });
+                at += CHAINS * S::LANES;
+            }
+            while at < terms {
+                let rest = s.lanes(0, terms - at);
+                // SAFETY: as above.
+                let (w, x) = unsafe {
+                    (
+                        s.load_lanes(tile.filters.as_ptr().add(at), rest),
+                        s.load_lanes(spread.as_ptr().add(at), rest),
+                    )
+                };
+                chains[0] = s.mul_add(w, x, chains[0]);
+                at += S::LANES;
+            }
+            let sum = s.add(s.add(chains[0], chains[1]), s.add(chains[2], chains[3]));
+            let mut sums = [0.0f32; 16];
+            // SAFETY: a vector has at most sixteen lanes.
+            unsafe { s.store(sums.as_mut_ptr(), sum) };
+            for step in 1..S::LANES / MR {
+                for r in 0..MR {
+                    sums[r] += sums[step * MR + r];
+                }
+            }
+            let (before, after) = tile.residual_at();
+            let column = first + column;
+            for r in 0..tile.rows {
+                // SAFETY: the row and the column are inside the tile.
+                unsafe {
+                    sums[r] += if tile.first {
+                        tile.bias[r]
+                    } else {
+                        tile.output.add(r * tile.row_step + column).read()
+                    };
+                    if before {
+                        sums[r] += tile.residual.add(r * tile.row_step + column).read();
+                    }
+                }
+            }
+            if tile.last {
+                // SAFETY: a vector has at most sixteen lanes.
+                unsafe {
+                    let mut v = [s.load(sums.as_ptr())];
+                    tile.product.activation.apply(s, &mut v);
+                    s.store(sums.as_mut_ptr(), v[0]);
+                }
+            }
+            for (r, sum) in sums.iter().enumerate().take(tile.rows) {
+                // SAFETY: the row and the column are inside the tile.
+                unsafe {
+                    let at = r * tile.row_step + column;
+                    let extra = if after {
+                        tile.residual.add(at).read()
+                    } else {
+                        0.0
+                    };
+                    tile.output.add(at).write(sum + extra);
+                }
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Promise: row `tap * channels + channel`, `PANEL_VECTORS` vectors apart, holds the elements of all columns; zeros
 //! where the window leaves the input.
 
-use super::Simd;
+use super::{Kernel, Simd};
 use crate::geometry::{Frame, Window};
 use crate::product::PANEL_VECTORS;
 
@@ -17,38 +17,48 @@ struct Run {
 }
 
 /// Unfolds `channels` planes of `input` for output columns `first..first + columns` into `panel`.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-pub(super) fn unfold<S: Simd>(
-    s: S,
-    window: &Window,
-    frame: &Frame,
-    input: &[f32],
-    channels: usize,
-    first: usize,
-    columns: usize,
-    panel: &mut [f32],
-) {
-    let area = frame.input_area();
-    assert!(input.len() >= channels * area);
-    assert!(columns <= PANEL_VECTORS * S::LANES);
-    assert!(panel.len() >= window.taps() * channels * PANEL_VECTORS * S::LANES);
-    let mut at = 0;
-    while at < columns {
-        let (y, x) = (
-            (first + at) / frame.output[1],
-            (first + at) % frame.output[1],
-        );
-        let run = Run {
-            y,
-            x,
-            len: (frame.output[1] - x).min(columns - at),
-            at,
-        };
-        at += run.len;
-        for tap in 0..window.taps() {
-            let rows = &mut panel[tap * channels * PANEL_VECTORS * S::LANES..];
-            unfold_run(s, window, frame, input, channels, &run, tap, rows);
+pub(super) struct Unfold<'a> {
+    pub window: &'a Window,
+    pub frame: &'a Frame,
+    pub input: &'a [f32],
+    pub channels: usize,
+    pub first: usize,
+    pub columns: usize,
+    pub panel: &'a mut [f32],
+}
+
+impl Kernel for Unfold<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Unfold {
+            window,
+            frame,
+            input,
+            channels,
+            first,
+            columns,
+            panel,
+        } = self;
+        let pitch = PANEL_VECTORS * S::LANES;
+        assert!(input.len() >= channels * frame.input_area());
+        assert!(columns <= pitch && panel.len() >= window.taps() * channels * pitch);
+        let mut at = 0;
+        while at < columns {
+            let (y, x) = (
+                (first + at) / frame.output[1],
+                (first + at) % frame.output[1],
+            );
+            let run = Run {
+                y,
+                x,
+                len: (frame.output[1] - x).min(columns - at),
+                at,
+            };
+            at += run.len;
+            for tap in 0..window.taps() {
+                let rows = &mut panel[tap * channels * pitch..];
+                unfold_run(s, window, frame, input, channels, &run, tap, rows);
+            }
         }
     }
 }

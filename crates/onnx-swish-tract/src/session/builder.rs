@@ -124,9 +124,17 @@ impl SessionBuilder {
             }
             port.shape = Some(shape.into_iter().map(Dim::Fixed).collect());
         }
-        let plans = Plans::new(self.source, self.options, self.cached_shapes)?;
+        let observed = PlanOptions {
+            threads: 1,
+            convolutions: false,
+            ..self.options.clone()
+        };
         let session = Session {
-            inner: Arc::new(Inner { signature, plans }),
+            inner: Arc::new(Inner {
+                signature,
+                observed: Plans::new(self.source.clone(), observed, 1)?,
+                plans: Plans::new(self.source, self.options, self.cached_shapes)?,
+            }),
         };
         let fixed: Option<Vec<Vec<usize>>> = session
             .inputs()

@@ -36,6 +36,8 @@ pub struct Session {
 struct Inner {
     signature: Signature,
     plans: Plans,
+    /// In which activations are nodes of their own, on one thread.
+    observed: Plans,
 }
 
 impl Session {
@@ -93,6 +95,8 @@ impl Session {
 
     /// Runs the model once and notes the range of what each activation of ours was given.
     ///
+    /// For this every activation is a node of its own: convolutions run on tract's kernels here, not on ours.
+    ///
     /// # Errors
     /// As [`run`](Session::run).
     pub fn run_observed<N, T>(
@@ -104,7 +108,9 @@ impl Session {
         T: Into<Tensor>,
     {
         let inputs = self.in_order(inputs)?;
-        let (outputs, ranges) = self.plan_for(&inputs)?.run_observed(inputs)?;
+        let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        let plan = self.inner.observed.get(&self.inner.signature, shapes)?;
+        let (outputs, ranges) = plan.run_observed(inputs)?;
         Ok((self.named(outputs)?, ranges))
     }
 

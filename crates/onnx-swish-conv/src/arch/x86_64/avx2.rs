@@ -10,6 +10,8 @@ use onnx_swish_kernels::arch::x86_64::avx2::{Avx2, sloped_hard_swish_lanes, swis
 use crate::arch::{Kernel, Simd};
 
 pub(in crate::arch) fn run(token: Avx2, kernel: impl Kernel) {
+    // Kernels are to have their registers for themselves.
+    #[inline(never)]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn featured(token: Avx2, kernel: impl Kernel) {
         kernel.run(token);

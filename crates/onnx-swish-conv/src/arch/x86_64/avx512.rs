@@ -10,6 +10,8 @@ use onnx_swish_kernels::arch::x86_64::avx512::{Avx512, sloped_hard_swish_lanes, 
 use crate::arch::{Kernel, Simd};
 
 pub(in crate::arch) fn run(token: Avx512, kernel: impl Kernel) {
+    // Kernels are to have their registers for themselves.
+    #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     fn featured(token: Avx512, kernel: impl Kernel) {
         kernel.run(token);
