@@ -8,7 +8,7 @@
 //!
 //! tract's own types appear in [`ops`] and [`nnef`] only, for those who build tract graphs themselves.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod conv;
 mod error;

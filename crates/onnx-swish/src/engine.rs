@@ -19,6 +19,7 @@ pub(crate) struct EngineOptions {
     pub threads: usize,
     pub operators: Operators,
     pub vzeroupper: bool,
+    pub convolutions: bool,
     pub shapes: Shapes,
     pub diagnostics: Diagnostics,
 }
@@ -42,7 +43,8 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
     let mut builder = Engine::builder(model.bytes().clone())
         .threads(options.threads)
         .operators(options.operators)
-        .vzeroupper(options.vzeroupper);
+        .vzeroupper(options.vzeroupper)
+        .convolutions(options.convolutions);
     if let Some(dir) = model.base_dir() {
         builder = builder.base_dir(dir);
     }

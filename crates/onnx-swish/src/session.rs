@@ -88,6 +88,7 @@ pub struct SessionBuilder {
     shapes: Shapes,
     threads: usize,
     fuse: bool,
+    convolutions: bool,
     diagnostics: Diagnostics,
 }
 
@@ -97,6 +98,7 @@ impl Default for SessionBuilder {
             shapes: Shapes::new(),
             threads: 1,
             fuse: true,
+            convolutions: true,
             diagnostics: Diagnostics::default(),
         }
     }
@@ -123,6 +125,12 @@ impl SessionBuilder {
         self
     }
 
+    /// Whether convolutions run on our kernels, together with the activation that follows them, or on tract's. On by default.
+    pub fn convolutions(mut self, on: bool) -> Self {
+        self.convolutions = on;
+        self
+    }
+
     /// Tells `listener` what happens on the way: fusions, functions written out, plans built. Nothing is printed otherwise.
     pub fn diagnostics(mut self, listener: impl Fn(&Diagnostic) + Send + Sync + 'static) -> Self {
         self.diagnostics = Diagnostics::to(listener);
@@ -146,6 +154,7 @@ impl SessionBuilder {
             threads: self.threads,
             operators: Operators::OnnxSwish,
             vzeroupper: true,
+            convolutions: self.convolutions,
             shapes: self.shapes,
             diagnostics: self.diagnostics,
         };

@@ -19,6 +19,9 @@ pub(super) enum Place {
     Pointwise { channel_axis: usize },
 }
 
+/// Each vector reads all weights anew: with more of them tract's product of matrices is the better one.
+const FEW_VECTORS: usize = 2;
+
 /// A convolution that [`super::FusedConv`] can compute.
 pub(super) struct Root {
     pub node: usize,
@@ -146,14 +149,16 @@ impl Root {
             };
             let inner = data_axes[channel_axis];
             let outer = if inner == first { second } else { first };
-            // The output is the input with one axis exchanged, and there are pixels behind it: without, it is a
-            // product of vectors and matrices that tract does as well.
+            // The output is the input with one axis exchanged. With pixels behind it, that is a convolution; without, a
+            // product of a matrix and a vector, which is the same loop as long as there are few vectors.
+            let vectors = fact.shape.iter().take(channel_axis).product::<TDim>();
+            let few = vectors.to_usize().is_ok_and(|count| count <= FEW_VECTORS);
             let mut expected = data_axes.clone();
             expected[channel_axis] = outer;
             if first == second
                 || data_axes.contains(&outer)
                 || out_axes != expected
-                || channel_axis + 1 == data_axes.len()
+                || !(few || channel_axis + 1 < data_axes.len())
             {
                 continue;
             }

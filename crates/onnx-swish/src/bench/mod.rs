@@ -170,6 +170,7 @@ pub fn bench(
             threads: options.threads,
             operators,
             vzeroupper,
+            convolutions: true,
             shapes: options.shapes.clone(),
             diagnostics: Diagnostics::default(),
         };

@@ -127,6 +127,7 @@ pub fn verify(
         threads: options.threads,
         operators,
         vzeroupper: true,
+        convolutions: true,
         shapes: options.shapes.clone(),
         diagnostics: Diagnostics::default(),
     };
@@ -155,8 +156,7 @@ pub fn verify(
         let expected = reference.run(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
         let found = fused.run(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
         // A run of its own: what is observed is not what is fast.
-        let (_, ranges) =
-            fused.run_observed(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
+        let (_, ranges) = fused.run_observed(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
         let tolerance = |output| tolerance(options, output, &ranges);
         compare(&expected, &found, report, set, tolerance)?;
         cover(report, &ranges);
