@@ -468,16 +468,16 @@ impl<const MR: usize> Kernel for Columns<'_, MR> {
             }
             let (before, after) = tile.residual_at();
             let column = first + column;
-            for r in 0..tile.rows {
+            for (r, sum) in sums.iter_mut().enumerate().take(tile.rows) {
                 // SAFETY: the row and the column are inside the tile.
                 unsafe {
-                    sums[r] += if tile.first {
+                    *sum += if tile.first {
                         tile.bias[r]
                     } else {
                         tile.output.add(r * tile.row_step + column).read()
                     };
                     if before {
-                        sums[r] += tile.residual.add(r * tile.row_step + column).read();
+                        *sum += tile.residual.add(r * tile.row_step + column).read();
                     }
                 }
             }
