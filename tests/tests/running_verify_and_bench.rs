@@ -141,7 +141,7 @@ fn a_benchmark_runs_every_contender_equally_often() {
     assert!(
         profile
             .iter()
-            .any(|op| op.op == "FusedHardSwish" && op.count == 1),
+            .any(|op| op.op == "FusedConv" && op.count == 1),
         "{profile:?}"
     );
     assert_eq!(
