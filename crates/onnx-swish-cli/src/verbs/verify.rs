@@ -160,7 +160,7 @@ fn told(term: &Term, report: &VerifyReport) -> String {
         "Different".red().bold().to_string()
     };
     let mut tolerances: Vec<String> = Vec::new();
-    for Tolerance { rtol, atol } in report.outputs.iter().map(|output| output.tolerance) {
+    for Tolerance { rtol, atol, .. } in report.outputs.iter().map(|output| output.tolerance) {
         let tolerance = format!("rtol {rtol:e}, atol {atol:e}");
         if !tolerances.contains(&tolerance) {
             tolerances.push(tolerance);

@@ -11,6 +11,8 @@ use tract_core::ops::nn::DataFormat;
 use super::f32_constant;
 
 /// How an input's axes become images, channels, height and width.
+// One for each convolution of a model: its size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     /// As a pooling specification says, over one or two spatial axes.

@@ -7,17 +7,20 @@ use serde::Serialize;
 
 use crate::{ElementType, Tensor};
 
-/// How far apart two values may be: `|fused - original| <= atol * max(1, m) + rtol * |original|`, m being the largest magnitude
-/// in the original output.
+/// How far apart two values may be: `|fused - original| <= max(atol * m, floor) + rtol * |original|`, m being the largest
+/// magnitude in the original output.
 ///
 /// It is NumPy's `allclose` but for m: a value near zero in an output of hundreds is a sum that cancelled, and keeps the
-/// rounding of its terms.
+/// rounding of its terms; and in an output of thousandths an error of a ten-thousandth is a wrong answer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Tolerance {
     /// Relative to the original value.
     pub rtol: f64,
-    /// Absolute, for outputs up to one; relative to the output's largest magnitude above.
+    /// Relative to the output's largest magnitude.
     pub atol: f64,
+    /// What is allowed however small the output: a few roundings of numbers near one, which a Sigmoid or Softmax at the end
+    /// was computed from. A caller's own `atol` is the floor, too.
+    pub floor: f64,
 }
 
 impl Tolerance {
@@ -28,14 +31,17 @@ impl Tolerance {
             ElementType::F16 => Tolerance {
                 rtol: 1e-2,
                 atol: 1e-2,
+                floor: 4.0 * (0.5f64).powi(10),
             },
             ElementType::F64 => Tolerance {
                 rtol: 1e-5,
                 atol: 1e-6,
+                floor: 4.0 * f64::EPSILON,
             },
             _ => Tolerance {
                 rtol: 1e-3,
                 atol: 1e-4,
+                floor: 4.0 * f64::from(f32::EPSILON),
             },
         }
     }
@@ -152,7 +158,8 @@ impl OutputComparison {
                 comparison.max_rel = comparison.max_rel.max(relative(difference, a));
             }
             comparison.max_ulp = comparison.max_ulp.max(ulps.between(a, b));
-            let allowed = tolerance.atol * largest.max(1.0) + tolerance.rtol * a.abs();
+            let allowed =
+                (tolerance.atol * largest).max(tolerance.floor) + tolerance.rtol * a.abs();
             let inside = difference == 0.0 || (difference.is_finite() && difference <= allowed);
             comparison.outside += usize::from(!inside);
             let used = if difference == 0.0 {
@@ -177,9 +184,9 @@ impl OutputComparison {
         Ok(comparison)
     }
 
-    /// Whether the absolute tolerance alone would have accepted zeros for every element.
+    /// Whether the floor of the tolerance alone would have accepted zeros for every element.
     pub fn is_below_tolerance(&self) -> bool {
-        self.max_abs > 0.0 && self.largest <= self.tolerance.atol
+        self.max_abs > 0.0 && self.largest <= self.tolerance.floor
     }
 
     /// This output over one more set of inputs.
@@ -303,6 +310,7 @@ mod tests {
     const TOLERANCE: Tolerance = Tolerance {
         rtol: 1e-3,
         atol: 1e-5,
+        floor: 1e-6,
     };
 
     fn compare(
@@ -358,6 +366,15 @@ mod tests {
         assert!(!found.equal);
         assert_eq!((found.outside, found.max_abs), (1, 0.5));
         assert_eq!(found.worst.unwrap().index, [1, 1]);
+    }
+
+    #[test]
+    fn a_small_output_is_judged_by_its_own_size() {
+        let wrong = compare(
+            array![1e-2f32, 1e-3].into_dyn(),
+            array![1e-2f32, 1.01e-3].into_dyn(),
+        );
+        assert!(!wrong.equal, "{wrong:?}");
     }
 
     #[test]

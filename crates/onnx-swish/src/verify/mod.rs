@@ -217,6 +217,7 @@ fn tolerance(
     Tolerance {
         rtol: options.rtol.unwrap_or(usual.rtol),
         atol: options.atol.unwrap_or(usual.atol),
+        floor: options.atol.unwrap_or(usual.floor),
     }
 }
 
@@ -228,9 +229,9 @@ fn warnings(report: &VerifyReport) -> Vec<String> {
         .filter(|output| output.is_below_tolerance())
     {
         warnings.push(format!(
-            "output `{}` is nowhere above {:.1e}, so the absolute tolerance of {:.1e} accepts anything; give real inputs, or a \
+            "output `{}` is nowhere above {:.1e}, so a tolerance of {:.1e} accepts anything; give real inputs, or a \
              smaller absolute tolerance",
-            output.name, output.largest, output.tolerance.atol
+            output.name, output.largest, output.tolerance.floor
         ));
     }
     if report.coverage.is_empty() {
