@@ -8,8 +8,7 @@ Needs `pip install onnxruntime openvino numpy` and the timer:
         mobilenet_v3_small.onnx:1x3x224x224 ...
 
 All engines do a few runs in turn, round after round, and the least time of each counts: whatever else the machine does
-falls on all alike. With one thread the least *processor* time is what is compared, which leaves out the time in which the
-system ran something else; with more threads it is the wall time, and the machine should be idle.
+falls on all alike.
 """
 
 import argparse
@@ -35,7 +34,7 @@ class Timer:
         return self.process.stdout.readline()
 
     def runs(self, count):
-        return tuple(map(float, self.ask(count).split()))
+        return float(self.ask(count))
 
     def profile(self):
         lines, line = [], self.ask("profile")
@@ -53,13 +52,12 @@ class InProcess:
         call()
 
     def runs(self, count):
-        wall = processor = float("inf")
+        least = float("inf")
         for _ in range(count):
-            start, before = time.perf_counter(), time.process_time()
+            start = time.perf_counter()
             self.call()
-            processor = min(processor, (time.process_time() - before) * 1e3)
-            wall = min(wall, (time.perf_counter() - start) * 1e3)
-        return wall, processor
+            least = min(least, (time.perf_counter() - start) * 1e3)
+        return least
 
 
 def onnx_runtime(path, shape, threads):
@@ -90,8 +88,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.05, help="of one engine in one round, roughly")
     parser.add_argument("--profile", action="store_true", help="also print onnx-swish's time by operator")
     arguments = parser.parse_args()
-    column = 1 if arguments.threads == 1 else 0
-    print(f"{arguments.threads} thread(s), least {'processor' if column else 'wall'} time in ms, {arguments.rounds} rounds")
+    print(f"{arguments.threads} thread(s), least time in ms, {arguments.rounds} rounds\n")
     print("| model | onnx-swish | tract kernels | stock tract | ONNX Runtime | OpenVINO | against ONNX Runtime |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for model in arguments.models:
@@ -103,11 +100,11 @@ def main():
         }
         engines["onnxruntime"] = onnx_runtime(path, shape, arguments.threads)
         engines["openvino"] = open_vino(path, shape, arguments.threads)
-        counts = {name: max(1, int(arguments.seconds * 1e3 / engine.runs(2)[0])) for name, engine in engines.items()}
+        counts = {name: max(1, int(arguments.seconds * 1e3 / engine.runs(2))) for name, engine in engines.items()}
         least = dict.fromkeys(engines, float("inf"))
         for _ in range(arguments.rounds):
             for name, engine in engines.items():
-                least[name] = min(least[name], engine.runs(counts[name])[column])
+                least[name] = min(least[name], engine.runs(counts[name]))
         figures = " | ".join(f"{ms:.2f}" for ms in least.values())
         print(f"| {os.path.basename(path)} {'x'.join(map(str, shape))} | {figures} "
               f"| {least['onnx-swish'] / least['onnxruntime']:.2f} |", flush=True)

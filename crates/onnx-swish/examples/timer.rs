@@ -1,7 +1,7 @@
 //! Times a model on request, so that a script can take turns between engines.
 //!
 //! Given `timer <model> <shape, 1x3x224x224> <threads> <onnx-swish|no-conv|tract|tract+vzeroupper>` and, on standard input, a
-//! number of runs per line; promises a line `<least wall time> <least processor time>` in milliseconds for each, and for the word
+//! number of runs per line; promises a line with the least time of a run in milliseconds for each, and for the word
 //! `profile` the time of every kind of operator, least of ten runs, and an empty line.
 #![allow(clippy::print_stdout)]
 
@@ -12,15 +12,6 @@ use std::time::Instant;
 
 use onnx_swish::{FuseOptions, Model, fuse};
 use onnx_swish_tract::{Operators, Session};
-
-/// What this thread has had of the processor, in nanoseconds, where the system tells.
-fn processor_time() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ')
-        .next()
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0)
-}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -69,15 +60,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             profile(&session, &name, &input)?;
             continue;
         }
-        let (mut wall, mut processor) = (f64::INFINITY, f64::INFINITY);
+        let mut least = f64::INFINITY;
         for _ in 0..line.trim().parse::<usize>()? {
             let input = input.clone();
-            let (start, before) = (Instant::now(), processor_time());
+            let start = Instant::now();
             session.run([(&name, input)])?;
-            processor = processor.min((processor_time() - before) as f64 / 1e6);
-            wall = wall.min(start.elapsed().as_secs_f64() * 1e3);
+            least = least.min(start.elapsed().as_secs_f64() * 1e3);
         }
-        println!("{wall:.4} {processor:.4}");
+        println!("{least:.4}");
         std::io::stdout().flush()?;
     }
     Ok(())
