@@ -9,7 +9,7 @@ use onnx_swish_conv::{Activation, Conv2d, Frame, Residual, Spec};
 use tract_core::internal::*;
 
 use super::chain::Chain;
-use super::root::{Place, Root};
+use super::root::{OutputAxis, Place, Root};
 use super::workers::SessionPool;
 
 /// A convolution, its bias, its activation and a residual in one pass.
@@ -58,20 +58,18 @@ impl FusedConv {
     fn geometry(&self, shape: &[usize]) -> TractResult<(usize, Frame, TVec<usize>)> {
         let channels = self.conv.spec().out_channels;
         match &self.place {
-            Place::Pointwise { channel_axis } => {
+            Place::Pointwise {
+                channel_axis,
+                output,
+            } => {
                 let images = shape[..*channel_axis].iter().product();
                 let pixels = shape[channel_axis + 1..].iter().product();
-                let mut output: TVec<usize> = shape.into();
-                output[*channel_axis] = channels;
-                Ok((
-                    images,
-                    Frame {
-                        input: [1, pixels],
-                        output: [1, pixels],
-                        pad: [0, 0],
-                    },
-                    output,
-                ))
+                let frame = Frame {
+                    input: [1, pixels],
+                    output: [1, pixels],
+                    pad: [0, 0],
+                };
+                Ok((images, frame, pointwise_shape(output, shape, channels)))
             }
             Place::Pool(spec) => {
                 let input = spec.data_format.shape(shape)?;
@@ -180,10 +178,8 @@ impl TypedOp for FusedConv {
         let input = inputs.first().context("a convolution without an input")?;
         let shape: TVec<TDim> = match &self.place {
             Place::Pool(spec) => spec.output_shape(&input.shape)?.shape,
-            Place::Pointwise { channel_axis } => {
-                let mut shape = input.shape.to_tvec();
-                shape[*channel_axis] = self.conv.spec().out_channels.to_dim();
-                shape
+            Place::Pointwise { output, .. } => {
+                pointwise_shape(output, &input.shape, self.conv.spec().out_channels.to_dim())
             }
         };
         Ok(tvec!(DatumType::F32.fact(shape)))
@@ -197,6 +193,16 @@ impl TypedOp for FusedConv {
     }
 
     as_op!();
+}
+
+/// The output's shape.
+fn pointwise_shape<D: DimLike>(axes: &[OutputAxis], input: &[D], channels: D) -> TVec<D> {
+    let size = |axis: &OutputAxis| match axis {
+        OutputAxis::Channels => channels.clone(),
+        OutputAxis::Input(axis) => input[*axis].clone(),
+        OutputAxis::One => 1.into(),
+    };
+    axes.iter().map(size).collect()
 }
 
 /// A tensor that holds anything. Zeroing it would cost as much as a tenth of the convolutions that write it.

@@ -18,7 +18,22 @@ pub(super) enum Place {
     /// As a pooling specification says, over one or two spatial axes.
     Pool(PoolSpec),
     /// Axes before the channels are images, axes behind them pixels, of which the kernel reads one.
-    Pointwise { channel_axis: usize },
+    Pointwise {
+        channel_axis: usize,
+        /// What each axis of the output is.
+        output: TVec<OutputAxis>,
+    },
+}
+
+/// An axis of a pointwise convolution's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum OutputAxis {
+    /// The output channels.
+    Channels,
+    /// This axis of the input.
+    Input(usize),
+    /// An axis of one element that the input does not have.
+    One,
 }
 
 /// Each vector reads all weights anew: with more of them tract's product of matrices is the better one.
@@ -51,11 +66,14 @@ impl Root {
         }
     }
 
-    /// The position of the channels in the input's and the output's shape.
+    /// The position of the channels in the output's shape.
     pub fn channel_axis(&self) -> usize {
         match &self.place {
             Place::Pool(spec) => usize::from(spec.data_format == DataFormat::NCHW),
-            Place::Pointwise { channel_axis } => *channel_axis,
+            Place::Pointwise { output, .. } => {
+                let channels = output.iter().position(|axis| *axis == OutputAxis::Channels);
+                channels.unwrap_or(0)
+            }
         }
     }
 
@@ -151,17 +169,19 @@ impl Root {
             };
             let inner = data_axes[channel_axis];
             let outer = if inner == first { second } else { first };
-            // The output is the input with one axis exchanged. With pixels behind it, that is a convolution; without, a
-            // product of a matrix and a vector, which is the same loop as long as there are few vectors.
+            // With pixels behind the channels it is a convolution; without, a product of a matrix and a vector, which is
+            // the same loop as long as there are few vectors.
             let vectors = fact.shape.iter().take(channel_axis).product::<TDim>();
+            let pixels = fact.shape.iter().skip(channel_axis + 1).product::<TDim>();
             let few = vectors.to_usize().is_ok_and(|count| count <= FEW_VECTORS);
-            let mut expected = data_axes.clone();
-            expected[channel_axis] = outer;
-            if first == second
-                || data_axes.contains(&outer)
-                || out_axes != expected
-                || !(few || channel_axis + 1 < data_axes.len())
-            {
+            let output = output_axes(
+                (&data_axes, &fact.shape),
+                (&out_axes, &node.outputs[0].fact.shape),
+                inner,
+                outer,
+            );
+            let Some(output) = output else { continue };
+            if first == second || data_axes.contains(&outer) || !(few || pixels != TDim::Val(1)) {
                 continue;
             }
             let (in_channels, out_channels, values) = if outer == first {
@@ -174,7 +194,10 @@ impl Root {
             return Ok(Some(Root {
                 node: node.id,
                 input: node.inputs[data],
-                place: Place::Pointwise { channel_axis },
+                place: Place::Pointwise {
+                    channel_axis,
+                    output,
+                },
                 window: Window::square(1, 1),
                 in_channels,
                 out_channels,
@@ -185,4 +208,44 @@ impl Root {
         }
         Ok(None)
     }
+}
+
+/// What each axis of the output is, if the output is the input with its channels exchanged: axes of one element may come and go,
+/// all others are there in the same order.
+fn output_axes(
+    (data_axes, data): (&[char], &ShapeFact),
+    (out_axes, out): (&[char], &ShapeFact),
+    inner: char,
+    outer: char,
+) -> Option<TVec<OutputAxis>> {
+    let one = TDim::Val(1);
+    let mut output = TVec::new();
+    // The first axis of the input that is not accounted for.
+    let mut next = 0;
+    let skip_ones = |from: usize| {
+        let lost = |axis: &usize| !out_axes.contains(&data_axes[*axis]) && data[*axis] == one;
+        from + (from..data_axes.len()).take_while(lost).count()
+    };
+    for (position, axis) in out_axes.iter().enumerate() {
+        if *axis != outer && !data_axes.contains(axis) {
+            if out[position] != one {
+                return None;
+            }
+            output.push(OutputAxis::One);
+            continue;
+        }
+        next = skip_ones(next);
+        let expected = if *axis == outer { inner } else { *axis };
+        if data_axes.get(next) != Some(&expected) {
+            return None;
+        }
+        output.push(if *axis == outer {
+            OutputAxis::Channels
+        } else {
+            OutputAxis::Input(next)
+        });
+        next += 1;
+    }
+    let complete = skip_ones(next) == data_axes.len() && output.contains(&OutputAxis::Channels);
+    complete.then_some(output)
 }
