@@ -32,6 +32,9 @@ pub struct Report {
     pub already_fused: Vec<AlreadyFused>,
     /// What nearly matched.
     pub near_misses: Vec<NearMiss>,
+    /// What else changes in the file, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One fusion.
@@ -169,6 +172,7 @@ impl Plan<'_> {
                 .iter()
                 .map(|miss| near_misses::near_miss(self, miss))
                 .collect(),
+            notes: self.version_notes(),
         }
     }
 

@@ -196,6 +196,10 @@ mod constants {
         .ir(3);
         let fused = found(&net, "hard_swish 1");
         assert_eq!(fused.proto.ir_version(), 8);
+        let [note] = fused.report.notes.as_slice() else {
+            panic!("{:?}", fused.report.notes);
+        };
+        assert!(note.contains("`spare`"), "{note}");
         let inputs: Vec<_> = fused
             .proto
             .graph

@@ -75,6 +75,9 @@ fn told(term: &Term, report: &Report, would: bool) -> String {
         );
         text.push_str(&report::fusions(term, report));
     }
+    for note in &report.notes {
+        let _ = writeln!(text, "Note: {note}");
+    }
     if !report.already_fused.is_empty() {
         let _ = writeln!(
             text,

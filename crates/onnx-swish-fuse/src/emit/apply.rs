@@ -13,14 +13,10 @@ use super::sweep::{Sweep, sweep};
 use super::target::Target;
 use crate::Error;
 use crate::element::Element;
+use crate::emit::version::WITH_OVERRIDES;
 use crate::graph::{Graph, Node, Value};
 use crate::ops::{CONTRIB_DOMAIN, OUR_DOMAIN, OUR_VERSION, Op};
 use crate::plan::{Fusion, Plan};
-
-/// Functions came with this version of the format.
-const IR_WITH_FUNCTIONS: i64 = 8;
-/// From this version on an initializer that is also a graph input can be overridden.
-const IR_WITH_OVERRIDES: i64 = 4;
 
 /// Carries a plan out.
 ///
@@ -99,7 +95,7 @@ impl Supply for At<'_, '_, '_> {
         self.apply.constants.insert(key, name.clone());
         let scope = self.apply.graph.model().scopes().get(self.scope as usize);
         let is_function = scope.is_none_or(|scope| matches!(scope.kind(), ScopeKind::Function(_)));
-        if is_function || self.apply.ir < IR_WITH_OVERRIDES {
+        if is_function || self.apply.ir < WITH_OVERRIDES {
             // Function bodies have no initializers, and old files want each one declared as an input.
             nodes.extend(
                 nodes::scalar(None, number, element)
@@ -117,22 +113,13 @@ impl Supply for At<'_, '_, '_> {
 
 impl<'p, 'm> Apply<'p, 'm> {
     fn new(plan: &'p Plan<'m>) -> Self {
-        let old = plan.graph.model().ir_version();
-        let ours = plan
-            .fusions
-            .iter()
-            .any(|fusion| fusion.target.op().is_ours());
         Self {
             plan,
             graph: &plan.graph,
             names: Names::new(&plan.graph),
             constants: HashMap::new(),
             initializers: Vec::new(),
-            ir: if ours {
-                old.max(IR_WITH_FUNCTIONS)
-            } else {
-                old
-            },
+            ir: plan.ir_version(),
         }
     }
 
@@ -221,17 +208,11 @@ impl<'p, 'm> Apply<'p, 'm> {
             }
             inputs.extend(self.graph.input_position(value));
         }
-        if self.graph.model().ir_version() < IR_WITH_OVERRIDES && self.ir >= IR_WITH_OVERRIDES {
-            let stored = self
-                .graph
-                .values()
-                .filter(|&value| self.graph.initializer_position(value).is_some());
-            inputs.extend(
-                stored
-                    .filter_map(|value| self.graph.input_position(value))
-                    .filter(|&(scope, _)| scope == 0),
-            );
-        }
+        inputs.extend(
+            self.plan
+                .settled_inputs()
+                .filter_map(|value| self.graph.input_position(value)),
+        );
         for (scope, index) in inputs {
             edit.remove_graph_input(scope, index)?;
         }

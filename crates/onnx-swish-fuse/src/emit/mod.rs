@@ -7,3 +7,4 @@ pub(crate) mod functions;
 pub(crate) mod nodes;
 pub(crate) mod sweep;
 pub(crate) mod target;
+pub(crate) mod version;

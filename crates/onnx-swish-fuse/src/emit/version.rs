@@ -1,0 +1,63 @@
+//! The version of the file format that a plan needs, and what follows from raising it.
+//! Given: a plan.
+//! Promises: one answer for who writes the file and who reports on it.
+
+use crate::graph::Value;
+use crate::plan::Plan;
+
+/// Model-local functions came with version 8 of the format.
+const WITH_FUNCTIONS: i64 = 8;
+/// From version 4, a graph input with a stored value is a default that callers may override; before, it is a constant.
+pub(crate) const WITH_OVERRIDES: i64 = 4;
+
+impl Plan<'_> {
+    /// The version that the file is written in.
+    pub(crate) fn ir_version(&self) -> i64 {
+        let old = self.graph.model().ir_version();
+        let functions = self
+            .fusions
+            .iter()
+            .any(|fusion| fusion.target.op().is_ours());
+        if functions {
+            old.max(WITH_FUNCTIONS)
+        } else {
+            old
+        }
+    }
+
+    /// Graph inputs that were constants and would become overridable: they leave the inputs and stay what they are.
+    pub(crate) fn settled_inputs(&self) -> impl Iterator<Item = Value> + '_ {
+        let raised =
+            self.graph.model().ir_version() < WITH_OVERRIDES && self.ir_version() >= WITH_OVERRIDES;
+        self.graph.values().filter(move |&value| {
+            raised
+                && self.graph.initializer_position(value).is_some()
+                && matches!(self.graph.input_position(value), Some((0, _)))
+        })
+    }
+
+    /// What the user should know of this, in sentences.
+    pub(crate) fn version_notes(&self) -> Vec<String> {
+        let names: Vec<String> = self
+            .settled_inputs()
+            .map(|value| format!("`{}`", self.graph.display(value)))
+            .collect();
+        let Some((shown, rest)) = names.split_at_checked(names.len().min(3)) else {
+            return Vec::new();
+        };
+        if shown.is_empty() {
+            return Vec::new();
+        }
+        let more = match rest.len() {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        vec![format!(
+            "the file format rises from version {} to {}, in which callers could override an input with a stored value: {}{more} \
+             no longer count as inputs of the graph and stay the constants that they were",
+            self.graph.model().ir_version(),
+            self.ir_version(),
+            shown.join(", "),
+        )]
+    }
+}
