@@ -83,6 +83,15 @@ pub fn main<D: Serialize>(
             term.result(&text)?;
         }
     }
+    if destination == Destination::Stdout {
+        let locations = model.external_locations();
+        if let Some(first) = locations.first() {
+            term.warn(&format!(
+                "the model on standard output refers to `{}` for its weights: put it beside the model, or nothing will load it",
+                first.escape_ascii()
+            ));
+        }
+    }
     for location in saved.iter().flat_map(|(_, saved)| &saved.left_behind) {
         term.warn(&format!(
             "the new model refers to `{location}`, which was not copied: put it beside the model, or nothing will load it"
