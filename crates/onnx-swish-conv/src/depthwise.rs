@@ -13,7 +13,7 @@ use crate::{Frame, Isa, Window, Workers, scratch};
 const BAND: usize = 8192;
 
 /// Below this many multiply-adds a second thread costs more than it brings.
-const THREADING_MACS: usize = 200_000;
+const THREADING_MACS: usize = 500_000;
 
 /// How a band of one plane lies in the scratch buffer.
 ///

@@ -8,12 +8,12 @@ use crate::arch::gemm::{Share, SharedOutput, compute, scratch_len};
 use crate::arch::{lanes, tile_rows};
 use crate::{Frame, Isa, Residual, Window, Workers, scratch};
 
-/// Depth of a block: with three vectors of columns, 160 rows of unfolded input take 30 KiB of AVX-512 registers'
-/// width, which leaves room in a first-level cache of 48 KiB for the filters that stream past.
+/// Depth of a block: three AVX-512 vectors of columns by 160 rows of unfolded input take 30 KiB,
+/// which leaves room in a first-level cache of 48 KiB for the filters that stream past.
 const DEPTH: usize = 160;
 
 /// Below this many multiply-adds a second thread costs more than it brings.
-const THREADING_MACS: usize = 200_000;
+const THREADING_MACS: usize = 1_000_000;
 
 /// Vectors of a panel of columns.
 pub(crate) const PANEL_VECTORS: usize = 3;
