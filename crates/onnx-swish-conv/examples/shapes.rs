@@ -1,5 +1,5 @@
 //! Multiply-adds per second of the layers that mobile networks are made of.
-//! Given: nothing, or a word that the layers' names must contain.
+//! Given: nothing, or a word that the layers' names must contain, and `none`, `relu`, `silu` or `hard` for the activation.
 //! Promise: one thread, the best of many runs; one line per layer and instruction set.
 #![allow(clippy::print_stdout)]
 
@@ -24,6 +24,8 @@ const LAYERS: &[(&str, usize, usize, usize, usize, usize)] = &[
     ("depthwise 7 k3", 3, 1, 7, 960, 0),
     ("pointwise 112", 1, 1, 112, 16, 16),
     ("pointwise 112", 1, 1, 112, 16, 64),
+    ("pointwise 112", 1, 1, 112, 16, 96),
+    ("pointwise 56", 1, 1, 56, 24, 144),
     ("pointwise 56", 1, 1, 56, 64, 24),
     ("pointwise 56", 1, 1, 56, 24, 72),
     ("pointwise 28", 1, 1, 28, 120, 40),
@@ -43,6 +45,12 @@ const LAYERS: &[(&str, usize, usize, usize, usize, usize)] = &[
 
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
+    let activation = match std::env::args().nth(2).as_deref() {
+        Some("none") => Activation::None,
+        Some("relu") => Activation::Relu,
+        Some("silu") => Activation::Silu,
+        _ => Activation::HARD_SWISH,
+    };
     for (name, kernel, stride, size, ins, outs) in LAYERS
         .iter()
         .copied()
@@ -59,7 +67,7 @@ fn main() {
             in_channels: ins,
             out_channels: outs,
             groups,
-            activation: Activation::HARD_SWISH,
+            activation,
             residual: Residual::None,
         };
         let weights = vec![0.01; outs * ins / groups * window.taps()];

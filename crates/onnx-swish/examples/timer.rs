@@ -2,7 +2,7 @@
 //!
 //! Given `timer <model> <shape, 1x3x224x224> <threads> <onnx-swish|no-conv|tract|tract+vzeroupper>` and, on standard input, a
 //! number of runs per line; promises a line with the least time of a run in milliseconds for each, and for the word
-//! `profile` the time of every kind of operator, least of ten runs, and an empty line.
+//! `profile` the time of every kind of operator, least of thirty runs, and an empty line; for `nodes` that of every operator.
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -56,8 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     session.run([(&name, input.clone())])?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        if line.trim() == "profile" {
-            profile(&session, &name, &input)?;
+        if matches!(line.trim(), "profile" | "nodes") {
+            profile(&session, &name, &input, line.trim() == "nodes")?;
             continue;
         }
         let mut least = f64::INFINITY;
@@ -77,16 +77,23 @@ fn profile(
     session: &Session,
     name: &str,
     input: &ndarray::ArrayD<f32>,
+    every_node: bool,
 ) -> Result<(), Box<dyn Error>> {
     let mut least: Vec<(String, f64)> = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..30 {
         let (_, times) = session.run_timed([(name, input.clone())])?;
         for (i, node) in times.into_iter().enumerate() {
             let ms = node.time.as_secs_f64() * 1e3;
             match least.get_mut(i) {
                 Some((_, own)) => *own = own.min(ms),
+                None if every_node => least.push((format!("{} {}", node.op, node.node), ms)),
                 None => least.push((node.op, ms)),
             }
+        }
+    }
+    if every_node {
+        for (node, ms) in &least {
+            println!("{ms:.4} ms {node}");
         }
     }
     let mut kinds: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
@@ -95,6 +102,9 @@ fn profile(
         *kind = (kind.0 + ms, kind.1 + 1);
     }
     let mut kinds: Vec<_> = kinds.into_iter().collect();
+    if every_node {
+        kinds.clear();
+    }
     kinds.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
     for (op, (ms, count)) in kinds {
         println!("{ms:.3} ms {count} {op}");
