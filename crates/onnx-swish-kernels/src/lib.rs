@@ -1,4 +1,4 @@
-//! Swish, SiLU and HardSwish on slices of f32, f64, f16 and bf16.
+//! Swish, SiLU and HardSwish on slices of f32, f64, f16 and bf16, and softmax on f32.
 //!
 //! Given slices of any length and alignment; promises what [`contract`] says on every instruction
 //! set, which is found out once: a call only branches on it.
@@ -9,8 +9,9 @@
 //! | [`swish`] | `x·σ(β·x)`, β a scalar, a tensor in lockstep or one per channel | Ramachandran, Zoph, Le 2017, arXiv:1710.05941 |
 //! | [`hard_swish`] | `x·clamp(x/6 + 1/2, 0, 1)` | Howard et al. 2019, arXiv:1905.02244 |
 //! | [`sloped_hard_swish`] | `x·clamp(α·x + β, 0, 1)` | ONNX `HardSigmoid`, times x |
+//! | [`softmax_in_place`] | `eˣ/Σeˣ` along an axis, f32 only | ONNX `Softmax` |
 //!
-//! Every function has an `_in_place` form, and a `_with` form that takes the [`Isa`] instead of
+//! Every activation has an `_in_place` form, and every function a `_with` form that takes the [`Isa`] instead of
 //! [`Isa::best`], which the environment variable [`ISA_VARIABLE`] overrides. The same functions on
 //! registers, for the epilogues of other loops, are in [`arch`].
 #![deny(unsafe_code)]
@@ -25,6 +26,7 @@ mod hard_swish;
 mod isa;
 mod silu;
 mod slices;
+mod softmax;
 mod swish;
 
 pub use arch::registers::clean_vector_registers;
@@ -37,6 +39,10 @@ pub use hard_swish::{
 };
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use silu::{silu, silu_in_place, silu_in_place_with, silu_with};
+pub use softmax::{
+    softmax_columns_in_place, softmax_columns_in_place_with, softmax_in_place,
+    softmax_in_place_with,
+};
 pub use swish::{
     swish, swish_in_place, swish_in_place_with, swish_lockstep, swish_lockstep_in_place,
     swish_lockstep_in_place_with, swish_lockstep_with, swish_per_channel,

@@ -2,6 +2,8 @@
 //!
 //! Given slices; promises the same results on every target, f32 and shorter rounded once from f64.
 
+pub(crate) mod softmax;
+
 use crate::element::sealed::Sealed;
 use crate::formula::wide;
 use crate::slices::Slices;

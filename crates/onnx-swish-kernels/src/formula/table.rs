@@ -39,12 +39,14 @@ pub(crate) trait Lanes: Copy {
     fn scale(self, power: Self::F32, m: Self::F32) -> Self::F32;
     /// Whether a lane's magnitude is `limit` or above, or NaN.
     fn any_beyond<const N: usize>(self, x: [Self::F32; N], limit: Self::F32) -> bool;
+    /// The lanes of v, but zero where m is less than `limit`. A NaN in m is not less.
+    fn zero_below(self, v: Self::F32, m: Self::F32, limit: Self::F32) -> Self::F32;
 }
 
 /// `1.5·2²³/N`: adding it rounds to a multiple of 1/N; the low bits of the sum are then the index
 /// and, above it, the integer part.
 #[inline(always)]
-const fn round_to(table_bits: u32) -> f32 {
+pub(super) const fn round_to(table_bits: u32) -> f32 {
     12_582_912.0 / (1u32 << table_bits) as f32
 }
 

@@ -30,6 +30,13 @@ pub(crate) fn swish(x: f32, rate: f64) -> f32 {
     let far = z >= FAR;
     // Not `clamp` or `min`: NaN (β = ∞ at x = 0) must stay NaN.
     let z = if far { FAR } else { z };
+    let w = 1.0 / (1.0 + exp2(z));
+    (x * if far { 0.0 } else { w }) as f32
+}
+
+/// `2ᶻ` of any z up to [`FAR`], `2^-FAR` below `-FAR`, NaN of NaN; relative error below 2⁻³¹.
+#[inline(always)]
+fn exp2(z: f64) -> f64 {
     let z = if z < -FAR { -FAR } else { z };
     let rounded = z + ROUND;
     let r = z - (rounded - ROUND);
@@ -41,8 +48,15 @@ pub(crate) fn swish(x: f32, rate: f64) -> f32 {
     let p = c[2] + r * p;
     let p = c[1] + r * p;
     let p = c[0] + r * p;
-    let w = 1.0 / (1.0 + (scale + scale * (r * p)));
-    (x * if far { 0.0 } else { w }) as f32
+    scale + scale * (r * p)
+}
+
+/// `2⁶⁴·e^(x − max)`, `x <= max`, for softmax: the factor keeps what becomes a subnormal quotient a normal
+/// f32 until it is divided, and what underflows even so is zero in the quotient. −∞ gives zero, and NaN comes of
+/// NaN and of `x = max` where max is infinite.
+#[inline(always)]
+pub(crate) fn scaled_exp(x: f32, max: f32) -> f64 {
+    exp2((f64::from(x) - f64::from(max)) * LOG2_E + 64.0)
 }
 
 /// `x·clamp(α·x + β, 0, 1)`. The product of two f32 is exact in f64. Comparisons that NaN (a parameter,

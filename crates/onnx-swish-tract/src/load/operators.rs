@@ -56,7 +56,7 @@ const OURS: [&str; 4] = [
 /// Operators of the family in other domains.
 const THEIRS: [&str; 3] = ["Swish", "HardSwish", "QuickGelu"];
 
-/// Who computes the activations.
+/// Who computes the activations, and softmax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Operators {
     /// This crate's operators and kernels, in place of tract's wherever the two overlap.

@@ -1,10 +1,11 @@
-//! The fused activations as tract operators.
+//! The fused activations, and softmax, as tract operators.
 //!
-//! Given tract tensors of f16, f32 or f64, they compute with `onnx-swish-kernels`: in place when the plan owns the tensor,
-//! split over tract's own thread pool when it is large, and with every dimension free to be symbolic.
+//! Given tract tensors of f16, f32 or f64 (softmax: f32), they compute with `onnx-swish-kernels`: in place when the plan owns the
+//! tensor, split over tract's own thread pool when it is large, and with every dimension free to be symbolic.
 
 mod activation;
 mod reference;
+mod softmax;
 mod swish_by;
 
 pub use activation::Activation;
@@ -20,8 +21,9 @@ pub(crate) enum Form {
 }
 
 pub(crate) use reference::{Reference, UnfusedSigmoid};
+pub(crate) use softmax::Softmax;
 
-/// Whether an operator of a graph is one of this module.
+/// Whether an operator of a graph is an activation of this module.
 pub(crate) fn is_ours(op: &dyn tract_core::ops::Op) -> bool {
     use tract_core::ops::binary::TypedBinOp;
     use tract_core::ops::element_wise::ElementWiseOp;

@@ -64,7 +64,7 @@ impl SessionBuilder {
         self
     }
 
-    /// Who computes the activations; [`Operators::OnnxSwish`] unless a comparison is wanted.
+    /// Who computes the activations, and softmax; [`Operators::OnnxSwish`] unless a comparison is wanted.
     #[must_use]
     pub fn operators(mut self, operators: Operators) -> Self {
         self.options.operators = operators;

@@ -181,6 +181,9 @@ impl Plans {
                 crate::conv::take_over(&mut model)
                     .context("in onnx-swish's pass \"convolutions\"")?;
             }
+            if self.options.operators == Operators::OnnxSwish {
+                crate::passes::run_last(&mut model)?;
+            }
             model.optimize()?;
             let run = RunOptions {
                 executor: Some(self.executor.clone()),

@@ -8,6 +8,7 @@ use core::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::drive::Memory;
+use super::softmax::Reduce;
 use crate::formula::swish_constants::SwishConstants;
 use crate::formula::table::{Activation, HardSwish, Lanes, Swish};
 use crate::formula::table_constants::{EXP2_8, EXP2_8_SHORT};
@@ -128,6 +129,10 @@ impl Lanes for Avx2 {
             _mm256_movemask_ps(_mm256_castsi256_ps(beyond)) != 0
         })
     }
+    #[inline(always)]
+    fn zero_below(self, v: __m256, m: __m256, limit: __m256) -> __m256 {
+        instruction!(_mm256_and_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(m, limit), v))
+    }
 }
 
 /// # Safety
@@ -180,6 +185,45 @@ impl Memory<f32> for Avx2 {
     unsafe fn store_first(self, y: *mut f32, v: __m256, n: usize) {
         // SAFETY: the token, and the caller's promise: lanes outside of the mask are not written.
         unsafe { _mm256_maskstore_ps(y, first(n), v) }
+    }
+}
+
+impl Reduce for Avx2 {
+    #[inline(always)]
+    unsafe fn load(self, x: *const f32) -> __m256 {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm256_loadu_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, y: *mut f32, v: __m256) {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm256_storeu_ps(y, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_first_or(self, x: *const f32, n: usize, rest: __m256) -> __m256 {
+        // SAFETY: the token, and the caller's promise: lanes outside of the mask are not read.
+        unsafe {
+            let mask = first(n);
+            _mm256_blendv_ps(rest, _mm256_maskload_ps(x, mask), _mm256_castsi256_ps(mask))
+        }
+    }
+    #[inline(always)]
+    fn largest(self, v: __m256) -> f32 {
+        instruction!({
+            let v = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+            _mm_cvtss_f32(_mm_max_ss(v, _mm_movehdup_ps(v)))
+        })
+    }
+    #[inline(always)]
+    fn total(self, v: __m256) -> f64 {
+        instruction!({
+            let low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+            let high = _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v));
+            let v = _mm256_add_pd(low, high);
+            let v = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
+            _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)))
+        })
     }
 }
 

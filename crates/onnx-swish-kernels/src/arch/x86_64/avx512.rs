@@ -8,6 +8,7 @@ use core::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::drive::Memory;
+use super::softmax::Reduce;
 use crate::formula::swish_constants::SwishConstants;
 use crate::formula::table::{Activation, HardSwish, Lanes, Swish};
 use crate::formula::table_constants::{EXP2_16, EXP2_16_SHORT};
@@ -127,6 +128,13 @@ impl Lanes for Avx512 {
             }
         })
     }
+    #[inline(always)]
+    fn zero_below(self, v: __m512, m: __m512, limit: __m512) -> __m512 {
+        instruction!(_mm512_maskz_mov_ps(
+            _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(m, limit),
+            v
+        ))
+    }
 }
 
 /// The lanes where the larger magnitude of two is `limit` or above. Of a quiet NaN and a number it
@@ -178,6 +186,36 @@ impl Memory<f32> for Avx512 {
     unsafe fn store_first(self, y: *mut f32, v: __m512, n: usize) {
         // SAFETY: the token, and the caller's promise: lanes outside of the mask are not written.
         unsafe { _mm512_mask_storeu_ps(y, first(n), v) }
+    }
+}
+
+impl Reduce for Avx512 {
+    #[inline(always)]
+    unsafe fn load(self, x: *const f32) -> __m512 {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm512_loadu_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, y: *mut f32, v: __m512) {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { _mm512_storeu_ps(y, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_first_or(self, x: *const f32, n: usize, rest: __m512) -> __m512 {
+        // SAFETY: the token, and the caller's promise: lanes outside of the mask are not read.
+        unsafe { _mm512_mask_loadu_ps(rest, first(n), x) }
+    }
+    #[inline(always)]
+    fn largest(self, v: __m512) -> f32 {
+        instruction!(_mm512_reduce_max_ps(v))
+    }
+    #[inline(always)]
+    fn total(self, v: __m512) -> f64 {
+        instruction!({
+            let low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+            let high = _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(v));
+            _mm512_reduce_add_pd(_mm512_add_pd(low, high))
+        })
     }
 }
 

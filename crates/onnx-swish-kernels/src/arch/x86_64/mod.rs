@@ -7,6 +7,7 @@ macro_rules! entry_points {
     ($token:ident, $features:literal) => {
         use $crate::arch::portable;
         use $crate::arch::x86_64::drive::drive;
+        use $crate::arch::x86_64::softmax;
         use $crate::element::sealed::Sealed;
         use $crate::formula::table::ShortSwish;
         use $crate::slices::Slices;
@@ -64,6 +65,30 @@ macro_rules! entry_points {
                 // SAFETY: the token is proof of the instructions.
                 unsafe { wide_hard_swish(self, slices, alpha, beta) }
             }
+        }
+
+        impl $token {
+            pub(crate) fn softmax_rows(self, xy: &mut [f32], length: usize) {
+                // SAFETY: the token is proof of the instructions.
+                unsafe { softmax_rows(self, xy, length) }
+            }
+
+            pub(crate) fn softmax_columns(self, rows: &mut [&mut [f32]]) {
+                // SAFETY: the token is proof of the instructions.
+                unsafe { softmax_columns(self, rows) }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn softmax_rows(s: $token, xy: &mut [f32], length: usize) {
+            // SAFETY: the instructions are enabled here.
+            unsafe { softmax::rows(s, xy, length) }
+        }
+
+        #[target_feature(enable = $features)]
+        fn softmax_columns(s: $token, rows: &mut [&mut [f32]]) {
+            // SAFETY: the instructions are enabled here.
+            unsafe { softmax::columns(s, rows) }
         }
 
         #[target_feature(enable = $features)]
@@ -139,5 +164,6 @@ pub mod avx512;
 mod drive;
 #[cfg(test)]
 mod lanes_tests;
+mod softmax;
 
 use entry_points;

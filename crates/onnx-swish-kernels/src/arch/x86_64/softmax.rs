@@ -1,0 +1,242 @@
+//! The loops of softmax that both instruction sets share.
+//!
+//! Given rows of elements; promises to read and write these only. Three passes, over little enough to stay in the nearest cache
+//! for any common length: the largest, the exponentials and their sum, the quotients.
+
+use super::drive::Memory;
+use crate::formula::softmax::{Exp, Shift, Sum, quotient};
+
+/// What softmax needs besides: whole registers, and what a register holds as one number.
+pub(super) trait Reduce: Memory<f32> {
+    /// # Safety
+    /// `LANES` elements can be read at `x`.
+    unsafe fn load(self, x: *const f32) -> Self::F32;
+
+    /// # Safety
+    /// `LANES` elements can be written at `y`.
+    unsafe fn store(self, y: *mut f32, v: Self::F32);
+
+    /// The first n lanes from memory, the others from `rest`; `n <= LANES`.
+    ///
+    /// # Safety
+    /// `n` elements can be read at `x`.
+    unsafe fn load_first_or(self, x: *const f32, n: usize, rest: Self::F32) -> Self::F32;
+
+    /// The largest lane; any number if one is NaN.
+    fn largest(self, v: Self::F32) -> f32;
+
+    /// The sum of the lanes.
+    fn total(self, v: Self::F32) -> f64;
+}
+
+/// Registers that go through the columns abreast: enough work to hide the latency of each step, and each touches a cache
+/// line of every row.
+const ABREAST: usize = 4;
+
+/// Terms after which a sum over columns is settled: often enough for a million of them, too seldom to cost anything.
+const SETTLED: usize = 256;
+
+/// Softmax of each run of `length` elements.
+///
+/// # Safety
+/// The caller enables the instructions of `S`, so that everything here becomes part of it.
+#[inline(always)]
+pub(super) unsafe fn rows<S: Reduce>(s: S, xy: &mut [f32], length: usize) {
+    let exp = Exp::new(s);
+    for row in xy.chunks_exact_mut(length) {
+        // SAFETY: the caller's promise.
+        unsafe { self::row(s, &exp, row) };
+    }
+}
+
+/// # Safety
+/// As [`rows`].
+#[inline(always)]
+unsafe fn row<S: Reduce>(s: S, exp: &Exp<S>, row: &mut [f32]) {
+    let rest = row.len() % S::LANES;
+    let whole = row.len() - rest;
+    let groups = whole - whole % (4 * S::LANES);
+    let x = row.as_mut_ptr();
+
+    let lowest = s.splat(f32::NEG_INFINITY);
+    let mut max = [lowest; 4];
+    for at in (0..groups).step_by(4 * S::LANES) {
+        // SAFETY: `at + 4·LANES <= groups <= row.len()`.
+        let v = unsafe { s.load_group(x.add(at)) };
+        for (max, v) in max.iter_mut().zip(v) {
+            *max = s.max(v, *max);
+        }
+    }
+    for at in (groups..whole).step_by(S::LANES) {
+        // SAFETY: `at + LANES <= whole <= row.len()`.
+        max[0] = s.max(unsafe { s.load(x.add(at)) }, max[0]);
+    }
+    // SAFETY: `whole + rest = row.len()`.
+    let last = unsafe { s.load_first_or(x.add(whole), rest, lowest) };
+    let max = s.max(s.max(max[0], max[1]), s.max(max[2], max[3]));
+    let max = s.largest(s.max(last, max));
+
+    let shift = exp.shift(s, s.splat(max));
+    let mut sum = Sum::new(s);
+    for at in (0..groups).step_by(4 * S::LANES) {
+        // SAFETY: as above.
+        let v = unsafe { s.load_group(x.add(at)) };
+        let mut e = v;
+        for (e, v) in e.iter_mut().zip(v) {
+            *e = exp.eval(s, &shift, v);
+        }
+        // SAFETY: as above.
+        unsafe { s.store_group(x.add(at), e) };
+        for e in e {
+            sum.add(s, e);
+        }
+    }
+    for at in (groups..whole).step_by(S::LANES) {
+        // SAFETY: as above.
+        let e = exp.eval(s, &shift, unsafe { s.load(x.add(at)) });
+        sum.add(s, e);
+        // SAFETY: as above.
+        unsafe { s.store(x.add(at), e) };
+    }
+    // Lanes that are not there hold −∞, whose exponential is zero.
+    let last = exp.eval(s, &shift, last);
+    sum.add(s, last);
+
+    let [high, low] = sum.terms(s);
+    let total = s.total(high) + s.total(low);
+    let factor = s.splat((1.0 / total) as f32);
+    for at in (0..whole).step_by(S::LANES) {
+        // SAFETY: as above.
+        unsafe { s.store(x.add(at), quotient(s, s.load(x.add(at)), factor)) };
+    }
+    // SAFETY: `whole + rest = row.len()`.
+    unsafe { s.store_first(x.add(whole), quotient(s, last, factor), rest) };
+}
+
+/// Softmax across rows of equal lengths: over the elements of the same index.
+///
+/// # Safety
+/// All rows are equally long. The caller enables the instructions of `S`, so that everything here becomes part of it.
+#[inline(always)]
+pub(super) unsafe fn columns<S: Reduce>(s: S, rows: &mut [&mut [f32]]) {
+    let width = rows.first().map_or(0, |row| row.len());
+    let exp = Exp::new(s);
+    let mut at = 0;
+    while width - at >= ABREAST * S::LANES {
+        // SAFETY: every row has that many elements from `at` on.
+        unsafe { block::<S, ABREAST, true>(s, &exp, rows, at, S::LANES) };
+        at += ABREAST * S::LANES;
+    }
+    while width - at >= S::LANES {
+        // SAFETY: every row has that many elements from `at` on.
+        unsafe { block::<S, 1, true>(s, &exp, rows, at, S::LANES) };
+        at += S::LANES;
+    }
+    if at < width {
+        // SAFETY: every row has that many elements from `at` on.
+        unsafe { block::<S, 1, false>(s, &exp, rows, at, width - at) };
+    }
+}
+
+/// `N` registers abreast, in each of which the first `lanes` count; all of them if it is `WHOLE`.
+///
+/// # Safety
+/// Each row has `N·LANES` elements from `at` on if `WHOLE`, else `lanes <= LANES`, and `N` is one.
+#[inline(always)]
+unsafe fn block<S: Reduce, const N: usize, const WHOLE: bool>(
+    s: S,
+    exp: &Exp<S>,
+    rows: &mut [&mut [f32]],
+    at: usize,
+    lanes: usize,
+) {
+    let zero = s.splat(0.0);
+    let mut max = [s.splat(f32::NEG_INFINITY); N];
+    for row in rows.iter() {
+        // SAFETY: the caller's promise.
+        let v = unsafe { load::<S, N, WHOLE>(s, row.as_ptr().add(at), lanes) };
+        for (max, v) in max.iter_mut().zip(v) {
+            *max = s.max(v, *max);
+        }
+    }
+    let mut shift: [Shift<S>; N] = [exp.shift(s, zero); N];
+    for (shift, max) in shift.iter_mut().zip(max) {
+        *shift = exp.shift(s, max);
+    }
+    let mut sum = [Sum::new(s); N];
+    for rows in rows.chunks_mut(SETTLED) {
+        for row in rows {
+            // SAFETY: the caller's promise.
+            let x = unsafe { row.as_mut_ptr().add(at) };
+            // SAFETY: the caller's promise.
+            let mut v = unsafe { load::<S, N, WHOLE>(s, x, lanes) };
+            for ((v, shift), sum) in v.iter_mut().zip(&shift).zip(&mut sum) {
+                *v = exp.eval(s, shift, *v);
+                sum.add(s, *v);
+            }
+            // SAFETY: the caller's promise.
+            unsafe { store::<S, N, WHOLE>(s, x, v, lanes) };
+        }
+        for sum in &mut sum {
+            sum.settle(s);
+        }
+    }
+    let mut factor = [zero; N];
+    for (factor, sum) in factor.iter_mut().zip(&sum) {
+        *factor = sum.reciprocal(s);
+    }
+    for row in rows.iter_mut() {
+        // SAFETY: the caller's promise.
+        let x = unsafe { row.as_mut_ptr().add(at) };
+        // SAFETY: the caller's promise.
+        let mut v = unsafe { load::<S, N, WHOLE>(s, x, lanes) };
+        for (v, factor) in v.iter_mut().zip(factor) {
+            *v = quotient(s, *v, factor);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { store::<S, N, WHOLE>(s, x, v, lanes) };
+    }
+}
+
+/// # Safety
+/// As [`block`], for the row that begins `at` elements before `x`.
+#[inline(always)]
+unsafe fn load<S: Reduce, const N: usize, const WHOLE: bool>(
+    s: S,
+    x: *const f32,
+    lanes: usize,
+) -> [S::F32; N] {
+    let mut v = [s.splat(0.0); N];
+    for (i, v) in v.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *v = unsafe {
+            if WHOLE {
+                s.load(x.add(i * S::LANES))
+            } else {
+                s.load_first(x, lanes)
+            }
+        };
+    }
+    v
+}
+
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+unsafe fn store<S: Reduce, const N: usize, const WHOLE: bool>(
+    s: S,
+    y: *mut f32,
+    v: [S::F32; N],
+    lanes: usize,
+) {
+    for (i, v) in v.into_iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if WHOLE {
+                s.store(y.add(i * S::LANES), v);
+            } else {
+                s.store_first(y, v, lanes);
+            }
+        }
+    }
+}
