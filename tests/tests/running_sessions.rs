@@ -215,6 +215,26 @@ fn threads_change_the_numbers_no_more_than_rounding_does() {
 }
 
 #[test]
+fn callers_who_share_the_threads_of_a_session_all_get_their_own_numbers() {
+    let session = Session::builder()
+        .threads(3)
+        .input_shape("x", [1, 3, 48, 192])
+        .open(fixture("real/ch_ppocr_mobile_v2.0_cls_infer.onnx"))
+        .unwrap();
+    let inputs: Vec<_> = (0..4)
+        .map(|seed| session.random_inputs(seed, &Shapes::new()).unwrap())
+        .collect();
+    let run = |i: usize| session.run(inputs[i].clone()).unwrap()[0].clone();
+    let expected: Vec<Tensor> = (0..4).map(run).collect();
+    std::thread::scope(|scope| {
+        for i in 0..4 {
+            let (run, expected) = (&run, &expected);
+            scope.spawn(move || (0..25).for_each(|_| assert_eq!(run(i), expected[i])));
+        }
+    });
+}
+
+#[test]
 fn ports_are_what_the_file_declares() {
     let session = Session::open(fixture(FREE)).unwrap();
     let port = &session.inputs()[0];

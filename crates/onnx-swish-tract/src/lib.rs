@@ -19,6 +19,7 @@ pub mod ops;
 mod passes;
 mod session;
 mod tensor;
+mod workers;
 
 pub use error::{Error, Result, TRACT_VERSION};
 pub use guard::silence_contained_panics;

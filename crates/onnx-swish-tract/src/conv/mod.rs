@@ -6,7 +6,6 @@
 mod chain;
 mod op;
 mod root;
-mod workers;
 
 pub use op::FusedConv;
 

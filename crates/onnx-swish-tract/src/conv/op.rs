@@ -10,7 +10,7 @@ use tract_core::internal::*;
 
 use super::chain::Chain;
 use super::root::{OutputAxis, Place, Root};
-use super::workers::SessionPool;
+use crate::workers::with_workers;
 
 /// A convolution, its bias, its activation and a residual in one pass.
 #[derive(Debug, Clone)]
@@ -166,8 +166,7 @@ impl EvalOp for FusedConv {
         {
             let mut y = output.try_as_plain_ram_mut()?;
             let (x, y) = (x.as_slice::<f32>()?, y.as_slice_mut::<f32>()?);
-            self.conv
-                .run(images, &frame, x, residual, y, &SessionPool)?;
+            with_workers(|workers| self.conv.run(images, &frame, x, residual, y, workers))?;
         }
         Ok(tvec!(output.into_tvalue()))
     }

@@ -239,12 +239,16 @@ impl Case {
             );
         }
         let threaded =
-            multithread_tract_scope(Executor::multithread(3), || plan.run(inputs)).unwrap();
-        assert_eq!(
-            elements(&threaded[0]),
-            elements(&got[0]),
-            "{self:?}: other numbers with three threads"
-        );
+            multithread_tract_scope(Executor::multithread(3), || plan.run(inputs.clone())).unwrap();
+        let pool = std::sync::Arc::new(onnx_swish_conv::Pool::new(3).unwrap());
+        let pooled = crate::workers::with_pool(Some(pool), || plan.run(inputs)).unwrap();
+        for threaded in [threaded, pooled] {
+            assert_eq!(
+                elements(&threaded[0]),
+                elements(&got[0]),
+                "{self:?}: other numbers with three threads"
+            );
+        }
         fused
     }
 }

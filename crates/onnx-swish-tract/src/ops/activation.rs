@@ -6,7 +6,8 @@
 use onnx_swish_kernels::{self as kernels, Element};
 use tract_core::internal::*;
 use tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
-use tract_linalg::multithread::par_chunks_mut;
+
+use crate::workers::in_chunks;
 
 /// An element-wise activation of the Swish or HardSwish family.
 ///
@@ -55,7 +56,7 @@ impl Activation {
         tensor: &mut Tensor,
         param: impl Fn(f64) -> T::Param + Send + Sync,
     ) -> TractResult<()> {
-        in_chunks::<T>(tensor, |xs| match self {
+        in_place::<T>(tensor, |xs| match self {
             Activation::Silu => kernels::silu_in_place(xs),
             Activation::Swish { beta } => kernels::swish_in_place(xs, param(beta)),
             Activation::HardSwish => kernels::hard_swish_in_place(xs),
@@ -66,18 +67,16 @@ impl Activation {
     }
 }
 
-/// Runs `kernel` over the whole tensor in place, on tract's pool when the tensor is worth it.
-fn in_chunks<T: Datum>(
+/// Runs `kernel` over the whole tensor in place, on all threads of the run when the tensor is worth it.
+fn in_place<T: Datum>(
     tensor: &mut Tensor,
     kernel: impl Fn(&mut [T]) + Sync + Send,
 ) -> TractResult<()> {
     let mut plain = tensor.try_as_plain_ram_mut()?;
     let xs = plain.as_slice_mut::<T>()?;
     let len = xs.len();
-    par_chunks_mut(xs, 1, len, |_, chunk| {
-        kernel(chunk);
-        Ok(())
-    })
+    in_chunks(xs, 1, len, |_, chunk| kernel(chunk));
+    Ok(())
 }
 
 impl ElementWiseMiniOp for Activation {

@@ -1,7 +1,7 @@
 //! The fused activations, and softmax, as tract operators.
 //!
 //! Given tract tensors of f16, f32 or f64 (softmax: f32), they compute with `onnx-swish-kernels`: in place when the plan owns the
-//! tensor, split over tract's own thread pool when it is large, and with every dimension free to be symbolic.
+//! tensor, split over the threads of the run when it is large, and with every dimension free to be symbolic.
 
 mod activation;
 mod reference;

@@ -5,7 +5,8 @@
 
 use onnx_swish_kernels::{softmax_columns_in_place, softmax_in_place};
 use tract_core::internal::*;
-use tract_linalg::multithread::par_chunks_mut;
+
+use crate::workers::in_chunks;
 
 /// Elements that a thread takes at a time where one sum's neighbours are split: 128 KiB, a few tens of microseconds.
 const PIECE: usize = 1 << 15;
@@ -44,10 +45,10 @@ impl Softmax {
             return Ok(());
         }
         if inner == 1 || block <= PIECE {
-            return par_chunks_mut(x, block, elements, |_, x| {
+            in_chunks(x, block, elements, |_, x| {
                 softmax_in_place(x, length, inner);
-                Ok(())
             });
+            return Ok(());
         }
         // Few large blocks: columns of each, as slices of all their rows.
         let columns = (PIECE / length).next_multiple_of(COLUMNS).max(COLUMNS);
@@ -63,12 +64,12 @@ impl Softmax {
                 }
             }
         }
-        par_chunks_mut(&mut pieces, 1, elements, |_, pieces| {
+        in_chunks(&mut pieces, 1, elements, |_, pieces| {
             for rows in pieces {
                 softmax_columns_in_place(rows);
             }
-            Ok(())
-        })
+        });
+        Ok(())
     }
 }
 

@@ -7,9 +7,9 @@ use onnx_swish_kernels::{self as kernels, Element};
 use tract_core::broadcast::multi_broadcast;
 use tract_core::internal::*;
 use tract_core::ops::binary::BinMiniOp;
-use tract_linalg::multithread::par_chunks_mut;
 
 use super::Activation;
+use crate::workers::in_chunks;
 
 /// x·σ(β·x), element by element, with β broadcast to x as NumPy does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,33 +58,30 @@ fn swish_in_place<T: Datum + Element>(x: &mut Tensor, beta: &Tensor) -> TractRes
     let xs = x.as_slice_mut::<T>()?;
     let total = xs.len();
     match (betas, layout.inner) {
-        (&[beta], _) => par_chunks_mut(xs, 1, total, |_, chunk| {
+        (&[beta], _) => in_chunks(xs, 1, total, |_, chunk| {
             kernels::swish_in_place(chunk, beta.to_param());
-            Ok(())
         }),
         // One beta per element: rows as long as the betas when they repeat, else single elements.
-        (betas, 1) if betas.len() < total => par_chunks_mut(xs, betas.len(), total, |_, rows| {
+        (betas, 1) if betas.len() < total => in_chunks(xs, betas.len(), total, |_, rows| {
             for row in rows.chunks_exact_mut(betas.len()) {
                 kernels::swish_lockstep_in_place(row, betas);
             }
-            Ok(())
         }),
-        (betas, 1) => par_chunks_mut(xs, 1, total, |first, chunk| {
+        (betas, 1) => in_chunks(xs, 1, total, |first, chunk| {
             let betas = &betas[first..][..chunk.len()];
             kernels::swish_lockstep_in_place(chunk, betas);
-            Ok(())
         }),
         // One beta per plane: channels before their pixels.
-        (betas, inner) => par_chunks_mut(xs, inner, total, |first, planes| {
+        (betas, inner) => in_chunks(xs, inner, total, |first, planes| {
             for (plane, beta) in planes
                 .chunks_exact_mut(inner)
                 .zip(betas.iter().cycle().skip(first % betas.len()))
             {
                 kernels::swish_in_place(plane, beta.to_param());
             }
-            Ok(())
         }),
     }
+    Ok(())
 }
 
 impl BinMiniOp for SwishBy {

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use onnx_swish_conv::Pool;
 use tract_core::internal::*;
 use tract_core::plan::eval;
 use tract_linalg::multithread::Executor;
@@ -14,6 +15,7 @@ use crate::error::Result;
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
 use crate::tensor::{ElementType, Tensor as Value};
+use crate::workers::with_pool;
 
 /// What a session tells whoever listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +105,10 @@ type Shapes = Vec<Vec<usize>>;
 pub(super) struct Plans {
     source: Source,
     options: PlanOptions,
+    /// For tract's operators.
     executor: Executor,
+    /// For ours, if there is more than the calling thread.
+    pool: Option<Arc<Pool>>,
     capacity: usize,
     /// Most recently used first.
     cached: Mutex<Vec<(Shapes, Arc<Plan>)>>,
@@ -118,17 +123,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Plans {
     pub fn new(source: Source, options: PlanOptions, capacity: usize) -> Result<Plans> {
-        let executor = guard(Stage::Build, || {
-            Ok(if options.threads == 1 {
-                Executor::SingleThread
-            } else {
-                Executor::multithread(options.threads)
-            })
+        let (executor, pool) = guard(Stage::Build, || {
+            if options.threads == 1 {
+                return Ok((Executor::SingleThread, None));
+            }
+            let pool = Pool::new(options.threads)
+                .with_context(|| format!("starting {} threads", options.threads))?;
+            Ok((Executor::multithread(options.threads), Some(Arc::new(pool))))
         })?;
         Ok(Plans {
             source,
             options,
             executor,
+            pool,
             capacity,
             cached: Mutex::default(),
             building: Mutex::default(),
@@ -192,6 +199,7 @@ impl Plans {
             Ok(Plan {
                 plan: TypedSimplePlan::new_with_options(model, &run)?,
                 clean_registers: self.options.clean_registers,
+                pool: self.pool.clone(),
                 idle: Mutex::default(),
             })
         })
@@ -204,6 +212,7 @@ type Evaluated = TractResult<TVec<TValue>>;
 pub(super) struct Plan {
     plan: Arc<TypedSimplePlan>,
     clean_registers: bool,
+    pool: Option<Arc<Pool>>,
     /// States that no call is using.
     idle: Mutex<Vec<TypedSimpleState>>,
 }
@@ -272,15 +281,17 @@ impl Plan {
                 .into_iter()
                 .map(|input| input.0.into_tvalue())
                 .collect();
-            let outputs = state.run_plan_with_eval(inputs, |context, op_state, node, inputs| {
-                if self.clean_registers {
-                    // tract's x86 assembly leaves the upper halves of the vector registers dirty, and its Rust code, compiled
-                    // for baseline x86-64, then waits on them in every SSE instruction: up to 1.7 times the whole run.
-                    onnx_swish_kernels::clean_vector_registers();
-                }
-                let mut op_state = op_state;
-                around(node, inputs, &mut |inputs| {
-                    eval(context, op_state.as_deref_mut(), node, inputs)
+            let outputs = with_pool(self.pool.clone(), || {
+                state.run_plan_with_eval(inputs, |context, op_state, node, inputs| {
+                    if self.clean_registers {
+                        // tract's x86 assembly leaves the upper halves of the vector registers dirty, and its Rust code, compiled
+                        // for baseline x86-64, then waits on them in every SSE instruction: up to 1.7 times the whole run.
+                        onnx_swish_kernels::clean_vector_registers();
+                    }
+                    let mut op_state = op_state;
+                    around(node, inputs, &mut |inputs| {
+                        eval(context, op_state.as_deref_mut(), node, inputs)
+                    })
                 })
             })?;
             Ok((outputs, state))
