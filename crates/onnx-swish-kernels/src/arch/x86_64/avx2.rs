@@ -188,6 +188,32 @@ impl Memory<f32> for Avx2 {
     }
 }
 
+/// The first n lanes in up to three stores that cover these and no more.
+///
+/// # Safety
+/// AVX is there; `n < 8` elements can be written at `y`.
+#[inline(always)]
+pub(super) unsafe fn store_below_8(y: *mut f32, v: __m256, n: usize) {
+    let (mut y, mut v) = (y, v);
+    // SAFETY: the stores cover the bits of n, the larger ones first.
+    unsafe {
+        if n & 4 != 0 {
+            _mm_storeu_ps(y, _mm256_castps256_ps128(v));
+            v = _mm256_castps128_ps256(_mm256_extractf128_ps::<1>(v));
+            y = y.add(4);
+        }
+        let mut v = _mm256_castps256_ps128(v);
+        if n & 2 != 0 {
+            _mm_storel_epi64(y.cast(), _mm_castps_si128(v));
+            v = _mm_movehl_ps(v, v);
+            y = y.add(2);
+        }
+        if n & 1 != 0 {
+            _mm_store_ss(y, v);
+        }
+    }
+}
+
 impl Reduce for Avx2 {
     #[inline(always)]
     unsafe fn load(self, x: *const f32) -> __m256 {
@@ -206,6 +232,11 @@ impl Reduce for Avx2 {
             let mask = first(n);
             _mm256_blendv_ps(rest, _mm256_maskload_ps(x, mask), _mm256_castsi256_ps(mask))
         }
+    }
+    #[inline(always)]
+    unsafe fn store_exactly(self, y: *mut f32, v: __m256, n: usize) {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { store_below_8(y, v, n) }
     }
     #[inline(always)]
     fn largest(self, v: __m256) -> f32 {

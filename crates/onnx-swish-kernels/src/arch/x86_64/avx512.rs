@@ -7,6 +7,7 @@ use core::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use super::avx2::store_below_8;
 use super::drive::Memory;
 use super::softmax::Reduce;
 use crate::formula::swish_constants::SwishConstants;
@@ -204,6 +205,19 @@ impl Reduce for Avx512 {
     unsafe fn load_first_or(self, x: *const f32, n: usize, rest: __m512) -> __m512 {
         // SAFETY: the token, and the caller's promise: lanes outside of the mask are not read.
         unsafe { _mm512_mask_loadu_ps(rest, first(n), x) }
+    }
+    #[inline(always)]
+    unsafe fn store_exactly(self, y: *mut f32, v: __m512, n: usize) {
+        // SAFETY: the token, and the caller's promise, of which this half takes 8 and the other the rest.
+        unsafe {
+            let low = _mm512_castps512_ps256(v);
+            if n & 8 != 0 {
+                _mm256_storeu_ps(y, low);
+                store_below_8(y.add(8), _mm512_extractf32x8_ps::<1>(v), n - 8);
+            } else {
+                store_below_8(y, low, n);
+            }
+        }
     }
     #[inline(always)]
     fn largest(self, v: __m512) -> f32 {

@@ -22,6 +22,13 @@ pub(super) trait Reduce: Memory<f32> {
     /// `n` elements can be read at `x`.
     unsafe fn load_first_or(self, x: *const f32, n: usize, rest: Self::F32) -> Self::F32;
 
+    /// The first n lanes to memory, by stores that are no wider; `n < LANES`. A masked store is taken for one of a whole register by
+    /// the loads that come after it: those of the next row, which then wait until it has left the store queue.
+    ///
+    /// # Safety
+    /// `n` elements can be written at `y`.
+    unsafe fn store_exactly(self, y: *mut f32, v: Self::F32, n: usize);
+
     /// The largest lane; any number if one is NaN.
     fn largest(self, v: Self::F32) -> f32;
 
@@ -110,7 +117,7 @@ unsafe fn row<S: Reduce>(s: S, exp: &Exp<S>, row: &mut [f32]) {
         unsafe { s.store(x.add(at), quotient(s, s.load(x.add(at)), factor)) };
     }
     // SAFETY: `whole + rest = row.len()`.
-    unsafe { s.store_first(x.add(whole), quotient(s, last, factor), rest) };
+    unsafe { s.store_exactly(x.add(whole), quotient(s, last, factor), rest) };
 }
 
 /// Softmax across rows of equal lengths: over the elements of the same index.
@@ -141,7 +148,7 @@ pub(super) unsafe fn columns<S: Reduce>(s: S, rows: &mut [&mut [f32]]) {
 /// `N` registers abreast, in each of which the first `lanes` count; all of them if it is `WHOLE`.
 ///
 /// # Safety
-/// Each row has `N·LANES` elements from `at` on if `WHOLE`, else `lanes <= LANES`, and `N` is one.
+/// Each row has `N·LANES` elements from `at` on if `WHOLE`, else `lanes < LANES`, and `N` is one.
 #[inline(always)]
 unsafe fn block<S: Reduce, const N: usize, const WHOLE: bool>(
     s: S,
@@ -235,7 +242,7 @@ unsafe fn store<S: Reduce, const N: usize, const WHOLE: bool>(
             if WHOLE {
                 s.store(y.add(i * S::LANES), v);
             } else {
-                s.store_first(y, v, lanes);
+                s.store_exactly(y, v, lanes);
             }
         }
     }
