@@ -1,6 +1,7 @@
 //! Multiply-adds per second of the layers that mobile networks are made of.
-//! Given: nothing, or a word that the layers' names must contain, and `none`, `relu`, `silu` or `hard` for the activation.
-//! Promise: one thread, the best of many runs; one line per layer and instruction set.
+//! Given: nothing, or a word that the layers' names must contain, then `none`, `relu`, `silu` or `hard` for the
+//! activation, then `all` for every instruction set and not just the best.
+//! Promise: one thread, the best of many runs; one line per layer.
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;
@@ -51,6 +52,11 @@ fn main() {
         Some("silu") => Activation::Silu,
         _ => Activation::HARD_SWISH,
     };
+    let sets: Vec<Isa> = if std::env::args().nth(3).as_deref() == Some("all") {
+        Isa::available().into_iter().collect()
+    } else {
+        vec![Isa::best()]
+    };
     for (name, kernel, stride, size, ins, outs) in LAYERS
         .iter()
         .copied()
@@ -75,7 +81,7 @@ fn main() {
         let mut output = vec![0.0; outs * frame.output_area()];
         let macs = (output.len() * ins / groups * window.taps()) as f64;
         print!("{name:<20} {ins:>4} -> {outs:<4}");
-        for isa in Isa::available() {
+        for isa in sets.iter().copied() {
             let Ok(conv) = Conv2d::with_isa(isa, spec, &weights, &[]) else {
                 continue;
             };
@@ -92,7 +98,8 @@ fn main() {
                 best = best.min(start.elapsed().as_secs_f64());
             }
             print!(
-                "  {isa:?} {:>8.1} us {:>6.1} GMAC/s",
+                "  {:>12} {:>8.1} us {:>6.1} GMAC/s",
+                format!("{isa:?}").split('(').next().unwrap_or_default(),
                 best * 1e6,
                 macs / best / 1e9
             );

@@ -74,6 +74,10 @@ pub(crate) trait Simd: Copy {
     fn sum(self, v: Self::V) -> f32;
     /// The elements of `a` then `b` at even and at odd positions.
     fn deinterleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// Lane `i` becomes what lane `(i + by) % LANES` was; `by` at most 3.
+    fn rotate(self, v: Self::V, by: usize) -> Self::V;
+    /// Asks for the line of memory at `at` to be fetched; any address will do.
+    fn prefetch(self, at: *const f32);
     /// Lanes `from..to`, both clamped to the vector.
     fn lanes(self, from: usize, to: usize) -> Self::M;
     /// `v` with zero in the lanes outside the mask.

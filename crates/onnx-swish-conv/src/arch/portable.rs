@@ -61,6 +61,12 @@ impl Simd for Portable {
         ([a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]])
     }
     #[inline(always)]
+    fn rotate(self, v: [f32; LANES], by: usize) -> [f32; LANES] {
+        std::array::from_fn(|i| v[(i + by) % LANES])
+    }
+    #[inline(always)]
+    fn prefetch(self, _at: *const f32) {}
+    #[inline(always)]
     fn lanes(self, from: usize, to: usize) -> (usize, usize) {
         (from.min(LANES), to.min(LANES))
     }

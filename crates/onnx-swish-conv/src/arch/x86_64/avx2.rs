@@ -93,6 +93,21 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn rotate(self, v: __m256, by: usize) -> __m256 {
+        // SAFETY: the token proves the feature.
+        unsafe {
+            let by = _mm256_set1_epi32(by as i32);
+            let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            // The permutation looks at the three lowest bits of an index alone.
+            _mm256_permutevar8x32_ps(v, _mm256_add_epi32(lane, by))
+        }
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a hint that never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn lanes(self, from: usize, to: usize) -> __m256i {
         // SAFETY: the token proves the feature.
         unsafe { _mm256_andnot_si256(first_lanes(from), first_lanes(to)) }

@@ -91,6 +91,24 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    fn rotate(self, v: __m512, by: usize) -> __m512 {
+        // SAFETY: the token proves the feature.
+        unsafe {
+            let v = _mm512_castps_si512(v);
+            _mm512_castsi512_ps(match by {
+                1 => _mm512_alignr_epi32::<1>(v, v),
+                2 => _mm512_alignr_epi32::<2>(v, v),
+                3 => _mm512_alignr_epi32::<3>(v, v),
+                _ => v,
+            })
+        }
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a hint that never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn lanes(self, from: usize, to: usize) -> __mmask16 {
         let below = |n: usize| ((1u32 << n.min(16)) - 1) as u16;
         below(to) & !below(from)
