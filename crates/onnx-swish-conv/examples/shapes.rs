@@ -77,8 +77,9 @@ fn main() {
             residual: Residual::None,
         };
         let weights = vec![0.01; outs * ins / groups * window.taps()];
-        let input = vec![0.5; ins * frame.input_area()];
-        let mut output = vec![0.0; outs * frame.output_area()];
+        let (mut input, mut output) = (Vec::new(), Vec::new());
+        let input = aligned(&mut input, ins * frame.input_area());
+        let output = aligned(&mut output, outs * frame.output_area());
         let macs = (output.len() * ins / groups * window.taps()) as f64;
         print!("{name:<20} {ins:>4} -> {outs:<4}");
         for isa in sets.iter().copied() {
@@ -90,7 +91,7 @@ fn main() {
             while started.elapsed().as_secs_f64() < 0.15 {
                 let start = Instant::now();
                 if conv
-                    .run(1, &frame, &input, &[], &mut output, &Inline)
+                    .run(1, &frame, input, &[], output, &Inline)
                     .is_err()
                 {
                     return;
@@ -106,4 +107,11 @@ fn main() {
         }
         println!();
     }
+}
+
+/// Elements that start on a cache line, as tensors do.
+fn aligned(storage: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    storage.resize(len + 16, 0.5);
+    let start = storage.as_ptr().align_offset(64);
+    &mut storage[start..start + len]
 }

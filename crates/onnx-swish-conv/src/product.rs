@@ -4,8 +4,8 @@
 //! summed in the same order whatever the number of workers.
 
 use crate::activation::Prepared;
-use crate::arch::gemm::{Share, SharedOutput, compute, scratch_len};
-use crate::arch::{lanes, tile_rows};
+use crate::arch::gemm::{Share, SharedOutput, compute, panel_count, scratch_len};
+use crate::arch::tile_rows;
 use crate::{Frame, Isa, Residual, Window, Workers, scratch};
 
 /// Depth of a block: three AVX-512 vectors of columns by 160 rows of unfolded input take 30 KiB,
@@ -107,6 +107,14 @@ impl Product {
         self.group_rows().div_ceil(tile_rows(self.isa))
     }
 
+    /// Depth of the deepest block: rows of unfolded input.
+    pub(crate) fn deepest(&self) -> usize {
+        self.blocks
+            .iter()
+            .max()
+            .map_or(0, |channels| channels * self.window.taps())
+    }
+
     /// A one-by-one kernel that reads every element: rows and columns mean nothing to it.
     fn is_pointwise(&self, frame: &Frame) -> bool {
         self.window.kernel == [1, 1]
@@ -137,8 +145,7 @@ impl Product {
         } else {
             *frame
         };
-        let columns = PANEL_VECTORS * lanes(self.isa);
-        let panels = area.div_ceil(columns);
+        let panels = panel_count(self.isa, area);
         let images = output.len() / (self.out_channels * area);
         let products = images * self.groups;
         let macs = output.len() * self.in_channels / self.groups * self.window.taps();
@@ -163,15 +170,10 @@ impl Product {
         };
         let splits = panel_splits * row_splits;
         let output = SharedOutput::new(output);
-        let depth = self
-            .blocks
-            .iter()
-            .max()
-            .map_or(0, |channels| channels * self.window.taps());
         let part = |i: usize, of: usize, total: usize| total * i / of..total * (i + 1) / of;
         let task = |i: usize| {
             let (product, split) = (i / splits, i % splits);
-            scratch::with(scratch_len(self.isa, depth), |scratch| {
+            scratch::with(scratch_len(self), |scratch| {
                 compute(Share {
                     product: self,
                     frame,

@@ -57,10 +57,9 @@ pub(crate) fn compute(share: Share) {
     let Share { product, frame, .. } = &share;
     let area = frame.output_area();
     let rows = product.group_rows();
-    let columns = PANEL_VECTORS * lanes(product.isa);
     // What the unsafe code below relies on.
     assert!(share.group < product.groups && share.tiles.end <= product.group_tiles());
-    assert!(share.panels.end <= area.div_ceil(columns));
+    assert!(share.panels.end <= panel_count(product.isa, area));
     assert!(share.output.len >= (share.image + 1) * product.out_channels * area);
     assert!(share.residual.is_empty() || share.residual.len() == share.output.len);
     assert!(share.input.len() >= (share.image + 1) * product.in_channels * frame.input_area());
@@ -88,14 +87,40 @@ fn columns_apart(isa: Isa, columns: usize) -> usize {
     if 4 * rest <= lanes(isa) { rest } else { 0 }
 }
 
+/// Panels of an image of so many output elements. A few columns beyond the last whole panel go with it.
+pub(crate) fn panel_count(isa: Isa, area: usize) -> usize {
+    let pitch = PANEL_VECTORS * lanes(isa);
+    let rest = area % pitch;
+    let alone = rest > columns_apart(isa, rest) || area < pitch;
+    area / pitch + usize::from(rest > 0 && alone)
+}
+
 /// Elements that one column takes in the layout of [`Columns`].
 fn spread_len(depth: usize, isa: Isa) -> usize {
     depth * tile_rows(isa) + lanes(isa)
 }
 
-/// Elements of scratch that a share needs for blocks of this depth.
-pub(crate) fn scratch_len(isa: Isa, depth: usize) -> usize {
-    depth * PANEL_VECTORS * lanes(isa) + lanes(isa) / 4 * spread_len(depth, isa)
+/// Panels that are unfolded together.
+///
+/// Tiles of a shallow product are over before the first-level cache has brought the lines they write. One tile of rows
+/// then goes through several panels, so that it writes on where it stopped, as the processor's prefetching expects.
+fn panels_together(isa: Isa, product: &Product, depth: usize) -> usize {
+    /// Elements of all panels together: half of a second-level cache of 512 KiB.
+    const TOGETHER: usize = 65_536;
+    const SHALLOW: usize = 64;
+    if product.blocks.len() == 1 && depth <= SHALLOW {
+        (TOGETHER / (depth * PANEL_VECTORS * lanes(isa))).max(1)
+    } else {
+        1
+    }
+}
+
+/// Elements of scratch that a share of this product needs.
+pub(crate) fn scratch_len(product: &Product) -> usize {
+    let isa = product.isa;
+    let depth = product.deepest();
+    panels_together(isa, product, depth) * depth * PANEL_VECTORS * lanes(isa)
+        + lanes(isa) / 4 * spread_len(depth, isa)
 }
 
 fn panels<const MR: usize>(share: Share) {
@@ -121,58 +146,77 @@ fn panels<const MR: usize>(share: Share) {
     let input =
         &input[(image * product.in_channels + group * ins) * input_area..][..ins * input_area];
     let corner = (image * product.out_channels + group * outs) * area;
-    let deepest = product
-        .blocks
-        .iter()
-        .max()
-        .map_or(0, |channels| channels * taps);
-    let (panel_scratch, spread) = scratch.split_at_mut(deepest * pitch);
-    for panel in panels {
-        let first_column = panel * pitch;
-        let columns = pitch.min(area - first_column);
-        let apart = columns_apart(isa, columns);
-        let together = columns - apart;
+    let together = panels_together(isa, product, product.deepest());
+    let (scratch, spread) = scratch.split_at_mut(together * product.deepest() * pitch);
+    let last_panel = panel_count(isa, area) - 1;
+    for first_panel in panels.clone().step_by(together) {
+        let run = first_panel..panels.end.min(first_panel + together);
+        // The columns of a panel, without those apart.
+        let columns = |panel: usize| {
+            if panel < last_panel {
+                pitch
+            } else {
+                let columns = area - panel * pitch;
+                columns - columns_apart(isa, columns)
+            }
+        };
+        let apart_from = last_panel * pitch + columns(last_panel);
+        let apart = if run.contains(&last_panel) {
+            area - apart_from
+        } else {
+            0
+        };
         let mut channel = 0;
         for (block, &channels) in product.blocks.iter().enumerate() {
             let depth = channels * taps;
-            let window = &product.window;
             let input = &input[channel * input_area..];
-            dispatch(
-                isa,
-                Unfold {
-                    window,
-                    frame,
-                    input,
-                    channels,
-                    first: first_column,
-                    columns,
-                    panel: panel_scratch,
-                },
-            );
+            let unfold = |first: usize, columns: usize, panel: &mut [f32]| {
+                dispatch(
+                    isa,
+                    Unfold {
+                        window: &product.window,
+                        frame,
+                        input,
+                        channels,
+                        first,
+                        columns,
+                        panel,
+                    },
+                );
+            };
             if apart > 0 {
+                unfold(apart_from, apart, &mut scratch[..depth * pitch]);
                 dispatch(
                     isa,
                     Spread::<MR> {
-                        panel: panel_scratch,
+                        panel: scratch,
                         depth,
-                        first: together,
                         columns: apart,
                         spread,
                     },
                 );
             }
+            for (panel, scratch) in run.clone().zip(scratch.chunks_exact_mut(depth * pitch)) {
+                unfold(panel * pitch, columns(panel), scratch);
+            }
             let filters = (group * ins + channel) * taps * packed_rows;
             for tile in tiles.clone() {
-                let at = corner + tile * MR * area + first_column;
-                let tile = Tile {
-                    depth,
-                    filters: &product.packed[filters + tile * depth * MR..][..depth * MR],
-                    output: output.start.wrapping_add(at),
-                    residual: if residual.is_empty() {
+                let row = corner + tile * MR * area;
+                let at = |column: usize| {
+                    let residual = if residual.is_empty() {
                         std::ptr::null()
                     } else {
-                        residual.as_ptr().wrapping_add(at)
-                    },
+                        residual.as_ptr().wrapping_add(row + column)
+                    };
+                    (output.start.wrapping_add(row + column), residual)
+                };
+                // `compute` checked that the output and the residual have this image's rows; `rows` and `columns` keep
+                // the tile inside them, and nobody else writes there (see `Share`).
+                let tile = |column: usize| Tile {
+                    depth,
+                    filters: &product.packed[filters + tile * depth * MR..][..depth * MR],
+                    output: at(column).0,
+                    residual: at(column).1,
                     row_step: area,
                     rows: MR.min(outs - tile * MR),
                     bias: &bias[tile * MR..][..MR],
@@ -180,43 +224,15 @@ fn panels<const MR: usize>(share: Share) {
                     last: block + 1 == product.blocks.len(),
                     product,
                 };
-                let panel = &panel_scratch[..depth * pitch];
-                // `compute` checked that the output and the residual have this image's rows; `rows` and `columns` keep
-                // the tile inside them, and nobody else writes there (see `Share`).
-                match together.div_ceil(lanes(isa)) {
-                    0 => {}
-                    1 => dispatch(
-                        isa,
-                        Multiply::<MR, 1> {
-                            tile: &tile,
-                            panel,
-                            columns: together,
-                        },
-                    ),
-                    2 => dispatch(
-                        isa,
-                        Multiply::<MR, 2> {
-                            tile: &tile,
-                            panel,
-                            columns: together,
-                        },
-                    ),
-                    _ => dispatch(
-                        isa,
-                        Multiply::<MR, PANEL_VECTORS> {
-                            tile: &tile,
-                            panel,
-                            columns: together,
-                        },
-                    ),
+                for (panel, scratch) in run.clone().zip(scratch.chunks_exact(depth * pitch)) {
+                    multiply_panel::<MR>(isa, &tile(panel * pitch), scratch, columns(panel));
                 }
                 if apart > 0 {
                     dispatch(
                         isa,
                         Columns::<MR> {
-                            tile: &tile,
+                            tile: &tile(apart_from),
                             spread,
-                            first: together,
                             columns: apart,
                         },
                     );
@@ -224,6 +240,37 @@ fn panels<const MR: usize>(share: Share) {
             }
             channel += channels;
         }
+    }
+}
+
+/// One tile of rows by the columns of a panel, in whole vectors.
+fn multiply_panel<const MR: usize>(isa: Isa, tile: &Tile, panel: &[f32], columns: usize) {
+    match columns.div_ceil(lanes(isa)) {
+        0 => {}
+        1 => dispatch(
+            isa,
+            Multiply::<MR, 1> {
+                tile,
+                panel,
+                columns,
+            },
+        ),
+        2 => dispatch(
+            isa,
+            Multiply::<MR, 2> {
+                tile,
+                panel,
+                columns,
+            },
+        ),
+        _ => dispatch(
+            isa,
+            Multiply::<MR, PANEL_VECTORS> {
+                tile,
+                panel,
+                columns,
+            },
+        ),
     }
 }
 
@@ -262,6 +309,9 @@ impl Tile<'_> {
         )
     }
 }
+
+/// How far ahead filters are asked for, in elements: a page and a quarter.
+const PREFETCH: usize = 1280;
 
 /// `MR` rows by `NV` vectors of columns, of which `columns` elements count.
 struct Multiply<'a, const MR: usize, const NV: usize> {
@@ -327,6 +377,8 @@ impl<const MR: usize, const NV: usize> Kernel for Multiply<'_, MR, NV> {
         }
         let (mut filters, mut panel) = (tile.filters.as_ptr(), panel.as_ptr());
         for _ in 0..tile.depth {
+            // The filters stream past once; hardware prefetching stops at the end of every page.
+            s.prefetch(filters.wrapping_add(PREFETCH));
             let mut inputs = [s.splat(0.0); NV];
             // SAFETY: both hold `depth` steps, as asserted.
             unsafe {
@@ -375,7 +427,6 @@ impl<const MR: usize, const NV: usize> Kernel for Multiply<'_, MR, NV> {
 struct Spread<'a, const MR: usize> {
     panel: &'a [f32],
     depth: usize,
-    first: usize,
     columns: usize,
     spread: &'a mut [f32],
 }
@@ -390,12 +441,7 @@ impl<const MR: usize> Kernel for Spread<'_, MR> {
             for (k, row) in self.panel.chunks_exact(pitch).take(self.depth).enumerate() {
                 // SAFETY: the vector ends inside `spread`, which has one to spare. What it writes too much is
                 // overwritten by the next one.
-                unsafe {
-                    s.store(
-                        spread.as_mut_ptr().add(k * MR),
-                        s.splat(row[self.first + column]),
-                    )
-                }
+                unsafe { s.store(spread.as_mut_ptr().add(k * MR), s.splat(row[column])) }
             }
         }
     }
@@ -405,7 +451,6 @@ impl<const MR: usize> Kernel for Spread<'_, MR> {
 struct Columns<'a, const MR: usize> {
     tile: &'a Tile<'a>,
     spread: &'a [f32],
-    first: usize,
     columns: usize,
 }
 
@@ -416,7 +461,6 @@ impl<const MR: usize> Kernel for Columns<'_, MR> {
         let Columns {
             tile,
             spread,
-            first,
             columns,
         } = self;
         let terms = tile.depth * MR;
@@ -467,7 +511,6 @@ impl<const MR: usize> Kernel for Columns<'_, MR> {
                 }
             }
             let (before, after) = tile.residual_at();
-            let column = first + column;
             for (r, sum) in sums.iter_mut().enumerate().take(tile.rows) {
                 // SAFETY: the row and the column are inside the tile.
                 unsafe {
