@@ -90,10 +90,7 @@ fn main() {
             let started = Instant::now();
             while started.elapsed().as_secs_f64() < 0.15 {
                 let start = Instant::now();
-                if conv
-                    .run(1, &frame, input, &[], output, &Inline)
-                    .is_err()
-                {
+                if conv.run(1, &frame, input, &[], output, &Inline).is_err() {
                     return;
                 }
                 best = best.min(start.elapsed().as_secs_f64());

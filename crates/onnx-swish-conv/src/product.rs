@@ -107,6 +107,11 @@ impl Product {
         self.group_rows().div_ceil(tile_rows(self.isa))
     }
 
+    /// Multiply-adds of one output.
+    pub(crate) fn depth(&self) -> usize {
+        self.blocks.iter().sum::<usize>() * self.window.taps()
+    }
+
     /// Depth of the deepest block: rows of unfolded input.
     pub(crate) fn deepest(&self) -> usize {
         self.blocks
@@ -173,7 +178,7 @@ impl Product {
         let part = |i: usize, of: usize, total: usize| total * i / of..total * (i + 1) / of;
         let task = |i: usize| {
             let (product, split) = (i / splits, i % splits);
-            scratch::with(scratch_len(self), |scratch| {
+            scratch::with(scratch_len(self, area), |scratch| {
                 compute(Share {
                     product: self,
                     frame,

@@ -81,6 +81,8 @@ struct Plane<'a, V> {
 
 impl<const K: usize, const STRIDE: usize, const R: usize> Rows<'_, K, STRIDE, R> {
     /// The sums of output rows `y..y + R` for the columns from `x` on.
+    // The last unrolled step moves on to nowhere.
+    #[allow(unused_assignments)]
     #[inline(always)]
     fn sums<S: Simd>(
         s: S,
@@ -126,7 +128,8 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Rows<'_, K, STRIDE, R>
                     });
                 });
             }
-            (row, at) = (row.wrapping_add(1), at.wrapping_add(width));
+            row = row.wrapping_add(1);
+            at = at.wrapping_add(width);
         });
         sums
     }
@@ -135,7 +138,7 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Rows<'_, K, STRIDE, R>
     ///
     /// What a whole vector leaves beyond its row is overwritten when the turn of the rows and planes below comes.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, unused_assignments)]
     fn finish<S: Simd>(
         s: S,
         conv: &crate::depthwise::Depthwise,
