@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use onnx_swish_conv::{Activation, Conv2d, Frame, Inline, Isa, Residual, Spec, Window};
+use onnx_swish_conv::{Activation, Conv2d, Frame, Inline, Isa, Operands, Residual, Spec, Window};
 
 /// Name, kernel, stride, size, input channels, output channels (0: depthwise).
 const LAYERS: &[(&str, usize, usize, usize, usize, usize)] = &[
@@ -75,11 +75,16 @@ fn main() {
             groups,
             activation,
             residual: Residual::None,
+            gated: false,
         };
         let weights = vec![0.01; outs * ins / groups * window.taps()];
         let (mut input, mut output) = (Vec::new(), Vec::new());
         let input = aligned(&mut input, ins * frame.input_area());
         let output = aligned(&mut output, outs * frame.output_area());
+        let operands = Operands {
+            input,
+            ..Operands::default()
+        };
         let macs = (output.len() * ins / groups * window.taps()) as f64;
         print!("{name:<20} {ins:>4} -> {outs:<4}");
         for isa in sets.iter().copied() {
@@ -90,7 +95,7 @@ fn main() {
             let started = Instant::now();
             while started.elapsed().as_secs_f64() < 0.15 {
                 let start = Instant::now();
-                if conv.run(1, &frame, input, &[], output, &Inline).is_err() {
+                if conv.run(1, &frame, operands, output, &Inline).is_err() {
                     return;
                 }
                 best = best.min(start.elapsed().as_secs_f64());

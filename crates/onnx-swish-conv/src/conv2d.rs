@@ -33,6 +33,20 @@ pub struct Spec {
     pub activation: Activation,
     /// Whether and where a residual is added.
     pub residual: Residual,
+    /// Whether each input channel of an image is first multiplied by a factor: the gate of a squeeze-and-excite block
+    /// (arXiv:1709.01507).
+    pub gated: bool,
+}
+
+/// What a convolution reads at run time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Operands<'a> {
+    /// `[images, in_channels, height, width]`.
+    pub input: &'a [f32],
+    /// The output's shape if the [`Spec`] adds a residual, empty otherwise.
+    pub residual: &'a [f32],
+    /// `[images, in_channels]` if the [`Spec`] has a gate, empty otherwise.
+    pub gate: &'a [f32],
 }
 
 impl Spec {
@@ -44,7 +58,8 @@ impl Spec {
 
 /// A convolution with its weights in the order the kernels want them.
 ///
-/// `y[n, o] = activation(bias[o] + sum over i, tap of w[o, i, tap] * x[n, i, position of tap])`
+/// `y[n, o] = activation(bias[o] + sum over i, tap of w[o, i, tap] * x[n, i, position of tap])`, with `gate[n, i] * x` for `x`
+/// where there is a gate.
 #[derive(Debug)]
 pub struct Conv2d {
     spec: Spec,
@@ -118,11 +133,15 @@ impl Conv2d {
             groups,
             activation,
             residual,
+            gated,
         } = spec;
         let activation = activation.prepare();
         let method = if spec.is_depthwise() {
             if residual != Residual::None {
                 return Err(ConvError::NotDepthwise { what: "a residual" });
+            }
+            if gated {
+                return Err(ConvError::NotDepthwise { what: "a gate" });
             }
             let weights = weights.to_vec();
             Method::Depthwise(Depthwise {
@@ -163,8 +182,7 @@ impl Conv2d {
             }
     }
 
-    /// Computes `images` images: `input` is `[images, in_channels, height, width]`, `output` likewise; `residual` has
-    /// the output's shape if the spec adds one and is empty otherwise.
+    /// Computes `images` images: `output` is `[images, out_channels, height, width]`.
     ///
     /// # Errors
     /// If a slice has the wrong length.
@@ -172,21 +190,16 @@ impl Conv2d {
         &self,
         images: usize,
         frame: &Frame,
-        input: &[f32],
-        residual: &[f32],
+        operands: Operands,
         output: &mut [f32],
         workers: &dyn Workers,
     ) -> Result<(), ConvError> {
-        self.check(images, frame, input, output)?;
-        let want = if self.spec.residual == Residual::None {
-            0
-        } else {
-            output.len()
-        };
-        expect_length("the residual", residual.len(), want)?;
+        self.check(images, frame, &operands, output)?;
         match &self.method {
-            Method::Depthwise(method) => method.run(frame, input, output, &mut [], workers),
-            Method::Product(method) => method.run(frame, input, residual, output, workers),
+            Method::Depthwise(method) => {
+                method.run(frame, operands.input, output, &mut [], workers);
+            }
+            Method::Product(method) => method.run(frame, operands, output, workers),
         }
         Ok(())
     }
@@ -200,19 +213,21 @@ impl Conv2d {
         &self,
         images: usize,
         frame: &Frame,
-        input: &[f32],
+        operands: Operands,
         output: &mut [f32],
         sums: &mut [f32],
         workers: &dyn Workers,
     ) -> Result<(), ConvError> {
-        self.check(images, frame, input, output)?;
+        self.check(images, frame, &operands, output)?;
         expect_length(
             "the sums",
             sums.len(),
             volume(&[images, self.spec.out_channels])?,
         )?;
         match &self.method {
-            Method::Depthwise(method) => method.run(frame, input, output, sums, workers),
+            Method::Depthwise(method) => {
+                method.run(frame, operands.input, output, sums, workers);
+            }
             Method::Product(_) => {
                 return Err(ConvError::DepthwiseOnly {
                     what: "the sum of each plane",
@@ -226,13 +241,24 @@ impl Conv2d {
         &self,
         images: usize,
         frame: &Frame,
-        input: &[f32],
+        operands: &Operands,
         output: &[f32],
     ) -> Result<(), ConvError> {
+        let residual = match self.spec.residual {
+            Residual::None => 0,
+            Residual::BeforeActivation | Residual::AfterActivation => output.len(),
+        };
+        expect_length("the residual", operands.residual.len(), residual)?;
+        let gate = if self.spec.gated {
+            volume(&[images, self.spec.in_channels])?
+        } else {
+            0
+        };
+        expect_length("the gate", operands.gate.len(), gate)?;
         let [height, width] = frame.input;
         expect_length(
             "the input",
-            input.len(),
+            operands.input.len(),
             volume(&[images, self.spec.in_channels, height, width])?,
         )?;
         let [height, width] = frame.output;

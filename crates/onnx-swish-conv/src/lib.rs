@@ -20,7 +20,7 @@ mod scratch;
 mod workers;
 
 pub use activation::Activation;
-pub use conv2d::{Conv2d, Residual, Spec};
+pub use conv2d::{Conv2d, Operands, Residual, Spec};
 pub use error::ConvError;
 pub use geometry::{Frame, Window};
 pub use onnx_swish_kernels::Isa;

@@ -6,6 +6,7 @@
 use crate::activation::Prepared;
 use crate::arch::gemm::{Share, SharedOutput, compute, panel_count, scratch_len};
 use crate::arch::tile_rows;
+use crate::conv2d::Operands;
 use crate::{Frame, Isa, Residual, Window, Workers, scratch};
 
 /// Depth of a block: three AVX-512 vectors of columns by 160 rows of unfolded input take 30 KiB,
@@ -128,12 +129,11 @@ impl Product {
             && frame.input == frame.output
     }
 
-    /// Computes all images. `residual` is empty or as long as `output`.
+    /// Computes all images.
     pub(crate) fn run(
         &self,
         frame: &Frame,
-        input: &[f32],
-        residual: &[f32],
+        operands: Operands,
         output: &mut [f32],
         workers: &dyn Workers,
     ) {
@@ -182,8 +182,7 @@ impl Product {
                 compute(Share {
                     product: self,
                     frame,
-                    input,
-                    residual,
+                    operands,
                     output: &output,
                     image: product / self.groups,
                     group: product % self.groups,

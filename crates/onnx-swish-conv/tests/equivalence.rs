@@ -4,7 +4,9 @@
 
 mod naive;
 
-use onnx_swish_conv::{Activation, Conv2d, Frame, Inline, Isa, Residual, Spec, Window, Workers};
+use onnx_swish_conv::{
+    Activation, Conv2d, Frame, Inline, Isa, Operands, Residual, Spec, Window, Workers,
+};
 use proptest::prelude::*;
 
 /// Runs tasks on threads of its own, last task first, to show that order does not matter.
@@ -55,13 +57,23 @@ fn check(spec: &Spec, images: usize, frame: &Frame) {
     } else {
         noise(outputs, 4)
     };
-    let expected = naive::expected(spec, images, frame, &input, &weights, &bias, &residual);
+    let gate = if spec.gated {
+        noise(images * spec.in_channels, 5)
+    } else {
+        Vec::new()
+    };
+    let operands = Operands {
+        input: &input,
+        residual: &residual,
+        gate: &gate,
+    };
+    let expected = naive::expected(spec, images, frame, &operands, &weights, &bias);
     for isa in Isa::available() {
         let conv = Conv2d::with_isa(isa, *spec, &weights, &bias).unwrap();
         // Whatever an output holds beforehand must not matter.
         let run = |workers: &dyn Workers| {
             let mut output = vec![f32::NAN; outputs];
-            conv.run(images, frame, &input, &residual, &mut output, workers)
+            conv.run(images, frame, operands, &mut output, workers)
                 .unwrap();
             output
         };
@@ -82,7 +94,7 @@ fn check(spec: &Spec, images: usize, frame: &Frame) {
                 vec![f32::NAN; outputs],
                 vec![f32::NAN; images * spec.out_channels],
             );
-            conv.run_with_sums(images, frame, &input, &mut output, &mut sums, &Threads(2))
+            conv.run_with_sums(images, frame, operands, &mut output, &mut sums, &Threads(2))
                 .unwrap();
             assert_eq!(output, got);
             for (plane, sum) in got.chunks(frame.output_area().max(1)).zip(&sums) {
@@ -98,6 +110,14 @@ fn check(spec: &Spec, images: usize, frame: &Frame) {
     }
 }
 
+/// An input and nothing else.
+fn only(input: &[f32]) -> Operands<'_> {
+    Operands {
+        input,
+        ..Operands::default()
+    }
+}
+
 fn spec(window: Window, channels: [usize; 2], groups: usize, activation: Activation) -> Spec {
     let [in_channels, out_channels] = channels;
     Spec {
@@ -107,6 +127,7 @@ fn spec(window: Window, channels: [usize; 2], groups: usize, activation: Activat
         groups,
         activation,
         residual: Residual::None,
+        gated: false,
     }
 }
 
@@ -186,6 +207,11 @@ fn deep_products_in_several_blocks() {
                 ..spec(window, channels, 1, Activation::Relu)
             };
             check(&spec, 2, &frame);
+            let gated = Spec {
+                gated: true,
+                ..spec
+            };
+            check(&gated, 2, &frame);
         }
     }
 }
@@ -214,7 +240,7 @@ fn a_nan_input_reaches_exactly_the_outputs_that_read_it() {
             for isa in Isa::available() {
                 let conv = Conv2d::with_isa(isa, spec, &noise(36 / groups, 6), &[]).unwrap();
                 let mut output = vec![0.0; 2 * 180];
-                conv.run(1, &frame, &input, &[], &mut output, &Inline)
+                conv.run(1, &frame, only(&input), &mut output, &Inline)
                     .unwrap();
                 for (i, v) in output.iter().enumerate() {
                     let (channel, y, x) = (i / 180, i % 180 / 20, i % 20);
@@ -242,22 +268,51 @@ fn wrong_lengths_are_errors() {
     let conv = Conv2d::new(spec, &[0.0; 36], &[]).unwrap();
     let mut output = [0.0; 32];
     assert!(
-        conv.run(1, &frame, &[0.0; 31], &[], &mut output, &Inline)
+        conv.run(1, &frame, only(&[0.0; 31]), &mut output, &Inline)
             .is_err()
     );
     assert!(
-        conv.run(1, &frame, &[0.0; 32], &[0.0; 32], &mut output, &Inline)
+        conv.run(
+            1,
+            &frame,
+            Operands {
+                residual: &[0.0; 32],
+                ..only(&[0.0; 32])
+            },
+            &mut output,
+            &Inline
+        )
+        .is_err()
+    );
+    assert!(
+        conv.run(
+            1,
+            &frame,
+            Operands {
+                gate: &[0.0; 2],
+                ..only(&[0.0; 32])
+            },
+            &mut output,
+            &Inline
+        )
+        .is_err()
+    );
+    assert!(
+        conv.run(1, &frame, only(&[0.0; 32]), &mut output[1..], &Inline)
             .is_err()
     );
     assert!(
-        conv.run(1, &frame, &[0.0; 32], &[], &mut output[1..], &Inline)
-            .is_err()
+        conv.run_with_sums(
+            1,
+            &frame,
+            only(&[0.0; 32]),
+            &mut output,
+            &mut [0.0; 2],
+            &Inline
+        )
+        .is_err()
     );
-    assert!(
-        conv.run_with_sums(1, &frame, &[0.0; 32], &mut output, &mut [0.0; 2], &Inline)
-            .is_err()
-    );
-    conv.run(1, &frame, &[0.0; 32], &[], &mut output, &Inline)
+    conv.run(1, &frame, only(&[0.0; 32]), &mut output, &Inline)
         .unwrap();
 }
 
@@ -272,6 +327,7 @@ prop_compose! {
         groups in 1..4usize,
         (ins, outs) in prop_oneof![Just((1usize, 1usize)), (1..20usize, 1..20usize)],
         images in 1..3usize,
+        gated in any::<bool>(),
         activation in prop_oneof![
             Just(Activation::None),
             Just(Activation::Clamp { low: -0.3, high: 0.4 }),
@@ -283,7 +339,9 @@ prop_compose! {
     ) -> Option<(Spec, usize, Frame)> {
         let window = Window { kernel, stride, dilation };
         let frame = Frame::padded(&window, input, before, after)?;
-        Some((spec(window, [groups * ins, groups * outs], groups, activation), images, frame))
+        let spec = spec(window, [groups * ins, groups * outs], groups, activation);
+        let gated = gated && !spec.is_depthwise();
+        Some((Spec { gated, ..spec }, images, frame))
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) trait Simd: Copy {
 
     fn splat(self, x: f32) -> Self::V;
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// The smaller, and `b` where either is NaN.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// The larger, and `b` where either is NaN.

@@ -21,6 +21,8 @@ pub(super) struct Unfold<'a> {
     pub window: &'a Window,
     pub frame: &'a Frame,
     pub input: &'a [f32],
+    /// Empty, or a factor for each channel.
+    pub gate: &'a [f32],
     pub channels: usize,
     pub first: usize,
     pub columns: usize,
@@ -34,6 +36,7 @@ impl Kernel for Unfold<'_> {
             window,
             frame,
             input,
+            gate,
             channels,
             first,
             columns,
@@ -41,6 +44,7 @@ impl Kernel for Unfold<'_> {
         } = self;
         let pitch = PANEL_VECTORS * S::LANES;
         assert!(input.len() >= channels * frame.input_area());
+        assert!(gate.is_empty() || gate.len() == channels);
         assert!(columns <= pitch && panel.len() >= window.taps() * channels * pitch);
         let mut at = 0;
         while at < columns {
@@ -57,7 +61,7 @@ impl Kernel for Unfold<'_> {
             at += run.len;
             for tap in 0..window.taps() {
                 let rows = &mut panel[tap * channels * pitch..];
-                unfold_run(s, window, frame, input, channels, &run, tap, rows);
+                unfold_run(s, window, frame, input, gate, channels, &run, tap, rows);
             }
         }
     }
@@ -71,6 +75,7 @@ fn unfold_run<S: Simd>(
     window: &Window,
     frame: &Frame,
     input: &[f32],
+    gate: &[f32],
     channels: usize,
     run: &Run,
     tap: usize,
@@ -104,6 +109,10 @@ fn unfold_run<S: Simd>(
         .wrapping_sub(pad);
     let target = rows.as_mut_ptr();
     assert!(rows.len() >= (channels - 1) * pitch + run.at + run.len);
+    let gated = |v: S::V, channel: usize| match gate.get(channel) {
+        Some(factor) => s.mul(v, s.splat(*factor)),
+        None => v,
+    };
     let mut x = 0;
     while x < run.len {
         let place = s.lanes(0, run.len - x);
@@ -116,7 +125,8 @@ fn unfold_run<S: Simd>(
                     // which fits the panel row as asserted.
                     unsafe {
                         let v = s.load_lanes(origin.wrapping_add(channel * area + x), inside);
-                        s.store_lanes(target.add(channel * pitch + run.at + x), v, place);
+                        let to = target.add(channel * pitch + run.at + x);
+                        s.store_lanes(to, gated(v, channel), place);
                     }
                 }
             }
@@ -130,16 +140,15 @@ fn unfold_run<S: Simd>(
                         let from = origin.wrapping_add(channel * area + 2 * x);
                         let a = s.load_lanes(from, first);
                         let b = s.load_lanes(from.wrapping_add(S::LANES), second);
-                        s.store_lanes(
-                            target.add(channel * pitch + run.at + x),
-                            s.deinterleave(a, b).0,
-                            place,
-                        );
+                        let v = s.deinterleave(a, b).0;
+                        let to = target.add(channel * pitch + run.at + x);
+                        s.store_lanes(to, gated(v, channel), place);
                     }
                 }
             }
             _ => {
                 for channel in 0..channels {
+                    let factor = gate.get(channel).copied().unwrap_or(1.0);
                     for i in x..run.len.min(x + S::LANES) {
                         let inside = from <= i && i < to;
                         // SAFETY: read only if column `i` of the run lies in row `y` of plane `channel`; the
@@ -150,7 +159,7 @@ fn unfold_run<S: Simd>(
                             } else {
                                 0.0
                             };
-                            target.add(channel * pitch + run.at + i).write(v);
+                            target.add(channel * pitch + run.at + i).write(v * factor);
                         }
                     }
                 }

@@ -32,6 +32,10 @@ impl Simd for Portable {
         map2(a, b, |a, b| a + b)
     }
     #[inline(always)]
+    fn mul(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        map2(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
     fn min(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
         map2(a, b, |a, b| if a < b { a } else { b })
     }

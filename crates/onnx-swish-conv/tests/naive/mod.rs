@@ -3,14 +3,14 @@
 //! Promise: slow, obvious, and wider than what it judges.
 #![allow(dead_code)]
 
-use onnx_swish_conv::{Activation, Frame, Residual, Spec};
+use onnx_swish_conv::{Activation, Frame, Operands, Residual, Spec};
 
 /// The exact sum of every output, and the sum of the terms' magnitudes, which bounds the rounding errors.
 pub fn convolve(
     spec: &Spec,
     images: usize,
     frame: &Frame,
-    input: &[f32],
+    operands: &Operands,
     weights: &[f32],
     bias: &[f32],
 ) -> Vec<(f64, f64)> {
@@ -39,12 +39,14 @@ pub fn convolve(
                                     continue;
                                 };
                                 let channel = image * spec.in_channels + out / outs * ins + i;
-                                let value =
-                                    input[(channel * frame.input[0] + y) * frame.input[1] + x];
+                                let gate = operands.gate.get(channel).map_or(1.0, |g| *g as f64);
+                                let value = operands.input
+                                    [(channel * frame.input[0] + y) * frame.input[1] + x];
                                 let weight = weights
                                     [((out * ins + i) * kernel_y + tap_y) * kernel_x + tap_x];
-                                sum += value as f64 * weight as f64;
-                                magnitude += (value as f64 * weight as f64).abs();
+                                let term = gate * value as f64 * weight as f64;
+                                sum += term;
+                                magnitude += term.abs();
                             }
                         }
                     }
@@ -79,17 +81,16 @@ pub fn expected(
     spec: &Spec,
     images: usize,
     frame: &Frame,
-    input: &[f32],
+    operands: &Operands,
     weights: &[f32],
     bias: &[f32],
-    residual: &[f32],
 ) -> Vec<(f64, f64)> {
     let terms = (spec.in_channels / spec.groups * spec.window.taps() + 8) as f64;
-    convolve(spec, images, frame, input, weights, bias)
+    convolve(spec, images, frame, operands, weights, bias)
         .into_iter()
         .enumerate()
         .map(|(i, (sum, magnitude))| {
-            let extra = residual.get(i).map_or(0.0, |r| *r as f64);
+            let extra = operands.residual.get(i).map_or(0.0, |r| *r as f64);
             let value = match spec.residual {
                 Residual::None => activate(spec.activation, sum),
                 Residual::BeforeActivation => activate(spec.activation, sum + extra),

@@ -129,9 +129,8 @@ impl Chain {
         root: &Root,
         other: OutletId,
     ) -> TractResult<bool> {
-        let depthwise = root.groups > 1 && root.groups == root.in_channels;
         let same = model.outlet_fact(other)?.shape == model.outlet_fact(self.last)?.shape;
-        if depthwise || !same || self.residual.is_some() {
+        if root.is_depthwise() || !same || self.residual.is_some() {
             return Ok(false);
         }
         self.residual = Some(other);

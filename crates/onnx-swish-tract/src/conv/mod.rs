@@ -1,11 +1,12 @@
 //! Convolutions, each with what follows it, as one operator on `onnx-swish-conv`.
 //!
-//! Given a decluttered graph; promises that f32 convolutions over one or two spatial axes with constant weights, and the constant
-//! scales, offsets, activation and residual after them, become one node each, and that everything else stays as tract has it.
+//! Given a decluttered graph; promises that f32 convolutions over one or two spatial axes with constant weights, with the gate
+//! before them and the constant scales, offsets, activation, residual and plane sums after them, become one node each, and that everything else stays as tract has it.
 
 mod chain;
 mod op;
 mod root;
+mod squeeze;
 
 pub use op::FusedConv;
 
@@ -13,6 +14,7 @@ use tract_core::internal::*;
 
 use chain::Chain;
 use root::Root;
+use squeeze::{Gate, plane_sums};
 
 /// Replaces what it covers.
 pub(crate) fn take_over(model: &mut TypedModel) -> TractResult<()> {
@@ -23,19 +25,29 @@ pub(crate) fn take_over(model: &mut TypedModel) -> TractResult<()> {
         };
         let chain = Chain::after(model, &root)?;
         let name = model.node(chain.last.node).name.clone();
-        let op = FusedConv::new(&root, &chain)?;
-        let inputs: TVec<OutletId> = std::iter::once(root.input).chain(chain.residual).collect();
+        let gate = Gate::before(model, &root)?;
+        let sums = plane_sums(model, &root, chain.last)?;
+        let op = FusedConv::new(&root, &chain, gate.is_some(), sums.is_some())?;
+        let images = gate.as_ref().map_or(root.input, |gate| gate.input);
+        let inputs: TVec<OutletId> = std::iter::once(images)
+            .chain(chain.residual)
+            .chain(gate.as_ref().map(|gate| gate.factors))
+            .collect();
         // Sizes that tract writes in another way than we do are not worth a proof that they are the same.
-        let facts = op.output_facts(&[model.outlet_fact(root.input)?])?;
+        let facts = op.output_facts(&[model.outlet_fact(images)?])?;
         if facts[0].shape != model.outlet_fact(chain.last)?.shape {
             continue;
         }
         let mut patch = TypedModelPatch::new("onnx-swish convolution");
         let taps = patch.taps(model, &inputs)?;
-        let wire = patch.wire_node(name, op, &taps)?[0];
-        patch.shunt_outside(model, chain.last, wire)?;
-        for node in &chain.nodes {
-            patch.obliterate(*node)?;
+        let wires = patch.wire_node(name, op, &taps)?;
+        let replaced = std::iter::once(chain.last).chain(sums.map(OutletId::from));
+        for (outlet, wire) in replaced.zip(wires) {
+            patch.shunt_outside(model, outlet, wire)?;
+        }
+        let gate = gate.map(|gate| gate.node);
+        for node in chain.nodes.iter().copied().chain(gate).chain(sums) {
+            patch.obliterate(node)?;
         }
         patch.apply(model)?;
     }

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use onnx_swish_conv::{Activation, Conv2d, Frame, Residual, Spec};
+use onnx_swish_conv::{Activation, Conv2d, Frame, Operands, Residual, Spec};
 use tract_core::internal::*;
+use tract_core::ops::nn::DataFormat;
 
 use super::chain::Chain;
 use super::root::{OutputAxis, Place, Root};
@@ -17,18 +18,25 @@ use crate::workers::with_workers;
 pub struct FusedConv {
     conv: Arc<Conv2d>,
     place: Place,
+    /// Whether a second output has the sum of each plane.
+    sums: bool,
 }
 
 impl PartialEq for FusedConv {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.conv, &other.conv) && self.place == other.place
+        Arc::ptr_eq(&self.conv, &other.conv) && self.place == other.place && self.sums == other.sums
     }
 }
 
 impl Eq for FusedConv {}
 
 impl FusedConv {
-    pub(super) fn new(root: &Root, chain: &Chain) -> TractResult<FusedConv> {
+    pub(super) fn new(
+        root: &Root,
+        chain: &Chain,
+        gated: bool,
+        sums: bool,
+    ) -> TractResult<FusedConv> {
         let spec = Spec {
             window: root.window,
             in_channels: root.in_channels,
@@ -36,6 +44,7 @@ impl FusedConv {
             groups: root.groups,
             activation: chain.activation,
             residual: chain.residual_at,
+            gated,
         };
         let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
         let scaled = root.weights.chunks(per_filter).zip(&chain.scale);
@@ -51,6 +60,7 @@ impl FusedConv {
         Ok(FusedConv {
             conv: Arc::new(Conv2d::new(spec, &weights, &bias)?),
             place: root.place.clone(),
+            sums,
         })
     }
 
@@ -94,6 +104,20 @@ impl FusedConv {
         }
     }
 
+    /// The shape of the planes' sums: the output's with one element for each plane.
+    fn sums_shape<D: DimLike>(&self, output: &[D]) -> TVec<D> {
+        let mut shape: TVec<D> = output.into();
+        let channels = match &self.place {
+            Place::Pool(spec) => usize::from(spec.data_format == DataFormat::NCHW),
+            // Depthwise convolutions read more than one tap.
+            Place::Pointwise { .. } => shape.len(),
+        };
+        for size in shape.iter_mut().skip(channels + 1) {
+            *size = 1.into();
+        }
+        shape
+    }
+
     fn kind(&self) -> &'static str {
         let spec = self.conv.spec();
         if spec.is_depthwise() {
@@ -124,6 +148,7 @@ impl Op for FusedConv {
             groups,
             activation,
             residual,
+            gated,
         } = self.conv.spec();
         let activation = match activation {
             Activation::None => String::new(),
@@ -134,8 +159,10 @@ impl Op for FusedConv {
         } else {
             ", residual"
         };
+        let gate = if *gated { ", gate" } else { "" };
+        let sums = if self.sums { ", plane sums" } else { "" };
         Ok(vec![format!(
-            "{} {}x{}, stride {}x{}, {in_channels} to {out_channels} channels in {groups} groups{activation}{residual}",
+            "{} {}x{}, stride {}x{}, {in_channels} to {out_channels} channels in {groups} groups{activation}{residual}{gate}{sums}",
             self.kind(),
             window.kernel[0],
             window.kernel[1],
@@ -153,22 +180,36 @@ impl EvalOp for FusedConv {
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = inputs.first().context("a convolution without an input")?;
         let (images, frame, shape) = self.geometry(input.shape())?;
-        let x = input.try_as_plain_ram()?;
-        let residual = inputs
-            .get(1)
-            .map(|residual| residual.try_as_plain_ram())
-            .transpose()?;
-        let residual = match &residual {
-            Some(residual) => residual.as_slice::<f32>()?,
-            None => &[],
+        let spec = self.conv.spec();
+        let views: TVec<_> = inputs
+            .iter()
+            .map(|input| input.try_as_plain_ram())
+            .collect::<TractResult<_>>()?;
+        let mut slices = views.iter().map(|view| view.as_slice::<f32>());
+        let mut next = |is_there: bool| {
+            let slice = if is_there { slices.next() } else { None };
+            slice.transpose().map(Option::unwrap_or_default)
+        };
+        let operands = Operands {
+            input: next(true)?,
+            residual: next(spec.residual != Residual::None)?,
+            gate: next(spec.gated)?,
         };
         let mut output = unwritten(&shape)?;
-        {
-            let mut y = output.try_as_plain_ram_mut()?;
-            let (x, y) = (x.as_slice::<f32>()?, y.as_slice_mut::<f32>()?);
-            with_workers(|workers| self.conv.run(images, &frame, x, residual, y, workers))?;
+        let mut y = output.try_as_plain_ram_mut()?;
+        let y = y.as_slice_mut::<f32>()?;
+        if !self.sums {
+            with_workers(|workers| self.conv.run(images, &frame, operands, y, workers))?;
+            return Ok(tvec!(output.into_tvalue()));
         }
-        Ok(tvec!(output.into_tvalue()))
+        let mut sums = unwritten(&self.sums_shape(&shape))?;
+        let mut totals = sums.try_as_plain_ram_mut()?;
+        let totals = totals.as_slice_mut::<f32>()?;
+        with_workers(|workers| {
+            self.conv
+                .run_with_sums(images, &frame, operands, y, totals, workers)
+        })?;
+        Ok(tvec!(output.into_tvalue(), sums.into_tvalue()))
     }
 }
 
@@ -181,7 +222,11 @@ impl TypedOp for FusedConv {
                 pointwise_shape(output, &input.shape, self.conv.spec().out_channels.to_dim())
             }
         };
-        Ok(tvec!(DatumType::F32.fact(shape)))
+        let mut facts = tvec!(DatumType::F32.fact(&shape));
+        if self.sums {
+            facts.push(DatumType::F32.fact(self.sums_shape(&shape)));
+        }
+        Ok(facts)
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {

@@ -66,6 +66,19 @@ impl Root {
         }
     }
 
+    /// Whether each output channel reads one input channel.
+    pub fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.in_channels
+    }
+
+    /// The position of the channels in the input's shape.
+    pub fn input_channel_axis(&self) -> usize {
+        match &self.place {
+            Place::Pool(spec) => usize::from(spec.data_format == DataFormat::NCHW),
+            Place::Pointwise { channel_axis, .. } => *channel_axis,
+        }
+    }
+
     /// The position of the channels in the output's shape.
     pub fn channel_axis(&self) -> usize {
         match &self.place {

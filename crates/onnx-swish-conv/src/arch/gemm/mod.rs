@@ -15,6 +15,7 @@ use self::columns::{Columns, Spread};
 use self::tile::{Multiply, Tile};
 use super::pack::Unfold;
 use super::{dispatch, lanes, tile_rows};
+use crate::conv2d::Operands;
 use crate::geometry::Frame;
 use crate::product::{PANEL_VECTORS, Product};
 
@@ -43,10 +44,8 @@ impl<'a> SharedOutput<'a> {
 pub(crate) struct Share<'a> {
     pub product: &'a Product,
     pub frame: &'a Frame,
-    /// The whole tensor.
-    pub input: &'a [f32],
-    /// Empty, or as long as the output.
-    pub residual: &'a [f32],
+    /// Whole tensors.
+    pub operands: Operands<'a>,
     pub output: &'a SharedOutput<'a>,
     pub image: usize,
     pub group: usize,
@@ -65,8 +64,14 @@ pub(crate) fn compute(share: Share) {
     assert!(share.group < product.groups && share.tiles.end <= product.group_tiles());
     assert!(share.panels.end <= panel_count(product.isa, area));
     assert!(share.output.len >= (share.image + 1) * product.out_channels * area);
-    assert!(share.residual.is_empty() || share.residual.len() == share.output.len);
-    assert!(share.input.len() >= (share.image + 1) * product.in_channels * frame.input_area());
+    let Operands {
+        input,
+        residual,
+        gate,
+    } = share.operands;
+    assert!(residual.is_empty() || residual.len() == share.output.len);
+    assert!(gate.is_empty() || gate.len() >= (share.image + 1) * product.in_channels);
+    assert!(input.len() >= (share.image + 1) * product.in_channels * frame.input_area());
     let padded = product.group_tiles() * tile_rows(product.isa);
     assert_eq!(
         product.depth(),
@@ -155,8 +160,11 @@ fn panels<const MR: usize>(share: Share) {
     let Share {
         product,
         frame,
-        input,
-        residual,
+        operands: Operands {
+            input,
+            residual,
+            gate,
+        },
         output,
         image,
         group,
@@ -171,8 +179,9 @@ fn panels<const MR: usize>(share: Share) {
     let pitch = PANEL_VECTORS * lanes(isa);
     let packed_rows = product.group_tiles() * MR;
     let bias = &product.bias[group * packed_rows..][..packed_rows];
-    let input =
-        &input[(image * product.in_channels + group * ins) * input_area..][..ins * input_area];
+    let first_channel = image * product.in_channels + group * ins;
+    let input = &input[first_channel * input_area..][..ins * input_area];
+    let gate = gate.get(first_channel..).unwrap_or_default();
     let corner = (image * product.out_channels + group * outs) * area;
     let unfold = |(channel, channels): (usize, usize), columns: Range<usize>, panel: &mut [f32]| {
         dispatch(
@@ -181,6 +190,7 @@ fn panels<const MR: usize>(share: Share) {
                 window: &product.window,
                 frame,
                 input: &input[channel * input_area..],
+                gate: gate.get(channel..channel + channels).unwrap_or_default(),
                 channels,
                 first: columns.start,
                 columns: columns.len(),

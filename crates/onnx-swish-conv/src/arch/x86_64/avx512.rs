@@ -49,6 +49,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_add_ps(a, b) }
     }
     #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves the feature.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
     fn min(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: the token proves the feature.
         unsafe { _mm512_min_ps(a, b) }

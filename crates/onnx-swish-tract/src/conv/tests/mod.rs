@@ -2,6 +2,8 @@
 //!
 //! Given small graphs of every covered kind; promises the same numbers to rounding, one node where one is due, and hands off the rest.
 
+mod squeeze;
+
 use tract_core::internal::*;
 use tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
 use tract_core::ops::math::{add, max, min, mul};
