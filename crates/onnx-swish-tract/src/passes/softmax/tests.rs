@@ -181,7 +181,7 @@ fn axes_move_through_it_and_do_not_tear_it_apart() {
 
 #[test]
 fn threads_change_no_bit() {
-    // Many sums, few large blocks, one block with a ragged end; all worth tract's pool.
+    // Many sums, few large blocks, one block with a ragged end; all worth a pool.
     for (shape, axis) in [
         ([1usize, 900, 83], 2),
         ([40, 16, 100], 1),
@@ -193,9 +193,12 @@ fn threads_change_no_bit() {
         let x = noise(&shape);
         let alone = run(model.clone(), &x);
         for threads in [2, 3] {
-            let together =
-                multithread_tract_scope(Executor::multithread(threads), || run(model.clone(), &x));
-            assert_eq!(alone, together, "{shape:?}");
+            let executor = Executor::multithread(threads);
+            let together = multithread_tract_scope(executor, || run(model.clone(), &x));
+            assert_eq!(alone, together, "{shape:?} on tract's threads");
+            let pool = Arc::new(onnx_swish_conv::Pool::new(threads).unwrap());
+            let together = crate::workers::with_pool(Some(pool), || run(model.clone(), &x));
+            assert_eq!(alone, together, "{shape:?} on ours");
         }
     }
 }
