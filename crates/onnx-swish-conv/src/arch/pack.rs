@@ -48,123 +48,183 @@ impl Kernel for Unfold<'_> {
         assert!(columns <= pitch && panel.len() >= window.taps() * channels * pitch);
         let mut at = 0;
         while at < columns {
-            let (y, x) = (
+            let [y, x] = [
                 (first + at) / frame.output[1],
                 (first + at) % frame.output[1],
-            );
-            let run = Run {
-                y,
-                x,
-                len: (frame.output[1] - x).min(columns - at),
-                at,
-            };
-            at += run.len;
-            for tap in 0..window.taps() {
-                let rows = &mut panel[tap * channels * pitch..];
-                unfold_run(s, window, frame, input, gate, channels, &run, tap, rows);
+            ];
+            let len = (frame.output[1] - x).min(columns - at);
+            let run = Run { y, x, len, at };
+            at += len;
+            for tap_y in 0..window.kernel[0] {
+                let taps = window.kernel[1] * channels * pitch;
+                let source = Source {
+                    window,
+                    frame,
+                    input,
+                    gate,
+                    channels,
+                };
+                let rows = &mut panel[tap_y * taps..][..taps];
+                source.unfold_row(s, &run, tap_y, rows);
             }
         }
     }
 }
 
-/// One tap's rows for one run of columns.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn unfold_run<S: Simd>(
-    s: S,
-    window: &Window,
-    frame: &Frame,
-    input: &[f32],
-    gate: &[f32],
+/// The planes to read.
+struct Source<'a> {
+    window: &'a Window,
+    frame: &'a Frame,
+    input: &'a [f32],
+    gate: &'a [f32],
     channels: usize,
-    run: &Run,
-    tap: usize,
-    rows: &mut [f32],
-) {
-    let pitch = PANEL_VECTORS * S::LANES;
-    let area = frame.input_area();
-    let [height, width] = frame.input;
-    let [tap_y, tap_x] = [tap / window.kernel[1], tap % window.kernel[1]];
-    let padded_y = run.y * window.stride[0] + tap_y * window.dilation[0];
-    let y = padded_y.wrapping_sub(frame.pad[0]);
-    if y >= height {
-        for row in rows.chunks_mut(pitch).take(channels) {
-            row[run.at..run.at + run.len].fill(0.0);
+}
+
+/// Taps of one kernel row that are looked at together.
+const TAPS: usize = 8;
+
+/// What one tap reads for the vectors of a run.
+#[derive(Clone, Copy)]
+struct Tap<S: Simd> {
+    /// Elements that are inside the input, counted from the first that the run's first output meets; with stride 2 of two
+    /// vectors that follow each other.
+    inside: [(S::M, S::M); PANEL_VECTORS],
+}
+
+impl Source<'_> {
+    /// One kernel row's share of one run: `[tap][channel][PANEL_VECTORS vectors]`, from `run.at` on.
+    #[inline(always)]
+    fn unfold_row<S: Simd>(&self, s: S, run: &Run, tap_y: usize, rows: &mut [f32]) {
+        let [stride_y, stride_x] = self.window.stride;
+        let [height, width] = self.frame.input;
+        let padded_y = run.y * stride_y + tap_y * self.window.dilation[0];
+        let y = padded_y.wrapping_sub(self.frame.pad[0]);
+        if y >= height {
+            for row in rows.chunks_mut(PANEL_VECTORS * S::LANES) {
+                row[run.at..run.at + run.len].fill(0.0);
+            }
+            return;
         }
-        return;
+        // May lie before the input's start; only elements that are inside are read.
+        let origin = self
+            .input
+            .as_ptr()
+            .wrapping_add(y * width + run.x * stride_x)
+            .wrapping_sub(self.frame.pad[1]);
+        for first in (0..self.window.kernel[1]).step_by(TAPS) {
+            match stride_x {
+                1 => self.copy::<S, 1>(s, run, origin, first, rows),
+                2 => self.copy::<S, 2>(s, run, origin, first, rows),
+                _ => self.gather(run, origin, first, rows, S::LANES),
+            }
+        }
     }
-    // Output `i` of the run reads column `i * stride + offset - pad`: inside for `from <= i < to`.
-    let stride = window.stride[1];
-    let offset = run.x * stride + tap_x * window.dilation[1];
-    let pad = frame.pad[1];
-    let from = pad.saturating_sub(offset).div_ceil(stride).min(run.len);
-    let to = (width + pad)
-        .saturating_sub(offset)
-        .div_ceil(stride)
-        .clamp(from, run.len);
-    // May lie before the input's start; only lanes that are inside are read.
-    let origin = input
-        .as_ptr()
-        .wrapping_add(y * width + offset)
-        .wrapping_sub(pad);
-    let target = rows.as_mut_ptr();
-    assert!(rows.len() >= (channels - 1) * pitch + run.at + run.len);
-    let gated = |v: S::V, channel: usize| match gate.get(channel) {
-        Some(factor) => s.mul(v, s.splat(*factor)),
-        None => v,
-    };
-    let mut x = 0;
-    while x < run.len {
-        let place = s.lanes(0, run.len - x);
-        let (low, high) = (from.saturating_sub(x), to.saturating_sub(x));
-        match stride {
-            1 => {
-                let inside = s.lanes(low, high);
-                for channel in 0..channels {
-                    // SAFETY: lanes `low..high` are columns of row `y` of plane `channel`; `place` ends with the run,
-                    // which fits the panel row as asserted.
-                    unsafe {
-                        let v = s.load_lanes(origin.wrapping_add(channel * area + x), inside);
-                        let to = target.add(channel * pitch + run.at + x);
-                        s.store_lanes(to, gated(v, channel), place);
-                    }
-                }
+
+    /// The first and the last column of the run, one past, that tap `tap_x` finds inside the input.
+    #[inline(always)]
+    fn inside(&self, run: &Run, tap_x: usize) -> (usize, usize) {
+        let stride = self.window.stride[1];
+        let offset = run.x * stride + tap_x * self.window.dilation[1];
+        let pad = self.frame.pad[1];
+        let from = pad.saturating_sub(offset).div_ceil(stride).min(run.len);
+        let to = (self.frame.input[1] + pad)
+            .saturating_sub(offset)
+            .div_ceil(stride)
+            .clamp(from, run.len);
+        (from, to)
+    }
+
+    /// Strides of one and two, whole vectors at a time, for the taps from `first` on.
+    #[inline(always)]
+    fn copy<S: Simd, const STRIDE: usize>(
+        &self,
+        s: S,
+        run: &Run,
+        origin: *const f32,
+        first: usize,
+        rows: &mut [f32],
+    ) {
+        let pitch = PANEL_VECTORS * S::LANES;
+        let area = self.frame.input_area();
+        let taps = TAPS.min(self.window.kernel[1] - first);
+        let vectors = run.len.div_ceil(S::LANES);
+        // What the unsafe code below relies on, besides the masks.
+        assert!(vectors <= PANEL_VECTORS && run.at + run.len <= pitch);
+        assert!(rows.len() >= (first + taps) * self.channels * pitch);
+        let nothing = s.lanes(0, 0);
+        let mut tap = [Tap::<S> {
+            inside: [(nothing, nothing); PANEL_VECTORS],
+        }; TAPS];
+        for (i, tap) in tap.iter_mut().enumerate().take(taps) {
+            let (from, to) = self.inside(run, first + i);
+            // Elements of the row, counted from the first that this tap meets.
+            let (from, to) = (STRIDE * from, (STRIDE * to).saturating_sub(STRIDE - 1));
+            for (v, inside) in tap.inside.iter_mut().enumerate() {
+                let lanes = |skipped: usize| {
+                    s.lanes(from.saturating_sub(skipped), to.saturating_sub(skipped))
+                };
+                let skipped = STRIDE * v * S::LANES;
+                *inside = (lanes(skipped), lanes(skipped + S::LANES));
             }
-            2 => {
-                let (low, high) = (2 * low, (2 * high).saturating_sub(1).max(2 * low));
-                let first = s.lanes(low, high);
-                let second = s.lanes(low.saturating_sub(S::LANES), high.saturating_sub(S::LANES));
-                for channel in 0..channels {
-                    // SAFETY: elements `low..high` are columns of row `y` of plane `channel`; `place` as above.
+        }
+        // Lanes beyond the run are overwritten by the next one, or never read; but they must not leave the row.
+        let room = pitch - run.at;
+        let last = s.lanes(0, room - (vectors - 1) * S::LANES);
+        let whole = vectors * S::LANES <= room;
+        for (i, tap) in tap.iter().enumerate().take(taps) {
+            for v in 0..vectors {
+                let (low, high) = tap.inside[v];
+                let at = (first + i) * self.window.dilation[1] + STRIDE * v * S::LANES;
+                let mut from = origin.wrapping_add(at);
+                let row = (first + i) * self.channels * pitch + run.at + v * S::LANES;
+                let mut to = rows.as_mut_ptr().wrapping_add(row);
+                let whole = whole || v + 1 < vectors;
+                for channel in 0..self.channels {
+                    // SAFETY: the masks choose elements of row `y` of plane `channel`; the target's row ends with `room`.
                     unsafe {
-                        let from = origin.wrapping_add(channel * area + 2 * x);
-                        let a = s.load_lanes(from, first);
-                        let b = s.load_lanes(from.wrapping_add(S::LANES), second);
-                        let v = s.deinterleave(a, b).0;
-                        let to = target.add(channel * pitch + run.at + x);
-                        s.store_lanes(to, gated(v, channel), place);
-                    }
-                }
-            }
-            _ => {
-                for channel in 0..channels {
-                    let factor = gate.get(channel).copied().unwrap_or(1.0);
-                    for i in x..run.len.min(x + S::LANES) {
-                        let inside = from <= i && i < to;
-                        // SAFETY: read only if column `i` of the run lies in row `y` of plane `channel`; the
-                        // target as above.
-                        unsafe {
-                            let v = if inside {
-                                origin.wrapping_add(channel * area + i * stride).read()
-                            } else {
-                                0.0
-                            };
-                            target.add(channel * pitch + run.at + i).write(v * factor);
+                        let mut x = s.load_lanes(from, low);
+                        if STRIDE == 2 {
+                            let next = s.load_lanes(from.wrapping_add(S::LANES), high);
+                            x = s.deinterleave(x, next).0;
+                        }
+                        if let Some(factor) = self.gate.get(channel) {
+                            x = s.mul(x, s.splat(*factor));
+                        }
+                        if whole {
+                            s.store(to, x);
+                        } else {
+                            s.store_lanes(to, x, last);
                         }
                     }
+                    from = from.wrapping_add(area);
+                    to = to.wrapping_add(pitch);
                 }
             }
         }
-        x += S::LANES;
+    }
+
+    /// Any stride, element by element, for the taps from `first` on.
+    #[inline(always)]
+    fn gather(&self, run: &Run, origin: *const f32, first: usize, rows: &mut [f32], lanes: usize) {
+        let stride = self.window.stride[1];
+        let area = self.frame.input_area();
+        for tap in first..self.window.kernel[1].min(first + TAPS) {
+            let (from, to) = self.inside(run, tap);
+            let source = origin.wrapping_add(tap * self.window.dilation[1]);
+            let rows = rows[tap * self.channels * PANEL_VECTORS * lanes..]
+                .chunks_mut(PANEL_VECTORS * lanes)
+                .take(self.channels);
+            for (channel, row) in rows.enumerate() {
+                let factor = self.gate.get(channel).copied().unwrap_or(1.0);
+                for (i, x) in row[run.at..run.at + run.len].iter_mut().enumerate() {
+                    *x = if from <= i && i < to {
+                        // SAFETY: column `i` of the run lies in row `y` of plane `channel`.
+                        factor * unsafe { source.wrapping_add(channel * area + i * stride).read() }
+                    } else {
+                        0.0
+                    };
+                }
+            }
+        }
     }
 }
