@@ -162,6 +162,7 @@ impl Conv2d {
                 &bias,
                 activation,
                 residual,
+                gated,
                 isa,
             ))
         };

@@ -1,12 +1,13 @@
 //! Depthwise convolution: every output channel reads one input channel.
 //! Given: whole tensors in NCHW order and the filters, one after the other.
-//! Promise: planes are computed independently, a band of rows at a time, in the layout that [`Layout`] chooses.
+//! Promise: planes are computed independently, a band of rows at a time, in the layout of [`Layout`].
 
 use std::sync::Mutex;
 
 use crate::activation::Prepared;
 use crate::arch::depthwise::{Planes, compute};
 use crate::arch::lanes;
+use crate::band::{Layout, beyond};
 use crate::{Frame, Isa, Window, Workers, scratch};
 
 /// Elements of a band's padded copy. 32 KiB stay in the first-level cache next to the output rows.
@@ -16,69 +17,21 @@ const BAND: usize = 8192;
 /// [`Pool`](crate::Pool) takes 0.7 microseconds to hand over.
 const THREADING_MACS: usize = 25_000;
 
-/// How a band of one plane lies in the scratch buffer.
-///
-/// The band is copied with its padding. With strides, elements that the same tap can meet are brought together:
-/// padded row `u` goes to row phase `u % stride`, row `u / stride`, and columns likewise, so that every tap reads
-/// consecutive elements for consecutive outputs whatever the stride.
-#[derive(Debug)]
-pub(crate) struct Layout {
-    /// Output rows of a band (the last band of a plane may have fewer).
-    pub band: usize,
-    /// Rows of a phase plane.
-    pub rows: usize,
-    /// Elements from one row of a phase plane to the next.
-    pub pitch: usize,
-    /// Where each tap finds the element for output 0.
-    pub taps: Vec<usize>,
-    /// Elements of all phase planes, with room for vectors that run over the end.
-    pub len: usize,
-}
-
 /// Output rows that are computed together from a copy.
 pub(crate) const ROWS_AT_ONCE: usize = 4;
 
-impl Layout {
-    fn new(window: &Window, frame: &Frame, lanes: usize) -> Layout {
-        if window.is_common() {
-            return Layout {
-                band: 0,
-                rows: 0,
-                pitch: 0,
-                taps: Vec::new(),
-                len: 0,
-            };
-        }
-        let [stride_y, stride_x] = window.stride;
-        let last = |axis: usize| window.reach(axis) / window.stride[axis];
-        let pitch = (frame.output[1] + last(1)).next_multiple_of(lanes);
-        let phases = stride_y * stride_x;
-        let rows_that_fit = BAND / (phases * pitch);
-        let band = rows_that_fit
-            .saturating_sub(last(0))
-            .max(2 * ROWS_AT_ONCE)
-            .min(frame.output[0]);
-        let rows = band + last(0);
-        let offset = |tap: usize| {
-            let y = tap / window.kernel[1] * window.dilation[0];
-            let x = tap % window.kernel[1] * window.dilation[1];
-            ((y % stride_y) * stride_x + x % stride_x) * rows * pitch
-                + (y / stride_y) * pitch
-                + x / stride_x
-        };
-        Layout {
-            band,
-            rows,
-            pitch,
-            taps: (0..window.taps()).map(offset).collect(),
-            len: phases * rows * pitch + ROWS_AT_ONCE * pitch + lanes + last(1),
-        }
-    }
-
-    /// Elements of one phase plane.
-    pub(crate) fn plane(&self) -> usize {
-        self.rows * self.pitch
-    }
+/// The layout of a band and the elements of scratch it takes.
+fn layout(window: &Window, frame: &Frame, lanes: usize) -> (Layout, usize) {
+    let pitch = (frame.output[1] + beyond(window, 1)).next_multiple_of(lanes);
+    let rows_that_fit = BAND / (window.stride[0] * window.stride[1] * pitch);
+    let rows = rows_that_fit
+        .saturating_sub(beyond(window, 0))
+        .max(2 * ROWS_AT_ONCE)
+        .min(frame.output[0]);
+    let layout = Layout::new(window, frame, pitch, rows);
+    // Room for rows and vectors that run over the end.
+    let len = layout.len + ROWS_AT_ONCE * pitch + lanes + beyond(window, 1);
+    (layout, len)
 }
 
 /// What a depthwise convolution needs besides the tensors.
@@ -113,7 +66,10 @@ impl Depthwise {
             sums.fill(0.0);
             return;
         }
-        let layout = Layout::new(&self.window, frame, lanes(self.isa));
+        // Common windows read the input as it lies.
+        let copied = !self.window.is_common();
+        let layout = copied.then(|| layout(&self.window, frame, lanes(self.isa)));
+        let scratch_len = layout.as_ref().map_or(0, |(_, len)| *len);
         let planes = output.len() / area;
         let threaded = workers.count() > 1 && output.len() * self.window.taps() >= THREADING_MACS;
         // A few tasks per worker even out what the machine does besides.
@@ -131,13 +87,13 @@ impl Depthwise {
         let task = |i: usize| {
             let share = shares[i].lock().ok().and_then(|mut share| share.take());
             let Some((output, sums)) = share else { return };
-            scratch::with(layout.len, |scratch| {
+            scratch::with(scratch_len, |scratch| {
                 compute(
                     self.isa,
                     Planes {
                         conv: self,
                         frame,
-                        layout: &layout,
+                        layout: layout.as_ref().map(|(layout, _)| layout),
                         input,
                         first: i * per_task,
                         output,

@@ -10,6 +10,8 @@
 mod activation;
 #[allow(unsafe_code)]
 mod arch;
+mod band;
+mod bands;
 mod conv2d;
 mod depthwise;
 mod error;

@@ -6,12 +6,16 @@
 use crate::activation::Prepared;
 use crate::arch::gemm::{Share, SharedOutput, compute, panel_count, scratch_len};
 use crate::arch::tile_rows;
+use crate::bands::Bands;
 use crate::conv2d::Operands;
 use crate::{Frame, Isa, Residual, Window, Workers, scratch};
 
 /// Depth of a block: three AVX-512 vectors of columns by 160 rows of unfolded input take 30 KiB,
 /// which leaves room in a first-level cache of 48 KiB for the filters that stream past.
 const DEPTH: usize = 160;
+
+/// Depth of a block where rows of input are read from copies of whole bands.
+const BANDED_DEPTH: usize = 640;
 
 /// Below this many multiply-adds, a microsecond of work, a second thread costs more than it brings: a
 /// [`Pool`](crate::Pool) takes 0.7 microseconds to hand over.
@@ -35,6 +39,8 @@ pub(crate) struct Product {
     pub bias: Vec<f32>,
     pub activation: Prepared,
     pub residual: Residual,
+    /// Whether images that are wide enough are computed in bands of rows.
+    pub in_bands: bool,
     pub isa: Isa,
 }
 
@@ -49,15 +55,18 @@ impl Product {
         bias: &[f32],
         activation: Prepared,
         residual: Residual,
+        gated: bool,
         isa: Isa,
     ) -> Product {
         let taps = window.taps();
         let (ins, outs) = (in_channels / groups, out_channels / groups);
-        let count = (ins * taps).div_ceil(DEPTH).min(ins);
+        let tile = tile_rows(isa);
+        let in_bands = Bands::worthwhile(&window, gated);
+        let depth = if in_bands { BANDED_DEPTH } else { DEPTH };
+        let count = (ins * taps).div_ceil(depth).min(ins);
         let blocks: Vec<usize> = (0..count)
             .map(|b| ins * (b + 1) / count - ins * b / count)
             .collect();
-        let tile = tile_rows(isa);
         let padded = outs.next_multiple_of(tile);
         let mut packed = Vec::with_capacity(groups * padded * ins * taps);
         let mut padded_bias = Vec::with_capacity(groups * padded);
@@ -94,6 +103,7 @@ impl Product {
             bias: padded_bias,
             activation,
             residual,
+            in_bands,
             isa,
         }
     }
@@ -150,7 +160,11 @@ impl Product {
         } else {
             *frame
         };
-        let panels = panel_count(self.isa, area);
+        let bands = Bands::new(self, frame);
+        let (panels, scratch_len) = match &bands {
+            Some(bands) => (bands.count, bands.scratch),
+            None => (panel_count(self.isa, area), scratch_len(self, area)),
+        };
         let images = output.len() / (self.out_channels * area);
         let products = images * self.groups;
         let macs = output.len() * self.in_channels / self.groups * self.window.taps();
@@ -178,7 +192,7 @@ impl Product {
         let part = |i: usize, of: usize, total: usize| total * i / of..total * (i + 1) / of;
         let task = |i: usize| {
             let (product, split) = (i / splits, i % splits);
-            scratch::with(scratch_len(self, area), |scratch| {
+            scratch::with(scratch_len, |scratch| {
                 compute(Share {
                     product: self,
                     frame,
@@ -186,6 +200,7 @@ impl Product {
                     output: &output,
                     image: product / self.groups,
                     group: product % self.groups,
+                    bands: bands.as_ref(),
                     panels: part(split / row_splits, panel_splits, panels),
                     tiles: part(split % row_splits, row_splits, self.group_tiles()),
                     scratch,

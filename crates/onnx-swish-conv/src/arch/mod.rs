@@ -19,6 +19,7 @@ macro_rules! unrolled {
     };
 }
 
+mod band;
 pub(crate) mod depthwise;
 pub(crate) mod gemm;
 pub(crate) mod pack;

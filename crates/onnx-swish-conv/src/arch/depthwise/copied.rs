@@ -4,11 +4,13 @@
 
 use super::super::Kernel;
 use super::{Planes, Simd};
-use crate::depthwise::{Depthwise, Layout, ROWS_AT_ONCE};
+use crate::arch::band::copy_band;
+use crate::band::Layout;
+use crate::depthwise::ROWS_AT_ONCE;
 use crate::geometry::Frame;
 
 /// A share of the planes.
-pub(super) struct Bands<'a>(pub Planes<'a>);
+pub(super) struct Bands<'a>(pub Planes<'a>, pub &'a Layout);
 
 impl Kernel for Bands<'_> {
     #[inline(always)]
@@ -16,13 +18,14 @@ impl Kernel for Bands<'_> {
         let Planes {
             conv,
             frame,
-            layout,
             input,
             first,
             output,
             sums,
             scratch: padded,
+            ..
         } = self.0;
+        let layout = self.1;
         let taps = conv.window.taps();
         let multiplier = conv.out_channels / conv.in_channels;
         let mut sums = sums.iter_mut();
@@ -43,7 +46,7 @@ impl Kernel for Bands<'_> {
                 let count = rows.len() / frame.output[1];
                 copy_band(
                     s,
-                    conv,
+                    &conv.window,
                     frame,
                     layout,
                     input,
@@ -64,123 +67,6 @@ impl Kernel for Bands<'_> {
                 *sum = s.sum(total);
             }
         }
-    }
-}
-
-/// Copies the input rows that output rows `from..from + rows` read to their places in `padded`.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn copy_band<S: Simd>(
-    s: S,
-    conv: &Depthwise,
-    frame: &Frame,
-    layout: &Layout,
-    source: &[f32],
-    from: usize,
-    rows: usize,
-    padded: &mut [f32],
-) {
-    let [stride_y, stride_x] = conv.window.stride;
-    let [height, width] = frame.input;
-    let [pad_y, pad_x] = frame.pad;
-    let first = from * stride_y;
-    let last = (from + rows - 1) * stride_y + conv.window.reach(0);
-    // Columns that no output reads have no place in the copy.
-    let read = (frame.output[1] - 1) * stride_x + conv.window.reach(1) + 1;
-    let copied = width.min(read.saturating_sub(pad_x));
-    // Where the first two input columns go: all others follow one of them, or are placed one by one.
-    let place = |x: usize| (x + pad_x) % stride_x * layout.plane() + (x + pad_x) / stride_x;
-    let (even, odd) = (place(0), place(1));
-    let (mut phase, mut row) = (0, 0);
-    for u in first..=last {
-        let at = phase * stride_x * layout.plane() + row * layout.pitch;
-        phase += 1;
-        if phase == stride_y {
-            (phase, row) = (0, row + 1);
-        }
-        let y = u.wrapping_sub(pad_y);
-        if y >= height {
-            for phase in 0..stride_x {
-                let at = at + phase * layout.plane();
-                padded[at..at + layout.pitch].fill(0.0);
-            }
-            continue;
-        }
-        let line = &source[y * width..y * width + copied];
-        match stride_x {
-            1 => copy_line(s, line, &mut padded[at + even..][..copied]),
-            2 => {
-                let (even, odd) = (at + even, at + odd);
-                // Either may be the lower one; both lines end inside the copy.
-                assert!(
-                    even + copied.div_ceil(2) <= padded.len() && odd + copied / 2 <= padded.len()
-                );
-                let padded = padded.as_mut_ptr();
-                // SAFETY: just checked; the two lines belong to different phase planes and do not overlap.
-                unsafe { split_line(s, line, padded.add(even), padded.add(odd)) }
-            }
-            _ => {
-                for (x, value) in line.iter().enumerate() {
-                    padded[at + place(x)] = *value;
-                }
-            }
-        }
-    }
-}
-
-/// Copies a line with vectors; short lines do not deserve a library call.
-#[inline(always)]
-fn copy_line<S: Simd>(s: S, from: &[f32], to: &mut [f32]) {
-    let len = from.len();
-    assert_eq!(len, to.len());
-    let mut x = 0;
-    while x < len {
-        // SAFETY: lanes beyond the end are masked; both slices have `len` elements.
-        unsafe {
-            if x + S::LANES <= len {
-                s.store(to.as_mut_ptr().add(x), s.load(from.as_ptr().add(x)));
-            } else {
-                let tail = s.lanes(0, len - x);
-                s.store_lanes(
-                    to.as_mut_ptr().add(x),
-                    s.load_lanes(from.as_ptr().add(x), tail),
-                    tail,
-                );
-            }
-        }
-        x += S::LANES;
-    }
-}
-
-/// Copies the elements of `line` at even positions to `even` and the others to `odd`.
-///
-/// # Safety
-/// Half of the line's elements, rounded up, must be writable at `even`, and half rounded down at `odd`.
-#[inline(always)]
-unsafe fn split_line<S: Simd>(s: S, line: &[f32], even: *mut f32, odd: *mut f32) {
-    let len = line.len();
-    let from = line.as_ptr();
-    let mut x = 0;
-    while x < len {
-        let rest = len - x;
-        // SAFETY: lanes beyond the line's end are masked in both loads and in both stores.
-        unsafe {
-            if rest >= 2 * S::LANES {
-                let (a, b) = s.deinterleave(s.load(from.add(x)), s.load(from.add(x + S::LANES)));
-                s.store(even.add(x / 2), a);
-                s.store(odd.add(x / 2), b);
-            } else {
-                let a = s.load_lanes(from.add(x), s.lanes(0, rest));
-                let b = s.load_lanes(
-                    from.wrapping_add(x + S::LANES),
-                    s.lanes(0, rest.saturating_sub(S::LANES)),
-                );
-                let (a, b) = s.deinterleave(a, b);
-                s.store_lanes(even.add(x / 2), a, s.lanes(0, rest.div_ceil(2)));
-                s.store_lanes(odd.wrapping_add(x / 2), b, s.lanes(0, rest / 2));
-            }
-        }
-        x += 2 * S::LANES;
     }
 }
 

@@ -7,15 +7,17 @@ mod direct;
 
 use onnx_swish_kernels::Isa;
 
-use super::{Simd, dispatch};
-use crate::depthwise::{Depthwise, Layout};
+use super::{Simd, dispatch, lanes};
+use crate::band::Layout;
+use crate::depthwise::{Depthwise, ROWS_AT_ONCE};
 use crate::geometry::Frame;
 
 /// A share of the work: `output` are whole planes, the first of which is plane `first` of the tensor.
 pub(crate) struct Planes<'a> {
     pub conv: &'a Depthwise,
     pub frame: &'a Frame,
-    pub layout: &'a Layout,
+    /// Of the copy, unless the window is common.
+    pub layout: Option<&'a Layout>,
     pub input: &'a [f32],
     pub first: usize,
     pub output: &'a mut [f32],
@@ -42,10 +44,12 @@ pub(crate) fn compute(isa: Isa, share: Planes) {
     assert_eq!(conv.out_channels % conv.in_channels, 0);
     assert_eq!(conv.weights.len(), conv.out_channels * conv.window.taps());
     assert_eq!(conv.bias.len(), conv.out_channels);
-    assert_eq!(share.scratch.len(), layout.len);
-    if conv.window.is_common() {
-        direct::compute(isa, share)
-    } else {
-        dispatch(isa, copied::Bands(share))
+    match *layout {
+        None => direct::compute(isa, share),
+        Some(layout) => {
+            let over_the_end = ROWS_AT_ONCE * layout.pitch + lanes(isa);
+            assert!(share.scratch.len() >= layout.len + over_the_end);
+            dispatch(isa, copied::Bands(share, layout));
+        }
     }
 }
