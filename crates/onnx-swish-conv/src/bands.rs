@@ -5,13 +5,16 @@
 use crate::arch::lanes;
 use crate::band::{Layout, beyond};
 use crate::product::{PANEL_VECTORS, Product};
-use crate::{Frame, Window};
+use crate::{Frame, Isa, Window};
 
 /// Elements of all channels' copies, about: half of a second-level cache of 512 KiB.
 const BAND: usize = 65_536;
 
 /// Products that are over before the first-level cache has brought the lines they write: see `panels_together`.
 const SHALLOW: usize = 64;
+
+/// Elements that a panel may meet: 40 KiB of a first-level cache of 48.
+const MET: usize = 10_240;
 
 /// Padding may be one column in so many.
 const WASTE: usize = 16;
@@ -31,9 +34,13 @@ pub(crate) struct Bands {
 }
 
 impl Bands {
-    /// Whether bands are the better way for images that are wide enough.
-    pub(crate) fn worthwhile(window: &Window, gated: bool) -> bool {
-        window.taps() > 1 && !gated && window.stride.iter().all(|stride| *stride <= 2)
+    /// Whether bands are the better way for images that are wide enough: while the input elements that a panel of outputs meets
+    /// stay in the first-level cache from one tile of output channels to the next.
+    pub(crate) fn worthwhile(window: &Window, ins: usize, isa: Isa) -> bool {
+        let strides = window.stride.iter().all(|stride| *stride <= 2);
+        let rows = ins * window.kernel[0] * window.stride[1].min(window.kernel[1]);
+        let met = rows * (PANEL_VECTORS * lanes(isa) + beyond(window, 1));
+        window.taps() > 1 && strides && met <= MET
     }
 
     /// The bands of images of this frame, if they are the better way.

@@ -14,9 +14,6 @@ use crate::{Frame, Isa, Residual, Window, Workers, scratch};
 /// which leaves room in a first-level cache of 48 KiB for the filters that stream past.
 const DEPTH: usize = 160;
 
-/// Depth of a block where rows of input are read from copies of whole bands.
-const BANDED_DEPTH: usize = 640;
-
 /// Below this many multiply-adds, a microsecond of work, a second thread costs more than it brings: a
 /// [`Pool`](crate::Pool) takes 0.7 microseconds to hand over.
 const THREADING_MACS: usize = 50_000;
@@ -61,9 +58,9 @@ impl Product {
         let taps = window.taps();
         let (ins, outs) = (in_channels / groups, out_channels / groups);
         let tile = tile_rows(isa);
-        let in_bands = Bands::worthwhile(&window, gated);
-        let depth = if in_bands { BANDED_DEPTH } else { DEPTH };
-        let count = (ins * taps).div_ceil(depth).min(ins);
+        let in_bands = !gated && Bands::worthwhile(&window, ins, isa);
+        let blocks = (ins * taps).div_ceil(DEPTH).min(ins);
+        let count = if in_bands { 1 } else { blocks };
         let blocks: Vec<usize> = (0..count)
             .map(|b| ins * (b + 1) / count - ins * b / count)
             .collect();
