@@ -14,6 +14,7 @@ mod conv;
 mod error;
 mod guard;
 mod load;
+mod memory;
 pub mod nnef;
 pub mod ops;
 mod passes;

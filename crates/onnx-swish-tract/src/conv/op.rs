@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use onnx_swish_conv::{Activation, Conv2d, Frame, Operands, Residual, Spec};
+use onnx_swish_conv::{Activation, Conv2d, Frame, Operands, Residual, Spec, Workers};
 use tract_core::internal::*;
 use tract_core::ops::nn::DataFormat;
 
 use super::chain::Chain;
 use super::root::{OutputAxis, Place, Root};
+use crate::memory::{Buffers, elements, unwritten};
 use crate::workers::with_workers;
 
 /// A convolution, its bias, its activation and a residual in one pass.
@@ -177,37 +178,38 @@ impl Op for FusedConv {
 impl EvalOp for FusedConv {
     op_out_of_plan!();
 
-    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn eval(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = inputs.first().context("a convolution without an input")?;
         let (images, frame, shape) = self.geometry(input.shape())?;
         let spec = self.conv.spec();
-        let views: TVec<_> = inputs
-            .iter()
-            .map(|input| input.try_as_plain_ram())
-            .collect::<TractResult<_>>()?;
-        let mut slices = views.iter().map(|view| view.as_slice::<f32>());
+        let mut given = inputs.iter();
         let mut next = |is_there: bool| {
-            let slice = if is_there { slices.next() } else { None };
-            slice.transpose().map(Option::unwrap_or_default)
+            let tensor = if is_there { given.next() } else { None };
+            tensor.map_or(Ok(&[][..]), |tensor| elements(tensor))
         };
         let operands = Operands {
             input: next(true)?,
             residual: next(spec.residual != Residual::None)?,
             gate: next(spec.gated)?,
         };
-        let mut output = unwritten(&shape)?;
-        let mut y = output.try_as_plain_ram_mut()?;
-        let y = y.as_slice_mut::<f32>()?;
+        // Both runs write every element of what they are given; the tests of `onnx-swish-conv` prefill it with NaN.
         if !self.sums {
-            with_workers(|workers| self.conv.run(images, &frame, operands, y, workers))?;
+            let output = Buffers::output(ctx, &shape, |y| {
+                let run =
+                    |workers: &dyn Workers| self.conv.run(images, &frame, operands, y, workers);
+                Ok(with_workers(run)?)
+            })?;
             return Ok(tvec!(output.into_tvalue()));
         }
         let mut sums = unwritten(&self.sums_shape(&shape))?;
         let mut totals = sums.try_as_plain_ram_mut()?;
         let totals = totals.as_slice_mut::<f32>()?;
-        with_workers(|workers| {
-            self.conv
-                .run_with_sums(images, &frame, operands, y, totals, workers)
+        let output = Buffers::output(ctx, &shape, |y| {
+            let run = |workers: &dyn Workers| {
+                self.conv
+                    .run_with_sums(images, &frame, operands, y, totals, workers)
+            };
+            Ok(with_workers(run)?)
         })?;
         Ok(tvec!(output.into_tvalue(), sums.into_tvalue()))
     }
@@ -247,12 +249,4 @@ fn pointwise_shape<D: DimLike>(axes: &[OutputAxis], input: &[D], channels: D) ->
         OutputAxis::One => 1.into(),
     };
     axes.iter().map(size).collect()
-}
-
-/// A tensor that holds anything. Zeroing it would cost as much as a tenth of the convolutions that write it.
-#[allow(unsafe_code)]
-fn unwritten(shape: &[usize]) -> TractResult<Tensor> {
-    // SAFETY: every bit pattern is an f32, and `Conv2d::run` writes each element before anyone reads one; its tests prefill
-    // outputs with NaN, as tract does here when it is built with debug assertions.
-    unsafe { Tensor::uninitialized::<f32>(shape) }
 }

@@ -14,6 +14,7 @@ use tract_linalg::multithread::Executor;
 use crate::error::Result;
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
+use crate::memory::{Buffers, Layout};
 use crate::tensor::{ElementType, Tensor as Value};
 use crate::workers::with_pool;
 
@@ -196,8 +197,10 @@ impl Plans {
                 executor: Some(self.executor.clone()),
                 ..RunOptions::default()
             };
+            let plan = TypedSimplePlan::new_with_options(model, &run)?;
             Ok(Plan {
-                plan: TypedSimplePlan::new_with_options(model, &run)?,
+                layout: Arc::new(Layout::of(&plan)),
+                plan,
                 clean_registers: self.options.clean_registers,
                 pool: self.pool.clone(),
                 idle: Mutex::default(),
@@ -213,7 +216,8 @@ pub(super) struct Plan {
     plan: Arc<TypedSimplePlan>,
     clean_registers: bool,
     pool: Option<Arc<Pool>>,
-    /// States that no call is using.
+    layout: Arc<Layout>,
+    /// States that no call is using; all but the last without memory of their own.
     idle: Mutex<Vec<TypedSimpleState>>,
 }
 
@@ -275,7 +279,7 @@ impl Plan {
         let (outputs, state) = guard(Stage::Run, || {
             let mut state = match idle {
                 Some(state) => state,
-                None => self.plan.spawn()?,
+                None => self.new_state()?,
             };
             let inputs = inputs
                 .into_iter()
@@ -298,12 +302,28 @@ impl Plan {
         })?;
         // Operators with a memory start every run afresh: only states without one are used again.
         if state.op_states.iter().all(Option::is_none) {
-            lock(&self.idle).push(state);
+            let mut idle = lock(&self.idle);
+            // After many calls at once the memory of one stays.
+            let surplus = idle
+                .last()
+                .and_then(|state| state.turn_state.shared.get::<Buffers>().cloned());
+            idle.push(state);
+            drop(idle);
+            if let Some(buffers) = surplus {
+                buffers.free();
+            }
         }
         outputs
             .into_iter()
             .map(|output| Value::from_tract(output.into_arc_tensor()))
             .collect()
+    }
+
+    fn new_state(&self) -> TractResult<TypedSimpleState> {
+        let mut state = self.plan.spawn()?;
+        let shared = &mut state.turn_state.shared;
+        shared.insert(Buffers::new(self.layout.clone()));
+        Ok(state)
     }
 
     pub fn peak_activation_bytes(&self) -> Result<usize> {

@@ -1,0 +1,16 @@
+//! Memory that the outputs of our operators share and keep.
+//!
+//! Given a plan; promises that outputs that are never alive together take turns in the same blocks, from run to run, and that
+//! the blocks need little more than one run needs without them.
+//!
+//! A tensor of megabytes that is freed goes back to the system sooner or later, and the next one is mapped in and zeroed page by
+//! page: up to a quarter of a whole run. tract allocates every output by itself; ours ask for a block here.
+
+mod buffers;
+mod layout;
+
+pub(crate) use buffers::{Buffers, elements, unwritten};
+pub(crate) use layout::Layout;
+
+#[cfg(test)]
+mod tests;

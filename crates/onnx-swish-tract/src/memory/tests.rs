@@ -1,0 +1,215 @@
+//! Outputs that share blocks, next to the same plan without.
+
+use tract_core::ops::array::TypedConcat;
+use tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
+use tract_core::ops::nn::{DataFormat, sigmoid};
+
+use tract_core::internal::*;
+
+use super::*;
+
+const IMAGE: [usize; 2] = [40, 30];
+
+fn noise(shape: &[usize], seed: u32) -> Tensor {
+    let mut state = seed | 1;
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect();
+    Tensor::from_shape(shape, &values).unwrap()
+}
+
+fn conv(model: &mut TypedModel, name: &str, x: OutletId, [ins, outs]: [usize; 2]) -> OutletId {
+    let op = Conv {
+        pool_spec: PoolSpec {
+            data_format: DataFormat::NCHW,
+            kernel_shape: tvec!(3, 3),
+            padding: PaddingSpec::SameUpper,
+            dilations: None,
+            strides: None,
+            input_channels: ins,
+            output_channels: outs,
+        },
+        kernel_fmt: KernelFormat::OIHW,
+        group: 1,
+        q_params: None,
+    };
+    let weights = noise(&[outs, ins, 3, 3], name.len() as u32);
+    let weights = model.add_const(format!("{name}.weights"), weights).unwrap();
+    let bias = noise(&[outs], 7);
+    let bias = model.add_const(format!("{name}.bias"), bias).unwrap();
+    model.wire_node(name, op, &[x, weights, bias]).unwrap()[0]
+}
+
+/// Chains of convolutions, large and small; readers of tract's, in place and not; long lives; outputs that leave.
+fn plan() -> Arc<TypedSimplePlan> {
+    let mut model = TypedModel::default();
+    let [height, width] = IMAGE;
+    let x = f32::fact([1, 8, height, width]);
+    let x = model.add_source("x", x).unwrap();
+    let a = conv(&mut model, "a", x, [8, 16]);
+    let ab = conv(&mut model, "ab", a, [16, 8]);
+    let abc = conv(&mut model, "abc", ab, [8, 32]);
+    let abcd = conv(&mut model, "abcd", abc, [32, 8]);
+    let sigmoids =
+        |model: &mut TypedModel, name: &str, x| model.wire_node(name, sigmoid(), &[x]).unwrap()[0];
+    let gate = sigmoids(&mut model, "in place", abcd);
+    let behind = conv(&mut model, "behind", gate, [8, 8]);
+    let both = model
+        .wire_node("both", TypedConcat { axis: 1 }, &[behind, ab])
+        .unwrap()[0];
+    let last = conv(&mut model, "last one", both, [16, 8]);
+    let aside = conv(&mut model, "aside too", abc, [32, 8]);
+    let leaves = sigmoids(&mut model, "leaves in place", aside);
+    let outputs = [last, leaves, gate];
+    model.select_output_outlets(&outputs).unwrap();
+    let mut model = model.into_decluttered().unwrap();
+    crate::conv::take_over(&mut model).unwrap();
+    TypedSimplePlan::new(model.into_optimized().unwrap()).unwrap()
+}
+
+fn input(seed: u32) -> TVec<TValue> {
+    tvec!(noise(&[1, 8, IMAGE[0], IMAGE[1]], seed).into_tvalue())
+}
+
+/// Where each block is.
+fn addresses(buffers: &Buffers) -> Vec<Option<*const u8>> {
+    let storage = |block: &Tensor| block.as_plain_ram_storage().map(PlainStorage::as_ptr);
+    let slots = buffers.slots.iter();
+    slots
+        .map(|slot| slot.lock().unwrap().as_ref().and_then(storage))
+        .collect()
+}
+
+#[test]
+fn runs_in_shared_blocks_give_what_runs_without_give_and_stay_in_them() {
+    let plan = plan();
+    let layout = Arc::new(Layout::of(&plan));
+    assert!(layout.block_of.len() > layout.blocks.len(), "{layout:?}");
+    let mut state = plan.spawn().unwrap();
+    let buffers = Buffers::new(layout.clone());
+    state.turn_state.shared.insert(buffers.clone());
+    let mut kept = Vec::new();
+    let mut homes = Vec::new();
+    for seed in 1..6 {
+        kept.push((seed, state.run(input(seed)).unwrap()));
+        homes.push(addresses(&buffers));
+    }
+    // What left the plan is nobody's block, however often the plan has run since.
+    for (seed, outputs) in kept {
+        let expected = plan.run(input(seed)).unwrap();
+        assert_eq!(outputs, expected, "run {seed}");
+    }
+    assert!(homes[0].iter().all(Option::is_some), "{layout:?}");
+    assert!(homes.iter().all(|home| *home == homes[0]));
+    buffers.free();
+    assert!(addresses(&buffers).iter().all(Option::is_none));
+    assert_eq!(state.run(input(9)).unwrap(), plan.run(input(9)).unwrap());
+}
+
+#[test]
+fn who_is_alive_together_lives_apart() {
+    let plan = plan();
+    let (layout, model) = (Layout::of(&plan), plan.model());
+    let order = plan.order_without_consts();
+    let step = |node: usize| order.iter().position(|it| *it == node).unwrap();
+    let life = |node: usize| {
+        let readers = model
+            .node(node)
+            .outputs
+            .iter()
+            .flat_map(|out| &out.successors);
+        (step(node), readers.map(|it| step(it.node)).max().unwrap())
+    };
+    for (one, block) in &layout.block_of {
+        let size = model.node(*one).outputs[0].fact.shape.volume();
+        assert!(size.to_usize().unwrap() <= layout.blocks[*block]);
+        for (other, _) in layout
+            .block_of
+            .iter()
+            .filter(|it| it.1 == block && it.0 != one)
+        {
+            let (one, other) = (life(*one), life(*other));
+            assert!(one.1 < other.0 || other.1 < one.0, "{layout:?}");
+        }
+    }
+    let leaving = model.output_outlets().unwrap().iter().map(|out| out.node);
+    // Memory that tract's sigmoids take over goes to the caller.
+    let in_place = model
+        .nodes()
+        .iter()
+        .filter(|node| node.name.contains("place"));
+    let sources: Vec<usize> = in_place.map(|node| node.inputs[0].node).collect();
+    assert_eq!(sources.len(), 2);
+    for node in sources {
+        assert!(!layout.block_of.contains_key(&node));
+    }
+    for node in leaving {
+        assert!(!layout.block_of.contains_key(&node));
+    }
+}
+
+fn one_block(elements: usize) -> Buffers {
+    Buffers::new(Arc::new(Layout {
+        blocks: vec![elements],
+        block_of: [(3, 0)].into(),
+    }))
+}
+
+fn lent(buffers: &Buffers, shape: &[usize]) -> Tensor {
+    let mut shared = TurnState::default().shared;
+    shared.insert(buffers.clone());
+    let context = EvalContext {
+        node_id: 3,
+        shared: Some(&shared),
+        ..EvalContext::out_of_plan()
+    };
+    let mut next = 0.0;
+    let count = |y: &mut [f32]| {
+        y.fill_with(|| {
+            next += 1.0;
+            next
+        });
+        Ok(())
+    };
+    Buffers::output(&context, shape, count).unwrap()
+}
+
+#[test]
+fn tensors_in_blocks_are_tensors_to_tract() {
+    let expected = Tensor::from_shape(&[2, 3], &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    for elements_of_block in [6, 50] {
+        let buffers = one_block(elements_of_block);
+        let tensor = lent(&buffers, &[2, 3]);
+        assert!(tensor.storage_as::<buffers::Lent>().is_some());
+        assert_eq!(elements(&tensor).unwrap(), elements(&expected).unwrap());
+        assert_eq!(tensor.deep_clone().into_plain_ram().unwrap(), expected);
+        let slice = tensor.slice(1, 1, 3).unwrap();
+        assert_eq!(slice, expected.slice(1, 1, 3).unwrap());
+        assert_eq!(Tensor::stack_tensors(0, &[&tensor]).unwrap(), expected);
+        assert_eq!(tensor.into_plain_ram().unwrap(), expected);
+        // Whether the block left with it or not.
+        assert_eq!(
+            elements(&lent(&buffers, &[4])).unwrap(),
+            [1.0, 2.0, 3.0, 4.0]
+        );
+    }
+}
+
+#[test]
+fn a_tensor_gives_its_block_back_and_a_second_has_its_own_memory() {
+    let buffers = one_block(6);
+    let first = lent(&buffers, &[6]);
+    let second = lent(&buffers, &[6]);
+    assert_ne!(
+        elements(&first).unwrap().as_ptr(),
+        elements(&second).unwrap().as_ptr()
+    );
+    let home = elements(&second).unwrap().as_ptr();
+    drop((first, second));
+    assert_eq!(elements(&lent(&buffers, &[2, 3])).unwrap().as_ptr(), home);
+    // What the layout does not know, or too large: memory as ever.
+    assert!(lent(&buffers, &[7]).has_plain_ram_storage());
+}
