@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use onnx_swish::{
-    BenchOptions, BenchProgress, FuseOptions, Model, Tensor, VerifyOptions, bench, fuse, verify,
+    BenchOptions, BenchProgress, FuseOptions, HeapMeter, Model, OpTime, Tensor, VerifyOptions,
+    bench, fuse, verify,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -129,7 +130,15 @@ fn a_benchmark_runs_every_contender_equally_often() {
         },
     )
     .unwrap();
-    assert_eq!(loaded, ["tract", "tract+vzeroupper", "onnx-swish"]);
+    assert_eq!(
+        loaded,
+        [
+            "tract",
+            "tract+vzeroupper",
+            "onnx-swish-no-convolutions",
+            "onnx-swish"
+        ]
+    );
     assert_eq!(done, of);
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["threads"], &json["runs"]), (&1.into(), &4.into()));
@@ -137,17 +146,83 @@ fn a_benchmark_runs_every_contender_equally_often() {
         assert_eq!(variant["name"], name);
         assert!(variant["median_ms"].as_f64().unwrap() >= variant["min_ms"].as_f64().unwrap());
     }
+    let first = &json["variants"][0];
+    assert!(first["over_previous"].is_null() && first["memory"].is_null());
     let profile = report.profile.unwrap();
+    // From 3 channels to 8 by filters of 3x3, over 8x8 pixels.
+    let macs = Some(8 * 8 * 8 * 3 * 9);
     assert!(
         profile
             .iter()
-            .any(|op| op.op == "FusedConv" && op.count == 1),
+            .any(|op| op.op == "FusedConv" && op.count == 1 && op.macs == macs),
         "{profile:?}"
     );
+    let nodes = report.profile_nodes.unwrap();
     assert_eq!(
-        report.profile_nodes.unwrap().len(),
+        nodes.len(),
         profile.iter().map(|op| op.count).sum::<usize>()
     );
+    assert!(
+        nodes.iter().any(
+            |node| node.info == "dense 3x3, stride 1x1, 3 to 8 channels, HardSwish"
+                && node.macs == macs
+        ),
+        "{nodes:?}"
+    );
+    let tract = report.tract_profile.unwrap();
+    assert!(tract.iter().all(|op| !op.op.starts_with("Fused")));
+    let all = |profile: &[OpTime]| profile.iter().filter_map(|op| op.macs).sum::<u64>();
+    assert_eq!(all(&tract), all(&profile));
+}
+
+#[test]
+fn without_convolutions_nothing_of_ours_computes_one() {
+    let options = BenchOptions {
+        runs: 1,
+        profile: true,
+        convolutions: false,
+        ..BenchOptions::default()
+    };
+    let report = bench(&open("exporters/hardswish.op13.onnx"), &options, |_| ()).unwrap();
+    let names: Vec<_> = report.variants.iter().map(|variant| variant.name).collect();
+    assert_eq!(names, ["tract", "tract+vzeroupper", "onnx-swish"]);
+    let profile = report.profile.unwrap();
+    assert!(
+        profile.iter().all(|op| !op.op.starts_with("FusedConv"))
+            && profile.iter().any(|op| op.op == "FusedHardSwish"),
+        "{profile:?}"
+    );
+}
+
+#[test]
+fn memory_is_what_the_meter_says_while_it_is_asked() {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    // Counts its own calls, so that each figure tells when it was taken.
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let meter = HeapMeter {
+        reset: || {
+            CALLS.fetch_add(1000, SeqCst);
+        },
+        peak: || CALLS.fetch_add(1, SeqCst),
+    };
+    let options = BenchOptions {
+        runs: 1,
+        warmup: 0,
+        heap: Some(meter),
+        ..BenchOptions::default()
+    };
+    let report = bench(&open("exporters/silu.op13.onnx"), &options, |_| ()).unwrap();
+    let resets: Vec<_> = report
+        .variants
+        .iter()
+        .map(|variant| variant.memory.unwrap().loading_bytes / 1000)
+        .collect();
+    // One before loading and one before running, of each in turn.
+    assert_eq!(resets, [1, 3, 5, 7]);
+    for variant in &report.variants {
+        let memory = variant.memory.unwrap();
+        assert!(memory.running_bytes > memory.held_bytes);
+    }
 }
 
 #[test]
@@ -159,7 +234,12 @@ fn the_markdown_names_both_baselines() {
     };
     let report = bench(&open("exporters/silu.op13.onnx"), &options, |_| ()).unwrap();
     let markdown = report.to_markdown();
-    for name in ["| tract |", "| tract+vzeroupper |", "| onnx-swish |"] {
+    for name in [
+        "| tract |",
+        "| tract+vzeroupper |",
+        "| onnx-swish-no-convolutions |",
+        "| onnx-swish |",
+    ] {
         assert!(markdown.contains(name), "{markdown}");
     }
     assert!(

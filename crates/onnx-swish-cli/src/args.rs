@@ -112,6 +112,9 @@ pub struct Running {
     /// Threads that the engine may use
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,
+    /// Leave convolutions to tract; without this our kernels compute them, together with what follows them
+    #[arg(long)]
+    pub no_convolutions: bool,
 }
 
 /// The tensors that a model is fed with.

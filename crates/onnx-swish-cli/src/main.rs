@@ -7,6 +7,7 @@ mod args;
 mod failure;
 mod feed;
 mod files;
+mod heap;
 mod report;
 mod rewrite;
 mod tensors;

@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 mod conv;
+mod cost;
 mod error;
 mod guard;
 mod load;
@@ -22,8 +23,9 @@ mod session;
 mod tensor;
 mod workers;
 
+pub use conv::Convolution;
 pub use error::{Error, Result, TRACT_VERSION};
 pub use guard::silence_contained_panics;
 pub use load::{Dim, Operators, Port};
-pub use session::{ActivationRange, Event, NodeTime, Outputs, Session, SessionBuilder};
+pub use session::{ActivationRange, Event, NodeInfo, NodeTime, Outputs, Session, SessionBuilder};
 pub use tensor::{Element, ElementType, Tensor};

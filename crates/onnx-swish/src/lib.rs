@@ -25,8 +25,8 @@ mod session;
 mod verify;
 
 pub use bench::{
-    BenchOptions, BenchReport, NodeProfile, OpTime, Progress as BenchProgress, Ratio, Timing,
-    Variant, bench,
+    BenchOptions, BenchReport, HeapMeter, Memory, NodeProfile, OpTime, Progress as BenchProgress,
+    Ratio, Timing, Variant, bench,
 };
 pub use diagnostics::Diagnostic;
 pub use error::{Error, Result};

@@ -62,7 +62,9 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     } = arguments;
     let model = files::open(&source)?;
     let failed = |error| Failure::on("run", &source.model, error);
-    let mut builder = Session::builder().threads(running.threads.into());
+    let mut builder = Session::builder()
+        .threads(running.threads.into())
+        .convolutions(!running.no_convolutions);
     if term.verbose {
         let term = *term;
         builder = builder.diagnostics(move |event| term.note(&event.to_string()));

@@ -58,6 +58,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         rtol,
         atol,
         threads: running.threads.into(),
+        convolutions: !running.no_convolutions,
     };
     let progress = term.progress("loading");
     let report = onnx_swish::verify(&original, fused.as_ref(), &options, |step| match step {

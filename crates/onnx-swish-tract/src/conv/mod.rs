@@ -4,24 +4,33 @@
 //! before them and the constant scales, offsets, activation, residual and plane sums after them, become one node each, and that everything else stays as tract has it.
 
 mod chain;
+mod describe;
 mod op;
 mod root;
 mod squeeze;
 
+pub use describe::Convolution;
 pub use op::FusedConv;
 
 use tract_core::internal::*;
 
+use crate::cost::macs;
 use chain::Chain;
-use root::Root;
+use root::{Found, Root};
 use squeeze::{Gate, plane_sums};
 
-/// Replaces what it covers.
-pub(crate) fn take_over(model: &mut TypedModel) -> TractResult<()> {
+/// Replaces what it covers, and lists what it found.
+pub(crate) fn take_over(model: &mut TypedModel) -> TractResult<Vec<Convolution>> {
+    let mut convolutions = Vec::new();
     // Patches add nodes behind the ones there are, so ids stay valid.
     for id in model.eval_order()? {
-        let Some(root) = Root::of(model, id)? else {
-            continue;
+        let root = match Root::of(model, id)? {
+            Found::Root(root) => root,
+            Found::Left(why) => {
+                convolutions.push(left(model, id, why));
+                continue;
+            }
+            Found::Other => continue,
         };
         let chain = Chain::after(model, &root)?;
         let name = model.node(chain.last.node).name.clone();
@@ -36,22 +45,55 @@ pub(crate) fn take_over(model: &mut TypedModel) -> TractResult<()> {
         // Sizes that tract writes in another way than we do are not worth a proof that they are the same.
         let facts = op.output_facts(&[model.outlet_fact(images)?])?;
         if facts[0].shape != model.outlet_fact(chain.last)?.shape {
+            convolutions.push(left(
+                model,
+                id,
+                "of sizes written in another way".to_owned(),
+            ));
             continue;
         }
+        let gate = gate.map(|gate| gate.node);
+        let replaced: Vec<usize> = gate.into_iter().chain(chain.nodes).chain(sums).collect();
+        convolutions.push(Convolution {
+            node: model.node(id).name.clone(),
+            op: op.name().into_owned(),
+            kind: op.kind(),
+            info: op.details(),
+            nodes: replaced
+                .iter()
+                .map(|node| model.node(*node).name.clone())
+                .collect(),
+            macs: macs(&op, &[model.outlet_fact(images)?]),
+            left: None,
+        });
         let mut patch = TypedModelPatch::new("onnx-swish convolution");
         let taps = patch.taps(model, &inputs)?;
         let wires = patch.wire_node(name, op, &taps)?;
-        let replaced = std::iter::once(chain.last).chain(sums.map(OutletId::from));
-        for (outlet, wire) in replaced.zip(wires) {
+        let outlets = std::iter::once(chain.last).chain(sums.map(OutletId::from));
+        for (outlet, wire) in outlets.zip(wires) {
             patch.shunt_outside(model, outlet, wire)?;
         }
-        let gate = gate.map(|gate| gate.node);
-        for node in chain.nodes.iter().copied().chain(gate).chain(sums) {
+        for node in replaced {
             patch.obliterate(node)?;
         }
         patch.apply(model)?;
     }
-    Ok(())
+    Ok(convolutions)
+}
+
+/// A convolution that stays on tract.
+fn left(model: &TypedModel, node: usize, why: String) -> Convolution {
+    let facts = model.node_input_facts(node).unwrap_or_default();
+    let node = model.node(node);
+    Convolution {
+        node: node.name.clone(),
+        op: node.op.name().into_owned(),
+        kind: String::new(),
+        info: String::new(),
+        nodes: vec![node.name.clone()],
+        macs: macs(&*node.op, &facts),
+        left: Some(why),
+    }
 }
 
 /// A constant's elements, if it is plain f32.

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use onnx_swish_conv::{Activation, Conv2d, Frame, Operands, Residual, Spec, Workers};
+use onnx_swish_conv::{Conv2d, Frame, Operands, Residual, Spec, Workers};
 use tract_core::internal::*;
 use tract_core::ops::nn::DataFormat;
 
 use super::chain::Chain;
+use super::describe;
 use super::root::{OutputAxis, Place, Root};
 use crate::memory::{Buffers, elements, unwritten};
 use crate::workers::with_workers;
@@ -119,21 +120,20 @@ impl FusedConv {
         shape
     }
 
-    fn kind(&self) -> &'static str {
-        let spec = self.conv.spec();
-        if spec.is_depthwise() {
-            "depthwise"
-        } else if spec.window.taps() == 1 {
-            "pointwise"
-        } else {
-            "dense"
-        }
+    /// What it does, without sizes.
+    pub(super) fn kind(&self) -> String {
+        describe::kind(self.conv.spec(), self.sums)
+    }
+
+    /// What it does.
+    pub(super) fn details(&self) -> String {
+        describe::info(self.conv.spec(), self.sums)
     }
 }
 
 impl Op for FusedConv {
     fn name(&self) -> StaticName {
-        match self.kind() {
+        match describe::method(self.conv.spec()) {
             "depthwise" => "FusedConvDepthwise",
             "pointwise" => "FusedConvPointwise",
             _ => "FusedConv",
@@ -142,34 +142,7 @@ impl Op for FusedConv {
     }
 
     fn info(&self) -> TractResult<Vec<String>> {
-        let Spec {
-            window,
-            in_channels,
-            out_channels,
-            groups,
-            activation,
-            residual,
-            gated,
-        } = self.conv.spec();
-        let activation = match activation {
-            Activation::None => String::new(),
-            activation => format!(", {activation:?}"),
-        };
-        let residual = if *residual == Residual::None {
-            ""
-        } else {
-            ", residual"
-        };
-        let gate = if *gated { ", gate" } else { "" };
-        let sums = if self.sums { ", plane sums" } else { "" };
-        Ok(vec![format!(
-            "{} {}x{}, stride {}x{}, {in_channels} to {out_channels} channels in {groups} groups{activation}{residual}{gate}{sums}",
-            self.kind(),
-            window.kernel[0],
-            window.kernel[1],
-            window.stride[0],
-            window.stride[1],
-        )])
+        Ok(vec![self.details()])
     }
 
     op_as_typed_op!();

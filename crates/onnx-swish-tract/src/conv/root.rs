@@ -4,7 +4,7 @@
 
 use onnx_swish_conv::Window;
 use tract_core::internal::*;
-use tract_core::ops::cnn::{Conv, KernelFormat, PoolSpec};
+use tract_core::ops::cnn::{Conv, Deconv, KernelFormat, PoolSpec};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::DataFormat;
 
@@ -39,6 +39,18 @@ pub(super) enum OutputAxis {
 /// Each vector reads all weights anew: with more of them tract's product of matrices is the better one.
 const FEW_VECTORS: usize = 2;
 
+/// What a node is to the pass.
+// One for each node of a model: its size does not matter.
+#[allow(clippy::large_enum_variant)]
+pub(super) enum Found {
+    /// A convolution that is covered.
+    Root(Root),
+    /// A convolution that is not, and why: a clause about it.
+    Left(String),
+    /// Something else.
+    Other,
+}
+
 /// A convolution that [`super::FusedConv`] can compute.
 pub(super) struct Root {
     pub node: usize,
@@ -55,14 +67,16 @@ pub(super) struct Root {
 
 impl Root {
     /// The convolution at `node`, if it is one and is covered.
-    pub fn of(model: &TypedModel, node: usize) -> TractResult<Option<Root>> {
+    pub fn of(model: &TypedModel, node: usize) -> TractResult<Found> {
         let node = model.node(node);
         if let Some(conv) = node.op_as::<Conv>() {
             Root::of_conv(model, node, conv)
         } else if let Some(einsum) = node.op_as::<EinSum>() {
             Root::of_einsum(model, node, einsum)
+        } else if node.op_is::<Deconv>() {
+            Ok(Found::left("transposed"))
         } else {
-            Ok(None)
+            Ok(Found::Other)
         }
     }
 
@@ -90,27 +104,35 @@ impl Root {
         }
     }
 
-    fn of_conv(model: &TypedModel, node: &TypedNode, conv: &Conv) -> TractResult<Option<Root>> {
+    fn of_conv(model: &TypedModel, node: &TypedNode, conv: &Conv) -> TractResult<Found> {
         let spec = &conv.pool_spec;
         let &[input, kernel, bias] = &*node.inputs else {
-            return Ok(None);
+            return Ok(Found::left("quantised"));
         };
         let facts = [
             model.outlet_fact(input)?,
             model.outlet_fact(kernel)?,
             model.outlet_fact(bias)?,
         ];
-        let covered = conv.q_params.is_none()
-            && conv.kernel_fmt == KernelFormat::OIHW
-            && matches!(spec.data_format, DataFormat::NCHW | DataFormat::CHW)
-            && matches!(spec.rank(), 1 | 2)
-            && facts[0].datum_type == DatumType::F32
-            && facts[0].is_plain();
-        let (true, Some(kernel), Some(bias)) = (covered, &facts[1].konst, &facts[2].konst) else {
-            return Ok(None);
+        if conv.q_params.is_some() {
+            return Ok(Found::left("quantised"));
+        }
+        if facts[0].datum_type != DatumType::F32 || !facts[0].is_plain() {
+            return Ok(Found::of_type(facts[0].datum_type));
+        }
+        if !matches!(spec.rank(), 1 | 2) {
+            return Ok(Found::Left(format!("over {} spatial axes", spec.rank())));
+        }
+        if conv.kernel_fmt != KernelFormat::OIHW
+            || !matches!(spec.data_format, DataFormat::NCHW | DataFormat::CHW)
+        {
+            return Ok(Found::left("of channels that come last"));
+        }
+        let (Some(kernel), Some(bias)) = (&facts[1].konst, &facts[2].konst) else {
+            return Ok(Found::left("with weights that the model computes"));
         };
         let (Some(weights), Some(bias)) = (f32_constant(kernel), f32_constant(bias)) else {
-            return Ok(None);
+            return Ok(Found::of_type(kernel.datum_type()));
         };
         let pair = |sizes: &[usize]| match *sizes {
             [x] => Some([1, x]),
@@ -122,14 +144,14 @@ impl Root {
             pair(&spec.strides()),
             pair(&spec.dilations()),
         ) else {
-            return Ok(None);
+            return Ok(Found::left("of an unusual window"));
         };
         let bias = match *bias {
             [bias] => vec![bias; spec.output_channels],
             _ if bias.len() == spec.output_channels => bias.to_vec(),
-            _ => return Ok(None),
+            _ => return Ok(Found::left("with a bias that is not one of each channel")),
         };
-        Ok(Some(Root {
+        Ok(Found::Root(Root {
             node: node.id,
             input,
             place: Place::Pool(spec.clone()),
@@ -147,29 +169,31 @@ impl Root {
     }
 
     /// tract's declutter turns convolutions of one tap into products of two tensors: `NIHW,OI->NOHW`.
-    fn of_einsum(
-        model: &TypedModel,
-        node: &TypedNode,
-        einsum: &EinSum,
-    ) -> TractResult<Option<Root>> {
-        if einsum.q_params.is_some()
-            || einsum.operating_dt != DatumType::F32
-            || node.inputs.len() != 2
-        {
-            return Ok(None);
-        }
+    fn of_einsum(model: &TypedModel, node: &TypedNode, einsum: &EinSum) -> TractResult<Found> {
         let (inputs, outputs) = einsum.axes.to_strs();
+        let mut left = Found::Other;
         for (data, weights) in [(0, 1), (1, 0)] {
+            if einsum.q_params.is_some() || node.inputs.len() != 2 {
+                continue;
+            }
             let fact = model.outlet_fact(node.inputs[data])?;
             let Some(kernel) = &model.outlet_fact(node.inputs[weights])?.konst else {
                 continue;
             };
-            if fact.konst.is_some() || fact.datum_type != DatumType::F32 || !fact.is_plain() {
+            if fact.konst.is_some() || kernel.rank() != 2 {
+                continue;
+            }
+            left = Found::of_type(fact.datum_type);
+            if einsum.operating_dt != DatumType::F32
+                || fact.datum_type != DatumType::F32
+                || !fact.is_plain()
+            {
                 continue;
             }
             let Some(values) = f32_constant(kernel) else {
                 continue;
             };
+            left = Found::left("a product over axes that are not a convolution's");
             let letters = |text: &str| text.chars().collect::<Vec<char>>();
             let (data_axes, out_axes) = (letters(&inputs[data]), letters(&outputs[0]));
             let weight_axes = letters(&inputs[weights]);
@@ -194,7 +218,13 @@ impl Root {
                 outer,
             );
             let Some(output) = output else { continue };
-            if first == second || data_axes.contains(&outer) || !(few || pixels != TDim::Val(1)) {
+            if first == second || data_axes.contains(&outer) {
+                continue;
+            }
+            if !(few || pixels != TDim::Val(1)) {
+                left = Found::Left(format!(
+                    "a product of two matrices, of more than {FEW_VECTORS} rows"
+                ));
                 continue;
             }
             let (in_channels, out_channels, values) = if outer == first {
@@ -204,7 +234,7 @@ impl Root {
                     (0..columns).flat_map(|o| (0..rows).map(move |i| values[i * columns + o]));
                 (rows, columns, transposed.collect())
             };
-            return Ok(Some(Root {
+            return Ok(Found::Root(Root {
                 node: node.id,
                 input: node.inputs[data],
                 place: Place::Pointwise {
@@ -219,7 +249,17 @@ impl Root {
                 bias: vec![0.0; out_channels],
             }));
         }
-        Ok(None)
+        Ok(left)
+    }
+}
+
+impl Found {
+    fn left(why: &str) -> Found {
+        Found::Left(why.to_owned())
+    }
+
+    fn of_type(datum_type: DatumType) -> Found {
+        Found::Left(format!("of {}", format!("{datum_type:?}").to_lowercase()))
     }
 }
 

@@ -4,10 +4,12 @@
 //! error names the model's own inputs and nodes.
 
 mod builder;
+mod describe;
 mod outputs;
 mod plans;
 
 pub use builder::SessionBuilder;
+pub use describe::NodeInfo;
 pub use outputs::Outputs;
 pub use plans::{ActivationRange, Event, NodeTime};
 
@@ -15,6 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::conv::Convolution;
 use crate::error::{Error, Result};
 use crate::guard::{Stage, guard};
 use crate::load::{Format, Port, Signature};
@@ -119,11 +122,7 @@ impl Session {
     /// # Errors
     /// If a shape contradicts the model's, or the model cannot be built for them.
     pub fn prepare(&self, shapes: &[Vec<usize>]) -> Result<()> {
-        self.check_shapes(shapes.iter().map(Vec::as_slice))?;
-        self.inner
-            .plans
-            .get(&self.inner.signature, shapes.to_vec())
-            .map(drop)
+        self.plan_of(shapes).map(drop)
     }
 
     /// The most bytes of intermediate tensors alive at once while a model of these input shapes runs, the inputs included.
@@ -133,11 +132,27 @@ impl Session {
     /// # Errors
     /// As [`prepare`](Session::prepare).
     pub fn peak_activation_bytes(&self, shapes: &[Vec<usize>]) -> Result<usize> {
-        self.check_shapes(shapes.iter().map(Vec::as_slice))?;
-        self.inner
-            .plans
-            .get(&self.inner.signature, shapes.to_vec())?
-            .peak_activation_bytes()
+        self.plan_of(shapes)?.peak_activation_bytes()
+    }
+
+    /// The nodes that a model of these input shapes runs, in the order of [`run_timed`](Session::run_timed).
+    ///
+    /// # Errors
+    /// As [`prepare`](Session::prepare).
+    pub fn nodes(&self, shapes: &[Vec<usize>]) -> Result<Vec<NodeInfo>> {
+        let plan = self.plan_of(shapes)?;
+        guard(Stage::Build, || Ok(plan.nodes()))
+    }
+
+    /// The convolutions of a model of these input shapes, and who computes each, in the order of execution.
+    ///
+    /// Empty where [`SessionBuilder::convolutions`] is off. Convolutions in the bodies of If and Scan are not listed; they are tract's.
+    ///
+    /// # Errors
+    /// As [`prepare`](Session::prepare).
+    pub fn convolutions(&self, shapes: &[Vec<usize>]) -> Result<Vec<Convolution>> {
+        let plan = self.plan_of(shapes)?;
+        Ok(plan.convolutions().to_vec())
     }
 
     /// Writes the model for inputs of these shapes as an NNEF archive: decluttered, fused, in tract's own format.
@@ -220,6 +235,11 @@ impl Session {
         let tensors = tensors.collect::<Result<Vec<_>>>()?;
         self.check_shapes(tensors.iter().map(Tensor::shape))?;
         Ok(tensors)
+    }
+
+    fn plan_of(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>> {
+        self.check_shapes(shapes.iter().map(Vec::as_slice))?;
+        self.inner.plans.get(&self.inner.signature, shapes.to_vec())
     }
 
     fn plan_for(&self, inputs: &[Tensor]) -> Result<Arc<Plan>> {

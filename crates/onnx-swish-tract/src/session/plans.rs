@@ -11,6 +11,7 @@ use tract_core::internal::*;
 use tract_core::plan::eval;
 use tract_linalg::multithread::Executor;
 
+use crate::conv::Convolution;
 use crate::error::Result;
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
@@ -185,8 +186,9 @@ impl Plans {
         let model = self.typed_model(signature, shapes)?;
         guard(Stage::Build, || {
             let mut model = model;
+            let mut convolutions = Vec::new();
             if self.options.convolutions && self.options.operators == Operators::OnnxSwish {
-                crate::conv::take_over(&mut model)
+                convolutions = crate::conv::take_over(&mut model)
                     .context("in onnx-swish's pass \"convolutions\"")?;
             }
             if self.options.operators == Operators::OnnxSwish {
@@ -203,6 +205,7 @@ impl Plans {
                 plan,
                 clean_registers: self.options.clean_registers,
                 pool: self.pool.clone(),
+                convolutions,
                 idle: Mutex::default(),
             })
         })
@@ -213,7 +216,9 @@ type Evaluated = TractResult<TVec<TValue>>;
 
 /// The model optimised for one set of input shapes.
 pub(super) struct Plan {
-    plan: Arc<TypedSimplePlan>,
+    pub plan: Arc<TypedSimplePlan>,
+    /// What the pass over convolutions found.
+    pub convolutions: Vec<Convolution>,
     clean_registers: bool,
     pool: Option<Arc<Pool>>,
     layout: Arc<Layout>,

@@ -4,13 +4,14 @@
 
 use std::fmt::Write;
 
-use super::BenchReport;
+use super::{BenchReport, Memory};
 
 impl BenchReport {
     /// The contenders as a Markdown table, warnings below it.
     pub fn to_markdown(&self) -> String {
         let mut text = String::from(
-            "| | median ms | min ms | spread | peak MB | onnx-swish takes |\n|---|---|---|---|---|---|\n",
+            "| | median ms | min ms | spread | of the row above | onnx-swish takes | loading MB | running MB | tensors MB |\n\
+             |---|---|---|---|---|---|---|---|---|\n",
         );
         for variant in &self.variants {
             let timing = variant.timing;
@@ -18,15 +19,31 @@ impl BenchReport {
                 "onnx-swish" => String::new(),
                 _ => format!("{:.2}x of it", variant.onnx_swish_over_this.median),
             };
+            let of_previous = variant
+                .over_previous
+                .map(|ratio| format!("{:.2}x", ratio.median))
+                .unwrap_or_default();
+            let megabytes = |bytes: usize| format!("{:.1}", bytes as f64 / 1e6);
+            let (loading, running) = variant
+                .memory
+                .map(|memory| {
+                    let Memory {
+                        loading_bytes,
+                        running_bytes,
+                        ..
+                    } = memory;
+                    (megabytes(loading_bytes), megabytes(running_bytes))
+                })
+                .unwrap_or_default();
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "| {} | {:.2} | {:.2} | {:.0} % | {:.1} | {takes} |",
+                "| {} | {:.2} | {:.2} | {:.0} % | {of_previous} | {takes} | {loading} | {running} | {} |",
                 variant.name,
                 timing.median_ms,
                 timing.min_ms,
                 timing.spread * 100.0,
-                variant.peak_activation_bytes as f64 / 1e6
+                megabytes(variant.peak_activation_bytes)
             );
         }
         let plural = if self.threads == 1 {

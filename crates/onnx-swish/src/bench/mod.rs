@@ -1,14 +1,18 @@
-//! How fast a model runs: tract as it is, tract with its register repair, and onnx-swish.
+//! How fast a model runs: tract as it is, tract with its register repair, and onnx-swish without and with its convolutions.
 //!
 //! Given a model and how often to run; promises interleaved runs on the same inputs, medians beside minima, and a warning where
-//! the machine was too busy to tell. What the repair brings and what the fusion brings are never one figure.
+//! the machine was too busy to tell. What the repair, the activations and the convolutions bring are never one figure.
 
 mod markdown;
+mod memory;
+mod profile;
+mod rounds;
 mod stats;
 
+pub use memory::{HeapMeter, Memory};
+pub use profile::{NodeProfile, OpTime};
 pub use stats::{Ratio, Timing};
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use onnx_swish_tract::{NodeTime, Operators, Session as Engine, Tensor};
@@ -19,6 +23,7 @@ use crate::diagnostics::Diagnostics;
 use crate::engine::{EngineOptions, engine, fused_in_memory};
 use crate::error::Result;
 use crate::inputs::{self, Shapes};
+use profile::Profile;
 
 /// How to measure.
 #[derive(Debug, Clone)]
@@ -35,6 +40,11 @@ pub struct BenchOptions {
     pub seed: u64,
     /// Whether to time every node too, in runs of their own.
     pub profile: bool,
+    /// Whether onnx-swish computes convolutions. On by default; it then also takes part without them, so that the report tells what
+    /// they bring from what the activations bring.
+    pub convolutions: bool,
+    /// A counting allocator, if the application has installed one: the report then says how much memory each contender needs.
+    pub heap: Option<HeapMeter>,
 }
 
 impl Default for BenchOptions {
@@ -46,6 +56,8 @@ impl Default for BenchOptions {
             shapes: Shapes::default(),
             seed: 0,
             profile: false,
+            convolutions: true,
+            heap: None,
         }
     }
 }
@@ -68,37 +80,21 @@ pub enum Progress {
 /// One contender's figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Variant {
-    /// `tract`, `tract+vzeroupper` or `onnx-swish`.
+    /// `tract`, `tract+vzeroupper`, `onnx-swish-no-convolutions` or `onnx-swish`.
     pub name: &'static str,
     /// Its times.
     #[serde(flatten)]
     pub timing: Timing,
-    /// The most bytes of intermediate tensors alive at once, weights and scratch space apart.
+    /// Its memory, when it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// The most bytes of intermediate tensors alive at once by the plan, weights and scratch space apart.
     pub peak_activation_bytes: usize,
+    /// This contender's time over that of the one before it, round by round: what the one thing brings that it does more. Null for
+    /// the first.
+    pub over_previous: Option<Ratio>,
     /// onnx-swish's time over this contender's, round by round: 0.5 is twice as fast.
     pub onnx_swish_over_this: Ratio,
-}
-
-/// Time of one kind of operator in one run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OpTime {
-    /// tract's name of the operator.
-    pub op: String,
-    /// Milliseconds, median over the profiled runs.
-    pub ms: f64,
-    /// How many nodes.
-    pub count: usize,
-}
-
-/// Time of one node in one run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct NodeProfile {
-    /// The node's name in the optimised graph, which keeps the model's names.
-    pub node: String,
-    /// tract's name of its operator.
-    pub op: String,
-    /// Milliseconds, median over the profiled runs.
-    pub ms: f64,
 }
 
 /// Everything that was measured.
@@ -112,6 +108,8 @@ pub struct BenchReport {
     pub runs: usize,
     /// The instruction set of our kernels.
     pub isa: &'static str,
+    /// Whether onnx-swish computed convolutions.
+    pub convolutions: bool,
     /// The contenders, onnx-swish last.
     pub variants: Vec<Variant>,
     /// What to know before believing the figures.
@@ -122,6 +120,12 @@ pub struct BenchReport {
     /// onnx-swish's time by node, in the order of execution, when a profile was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile_nodes: Option<Vec<NodeProfile>>,
+    /// The time of tract with the register repair by operator, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tract_profile: Option<Vec<OpTime>>,
+    /// The time of tract with the register repair by node, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tract_profile_nodes: Option<Vec<NodeProfile>>,
 }
 
 /// A spread between the quartiles above this fraction of the median makes small differences meaningless.
@@ -129,13 +133,97 @@ const NOISY: f64 = 0.10;
 /// Runs with a clock around every node.
 const PROFILED_RUNS: usize = 5;
 
-struct Contender {
+/// One way to run the model. Each does one thing more than the one before it.
+struct Kind {
     name: &'static str,
-    engine: Engine,
-    times: Vec<Duration>,
+    operators: Operators,
+    vzeroupper: bool,
+    convolutions: bool,
 }
 
-/// Times tract, tract with the register repair and onnx-swish on one model, fused in memory for the last.
+/// Who takes part, onnx-swish last.
+fn kinds(options: &BenchOptions) -> Vec<Kind> {
+    let kind = |name, operators, vzeroupper, convolutions| Kind {
+        name,
+        operators,
+        vzeroupper,
+        convolutions,
+    };
+    let ours = Operators::OnnxSwish;
+    let mut kinds = vec![
+        kind("tract", Operators::Stock, false, false),
+        kind("tract+vzeroupper", Operators::Stock, true, false),
+    ];
+    if options.convolutions {
+        kinds.push(kind("onnx-swish-no-convolutions", ours, true, false));
+    }
+    kinds.push(kind("onnx-swish", ours, true, options.convolutions));
+    kinds
+}
+
+struct Contender {
+    kind: Kind,
+    engine: Engine,
+    memory: Option<Memory>,
+    times: Vec<Duration>,
+    profile: Vec<Vec<NodeTime>>,
+}
+
+impl Contender {
+    /// With everything that a session does for it, so that its memory is a session's.
+    fn load(kind: Kind, model: &Model, options: &BenchOptions) -> Result<Contender> {
+        let engine_options = EngineOptions {
+            threads: options.threads,
+            operators: kind.operators,
+            vzeroupper: kind.vzeroupper,
+            convolutions: kind.convolutions,
+            shapes: options.shapes.clone(),
+            diagnostics: Diagnostics::default(),
+        };
+        let load = || match kind.operators {
+            Operators::OnnxSwish => engine(
+                &fused_in_memory(model, &engine_options.diagnostics)?,
+                &engine_options,
+            ),
+            _ => engine(model, &engine_options),
+        };
+        let (engine, memory) = match options.heap {
+            Some(heap) => {
+                let (engine, memory) = heap.load(load)?;
+                (engine, Some(memory))
+            }
+            None => (load()?, None),
+        };
+        Ok(Contender {
+            kind,
+            engine,
+            memory,
+            times: Vec::with_capacity(options.runs),
+            profile: Vec::new(),
+        })
+    }
+
+    /// The time of one run, the outputs' end apart.
+    fn run(&self, inputs: &[(String, Tensor)]) -> Result<Duration> {
+        let start = Instant::now();
+        let outputs = self.engine.run(named(inputs))?;
+        let time = start.elapsed();
+        drop(outputs);
+        Ok(time)
+    }
+
+    /// Its profile, if it was profiled.
+    fn profile(&self, shapes: &[Vec<usize>]) -> Result<Option<Profile>> {
+        if self.profile.is_empty() {
+            return Ok(None);
+        }
+        let nodes = self.engine.nodes(shapes)?;
+        Ok(Some(Profile::of(nodes, &self.profile)))
+    }
+}
+
+/// Times tract, tract with the register repair, and onnx-swish without and with its convolutions on one model, fused in memory
+/// for the last two.
 ///
 /// `progress` is called before each contender is loaded and after each run.
 ///
@@ -157,107 +245,104 @@ pub fn bench(
     options: &BenchOptions,
     mut progress: impl FnMut(Progress),
 ) -> Result<BenchReport> {
-    let fused = fused_in_memory(model, &Diagnostics::default())?;
-    let runs = options.runs.max(1);
     let mut contenders = Vec::new();
-    for (name, model, operators, vzeroupper) in [
-        ("tract", model, Operators::Stock, false),
-        ("tract+vzeroupper", model, Operators::Stock, true),
-        ("onnx-swish", &fused, Operators::OnnxSwish, true),
-    ] {
-        progress(Progress::Loading(name));
-        let options = EngineOptions {
-            threads: options.threads,
-            operators,
-            vzeroupper,
-            convolutions: true,
-            shapes: options.shapes.clone(),
-            diagnostics: Diagnostics::default(),
-        };
-        contenders.push(Contender {
-            name,
-            engine: engine(model, &options)?,
-            times: Vec::with_capacity(runs),
-        });
+    let mut inputs = Vec::new();
+    for kind in kinds(options) {
+        progress(Progress::Loading(kind.name));
+        let mut contender = Contender::load(kind, model, options)?;
+        if inputs.is_empty() {
+            let ports = contender.engine.inputs();
+            inputs = inputs::random(ports, &options.shapes, options.seed, 1.0)?;
+        }
+        if let (Some(heap), Some(memory)) = (options.heap, &mut contender.memory) {
+            let run = || contender.engine.run(named(&inputs)).map(drop);
+            memory.running_bytes = memory.held_bytes + heap.work(run)?;
+        }
+        contenders.push(contender);
     }
-    let ports = contenders
-        .first()
-        .map_or(&[][..], |first| first.engine.inputs());
-    let inputs = inputs::random(ports, &options.shapes, options.seed, 1.0)?;
 
-    let profiled = if options.profile { PROFILED_RUNS } else { 0 };
-    let of = contenders.len() * (runs + options.warmup) + profiled;
+    let runs = options.runs.max(1);
+    let profiled = |contender: &Contender| {
+        options.profile && matches!(contender.kind.name, "tract+vzeroupper" | "onnx-swish")
+    };
+    let profiles = PROFILED_RUNS * contenders.iter().filter(|one| profiled(one)).count();
+    let of = contenders.len() * (runs + options.warmup) + profiles;
     let mut done = 0;
+    let mut step = || {
+        done += 1;
+        progress(Progress::Run { done, of });
+    };
     for round in 0..options.warmup + runs {
-        // Each round begins with another contender, so that none always runs on the caches of the same neighbour.
-        let first = round % contenders.len();
-        contenders.rotate_left(first);
-        for contender in &mut contenders {
-            let time = timed(&contender.engine, &inputs)?;
+        for index in rounds::order(round, contenders.len()) {
+            let contender = &mut contenders[index];
+            if options.threads > 1 {
+                rounds::settle();
+            }
+            let time = contender.run(&inputs)?;
             if round >= options.warmup {
                 contender.times.push(time);
             }
-            done += 1;
-            progress(Progress::Run { done, of });
+            step();
         }
-        contenders.rotate_right(first);
     }
-
-    let mut profile = Vec::new();
-    if let (true, Some(ours)) = (options.profile, contenders.last()) {
-        for _ in 0..PROFILED_RUNS {
-            profile.push(ours.engine.run_timed(named(&inputs))?.1);
-            done += 1;
-            progress(Progress::Run { done, of });
+    for _ in 0..PROFILED_RUNS {
+        for contender in contenders.iter_mut().filter(|one| profiled(one)) {
+            let (_, times) = contender.engine.run_timed(named(&inputs))?;
+            contender.profile.push(times);
+            step();
         }
     }
     let shapes: Vec<Vec<usize>> = inputs
         .iter()
         .map(|(_, tensor)| tensor.shape().to_vec())
         .collect();
-    report(options, contenders, profile, &shapes)
+    report(options, &contenders, &shapes)
 }
 
 fn named(inputs: &[(String, Tensor)]) -> impl Iterator<Item = (&String, &Tensor)> {
     inputs.iter().map(|(name, tensor)| (name, tensor))
 }
 
-fn timed(engine: &Engine, inputs: &[(String, Tensor)]) -> Result<Duration> {
-    let start = Instant::now();
-    let outputs = engine.run(named(inputs))?;
-    let time = start.elapsed();
-    drop(outputs);
-    Ok(time)
-}
-
 fn report(
     options: &BenchOptions,
-    contenders: Vec<Contender>,
-    profile: Vec<Vec<NodeTime>>,
+    contenders: &[Contender],
     shapes: &[Vec<usize>],
 ) -> Result<BenchReport> {
-    let ours = contenders
-        .last()
-        .map(|contender| contender.times.clone())
-        .unwrap_or_default();
+    let ours = contenders.last().map_or(&[][..], |last| &last.times);
     let mut variants = Vec::with_capacity(contenders.len());
+    let (mut tract, mut onnx_swish) = (None, None);
+    let mut previous: Option<&Contender> = None;
     for contender in contenders {
         variants.push(Variant {
-            name: contender.name,
+            name: contender.kind.name,
             timing: Timing::of(&contender.times),
+            memory: contender.memory,
             peak_activation_bytes: contender.engine.peak_activation_bytes(shapes)?,
-            onnx_swish_over_this: Ratio::of(&ours, &contender.times),
+            over_previous: previous.map(|previous| Ratio::of(&contender.times, &previous.times)),
+            onnx_swish_over_this: Ratio::of(ours, &contender.times),
         });
+        previous = Some(contender);
+        let profile = contender.profile(shapes)?;
+        let whose = match contender.kind.operators {
+            Operators::OnnxSwish => &mut onnx_swish,
+            _ => &mut tract,
+        };
+        *whose = profile.or(whose.take());
     }
+    let (profile, profile_nodes) = onnx_swish.map(Profile::parts).unzip();
+    let (tract_profile, tract_profile_nodes) = tract.map(Profile::parts).unzip();
     Ok(BenchReport {
         schema_version: 1,
         threads: options.threads,
         runs: ours.len(),
         isa: onnx_swish_kernels::Isa::best().name(),
+        convolutions: options.convolutions,
         warnings: warnings(&variants, ours.len()),
         variants,
-        profile: (!profile.is_empty()).then(|| by_operator(&profile)),
-        profile_nodes: (!profile.is_empty()).then(|| by_node(&profile)),
+        profile,
+        profile_nodes,
+        tract_profile,
+        tract_profile_nodes,
     })
 }
 
@@ -294,47 +379,4 @@ fn warnings(variants: &[Variant], runs: usize) -> Vec<String> {
         }
     }
     warnings
-}
-
-fn median_ms(times: impl Iterator<Item = Duration>) -> f64 {
-    Timing::of(&times.collect::<Vec<_>>()).median_ms
-}
-
-fn by_node(runs: &[Vec<NodeTime>]) -> Vec<NodeProfile> {
-    let Some(first) = runs.first() else {
-        return vec![];
-    };
-    let nodes = first.iter().enumerate().map(|(index, node)| NodeProfile {
-        node: node.node.clone(),
-        op: node.op.clone(),
-        ms: median_ms(
-            runs.iter()
-                .filter_map(|run| run.get(index))
-                .map(|node| node.time),
-        ),
-    });
-    nodes.collect()
-}
-
-fn by_operator(runs: &[Vec<NodeTime>]) -> Vec<OpTime> {
-    let mut per_run: BTreeMap<&str, (usize, Vec<Duration>)> = BTreeMap::new();
-    for (index, run) in runs.iter().enumerate() {
-        for node in run {
-            let (count, times) = per_run
-                .entry(&node.op)
-                .or_insert_with(|| (0, vec![Duration::ZERO; runs.len()]));
-            *count += usize::from(index == 0);
-            if let Some(time) = times.get_mut(index) {
-                *time += node.time;
-            }
-        }
-    }
-    let ops = per_run.into_iter().map(|(op, (count, times))| OpTime {
-        op: op.to_owned(),
-        ms: median_ms(times.into_iter()),
-        count,
-    });
-    let mut ops: Vec<OpTime> = ops.collect();
-    ops.sort_by(|a, b| b.ms.total_cmp(&a.ms));
-    ops
 }

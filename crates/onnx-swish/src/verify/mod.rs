@@ -32,6 +32,9 @@ pub struct VerifyOptions {
     pub atol: Option<f64>,
     /// Threads per run. 1 by default.
     pub threads: usize,
+    /// Whether the fused model's convolutions run on our kernels, as in [`SessionBuilder`](crate::SessionBuilder::convolutions).
+    /// On by default.
+    pub convolutions: bool,
 }
 
 impl Default for VerifyOptions {
@@ -43,6 +46,7 @@ impl Default for VerifyOptions {
             rtol: None,
             atol: None,
             threads: 1,
+            convolutions: true,
         }
     }
 }
@@ -127,7 +131,7 @@ pub fn verify(
         threads: options.threads,
         operators,
         vzeroupper: true,
-        convolutions: true,
+        convolutions: options.convolutions,
         shapes: options.shapes.clone(),
         diagnostics: Diagnostics::default(),
     };

@@ -1,0 +1,164 @@
+//! What `bench` measured, in words and tables.
+//! Given the library's report.
+//! Promises that every figure stands beside what it is to be compared with.
+
+use std::fmt::Write as _;
+
+use onnx_swish::{BenchReport, NodeProfile, OpTime, Variant};
+use owo_colors::OwoColorize;
+
+use crate::files;
+use crate::term::{self, Term};
+
+pub fn told(term: &Term, report: &BenchReport) -> String {
+    let mut text = times(term, &report.variants);
+    let _ = write!(text, "\n{}", memory(term, &report.variants));
+    let profiles = [
+        (
+            "tract+vzeroupper",
+            &report.tract_profile,
+            &report.tract_profile_nodes,
+        ),
+        ("onnx-swish", &report.profile, &report.profile_nodes),
+    ];
+    for (name, operators, nodes) in profiles {
+        if let Some(operators) = operators {
+            let heading = format!("{name} by operator");
+            let _ = write!(
+                text,
+                "\n{}\n{}",
+                heading.bold(),
+                by_operator(term, operators)
+            );
+        }
+        if let Some(nodes) = nodes.as_deref().filter(|_| term.verbose) {
+            let heading = format!("{name} by node");
+            let _ = write!(text, "\n{}\n{}", heading.bold(), by_node(term, nodes));
+        }
+    }
+    let threads = if report.threads == 1 {
+        "1 thread".to_owned()
+    } else {
+        format!("{} threads", report.threads)
+    };
+    let summary = format!(
+        "{threads}, {} interleaved runs, {} kernels",
+        report.runs, report.isa
+    );
+    let _ = writeln!(text, "\n{}", summary.dimmed());
+    text
+}
+
+fn times(term: &Term, variants: &[Variant]) -> String {
+    let mut table = term.table([
+        "",
+        "median",
+        "fastest",
+        "spread",
+        "of the row above",
+        "onnx-swish takes",
+    ]);
+    for variant in variants {
+        let timing = &variant.timing;
+        let of_previous = variant
+            .over_previous
+            .map(|ratio| format!("{:.2}x", ratio.median))
+            .unwrap_or_default();
+        let takes = if variant.name == "onnx-swish" {
+            String::new()
+        } else {
+            format!("{:.2}x of it", variant.onnx_swish_over_this.median)
+        };
+        table.add_row([
+            variant.name.to_owned(),
+            milliseconds(timing.median_ms),
+            milliseconds(timing.min_ms),
+            format!("{:.0} %", timing.spread * 100.0),
+            of_previous,
+            takes,
+        ]);
+    }
+    term::align_right(&mut table, 1..6);
+    format!("{}\n", table.trim_fmt())
+}
+
+fn memory(term: &Term, variants: &[Variant]) -> String {
+    let mut table = term.table(["peak memory", "loading", "running", "tensors in between"]);
+    for variant in variants {
+        let (loading, running) = variant
+            .memory
+            .map(|memory| (memory.loading_bytes, memory.running_bytes))
+            .unwrap_or_default();
+        table.add_row([
+            variant.name.to_owned(),
+            files::size(loading as u64),
+            files::size(running as u64),
+            files::size(variant.peak_activation_bytes as u64),
+        ]);
+    }
+    term::align_right(&mut table, 1..4);
+    format!(
+        "{}\n{}\n",
+        table.trim_fmt(),
+        "as asked of the allocator, with weights and what is fused in memory, without mapped files, code and stacks"
+            .dimmed()
+    )
+}
+
+fn by_operator(term: &Term, operators: &[OpTime]) -> String {
+    let total: f64 = operators.iter().map(|op| op.ms).sum();
+    let mut table = term.table(["operator", "nodes", "time", "share", "GMAC/s"]);
+    for op in operators {
+        table.add_row([
+            op.op.clone(),
+            op.count.to_string(),
+            milliseconds(op.ms),
+            share(op.ms, total),
+            rate(op.macs, op.ms),
+        ]);
+    }
+    term::align_right(&mut table, 1..5);
+    format!("{}\n", table.trim_fmt())
+}
+
+fn by_node(term: &Term, nodes: &[NodeProfile]) -> String {
+    let total: f64 = nodes.iter().map(|node| node.ms).sum();
+    let mut table = term.table([
+        "time",
+        "share",
+        "GMAC/s",
+        "operator",
+        "node",
+        "what it does",
+    ]);
+    for node in nodes {
+        table.add_row([
+            milliseconds(node.ms),
+            share(node.ms, total),
+            rate(node.macs, node.ms),
+            node.op.clone(),
+            node.node.clone(),
+            node.info.clone(),
+        ]);
+    }
+    term::align_right(&mut table, 0..3);
+    format!("{}\n", table.trim_fmt())
+}
+
+fn share(ms: f64, total: f64) -> String {
+    format!("{:.1} %", 100.0 * ms / total)
+}
+
+/// 10^9 multiply-accumulates a second.
+fn rate(macs: Option<u64>, ms: f64) -> String {
+    macs.map(|macs| format!("{:.1}", macs as f64 / ms / 1e6))
+        .unwrap_or_default()
+}
+
+fn milliseconds(ms: f64) -> String {
+    if ms < 1.0 {
+        format!("{:.1} us", ms * 1e3)
+    } else {
+        format!("{ms:.2} ms")
+    }
+}

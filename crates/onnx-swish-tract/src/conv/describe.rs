@@ -1,0 +1,145 @@
+//! Convolutions in words, for profiles and for those who ask what the engine did.
+//!
+//! Given what an operator computes, or why one was not made; promises the field's names, and the same words for the same work.
+
+use onnx_swish_conv::{Activation, Residual, Spec};
+
+/// A convolution of a graph, or a product with constant weights that could be one, and who computes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Convolution {
+    /// The node's name in tract's graph, which keeps the model's names.
+    pub node: String,
+    /// The operator: one of ours, or the one of tract that stays.
+    pub op: String,
+    /// What ours does, without sizes: `depthwise 3x3, HardSwish, plane sums`. Empty for one of tract's.
+    pub kind: String,
+    /// The same with all sizes. Empty for one of tract's.
+    pub info: String,
+    /// The nodes that went into it, itself included.
+    pub nodes: Vec<String>,
+    /// Multiply-accumulates of one run, if tract or we can count them.
+    pub macs: Option<u64>,
+    /// Why it stays on tract: a clause about the convolution. None where it is ours.
+    pub left: Option<String>,
+}
+
+/// `depthwise`, `pointwise` or `dense`.
+pub(super) fn method(spec: &Spec) -> &'static str {
+    if spec.is_depthwise() {
+        "depthwise"
+    } else if spec.window.taps() == 1 {
+        "pointwise"
+    } else {
+        "dense"
+    }
+}
+
+/// `pointwise, SiLU, residual`.
+pub(super) fn kind(spec: &Spec, sums: bool) -> String {
+    format!("{}{}", filter(spec), extras(spec, sums))
+}
+
+/// `depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish`.
+pub(super) fn info(spec: &Spec, sums: bool) -> String {
+    let Spec {
+        window,
+        in_channels,
+        out_channels,
+        groups,
+        ..
+    } = spec;
+    let pair = |[y, x]: [usize; 2]| format!("{y}x{x}");
+    let mut text = format!("{}, stride {}", filter(spec), pair(window.stride));
+    if window.dilation != [1, 1] {
+        text += &format!(", dilation {}", pair(window.dilation));
+    }
+    text += &format!(", {in_channels} to {out_channels} channels");
+    if *groups > 1 {
+        text += &format!(" in {groups} groups");
+    }
+    text + &extras(spec, sums)
+}
+
+fn filter(spec: &Spec) -> String {
+    let [y, x] = spec.window.kernel;
+    match method(spec) {
+        "pointwise" => "pointwise".to_owned(),
+        method => format!("{method} {y}x{x}"),
+    }
+}
+
+/// What comes with the convolution, in the order in which it is computed.
+fn extras(spec: &Spec, sums: bool) -> String {
+    let mut words = Vec::new();
+    if spec.gated {
+        words.push("gated input".to_owned());
+    }
+    if spec.residual == Residual::BeforeActivation {
+        words.push("residual".to_owned());
+    }
+    words.extend(activation(spec.activation));
+    if spec.residual == Residual::AfterActivation {
+        words.push("residual".to_owned());
+    }
+    if sums {
+        words.push("plane sums".to_owned());
+    }
+    words.into_iter().map(|word| format!(", {word}")).collect()
+}
+
+fn activation(activation: Activation) -> Option<String> {
+    let text = match activation {
+        Activation::None => return None,
+        Activation::Relu => "ReLU".to_owned(),
+        Activation::RELU6 => "ReLU6".to_owned(),
+        Activation::Clamp { low, high } => format!("Clip to {low}..{high}"),
+        Activation::HARD_SWISH => "HardSwish".to_owned(),
+        Activation::HardSwish { alpha, beta } => format!("HardSwish of {alpha}x + {beta}"),
+        Activation::HardSigmoid { alpha, beta } => format!("HardSigmoid of {alpha}x + {beta}"),
+        Activation::Silu => "SiLU".to_owned(),
+        Activation::Swish { beta } => format!("Swish of beta {beta}"),
+        other => format!("{other:?}"),
+    };
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use onnx_swish_conv::Window;
+
+    use super::*;
+
+    #[test]
+    fn the_words_are_the_fields() {
+        let mut spec = Spec {
+            window: Window::square(3, 2),
+            in_channels: 16,
+            out_channels: 16,
+            groups: 16,
+            activation: Activation::HARD_SWISH,
+            residual: Residual::None,
+            gated: false,
+        };
+        assert_eq!(kind(&spec, true), "depthwise 3x3, HardSwish, plane sums");
+        assert_eq!(
+            info(&spec, false),
+            "depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish"
+        );
+        spec.window = Window::square(1, 1);
+        (spec.groups, spec.gated) = (1, true);
+        (spec.activation, spec.residual) = (Activation::RELU6, Residual::AfterActivation);
+        assert_eq!(
+            kind(&spec, false),
+            "pointwise, gated input, ReLU6, residual"
+        );
+        spec.residual = Residual::BeforeActivation;
+        spec.activation = Activation::Clamp {
+            low: -1.0,
+            high: 0.5,
+        };
+        assert_eq!(
+            info(&spec, false),
+            "pointwise, stride 1x1, 16 to 16 channels, gated input, residual, Clip to -1..0.5"
+        );
+    }
+}

@@ -1,0 +1,34 @@
+//! How much an operator multiplies.
+//!
+//! Given an operator and its inputs' facts; promises multiply-accumulates, counted by the operator itself, and nothing for
+//! operators whose figure would be an estimate per element.
+
+use tract_core::internal::*;
+
+/// Operators that are products: tract's elementwise ones state a cost too, of which no rate can be made.
+const PRODUCTS: [&str; 7] = [
+    "FusedConv",
+    "Conv",
+    "DepthWiseConv",
+    "DirectSpatialConv",
+    "BlockedConv",
+    "OptMatMul",
+    "EinSum",
+];
+
+/// Multiply-accumulates of one evaluation, of operators that are products.
+pub(crate) fn macs(op: &dyn TypedOp, inputs: &[&TypedFact]) -> Option<u64> {
+    let name = op.name();
+    if !PRODUCTS.contains(&&*name) && !name.starts_with("FusedConv") {
+        return None;
+    }
+    let costs = op.cost(inputs).ok()?;
+    let products = costs
+        .into_iter()
+        .filter(|(cost, _)| matches!(cost, Cost::FMA(_)));
+    let macs: TDim = products.map(|(_, count)| count).sum();
+    macs.to_usize()
+        .ok()
+        .filter(|macs| *macs > 0)
+        .map(|macs| macs as u64)
+}
