@@ -105,4 +105,4 @@ fn f32_constant(tensor: &Tensor) -> Option<&[f32]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

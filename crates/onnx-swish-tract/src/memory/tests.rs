@@ -1,46 +1,17 @@
 //! Outputs that share blocks, next to the same plan without.
 
 use tract_core::ops::array::TypedConcat;
-use tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
-use tract_core::ops::nn::{DataFormat, sigmoid};
+use tract_core::ops::nn::sigmoid;
 
 use tract_core::internal::*;
 
 use super::*;
+use crate::conv::tests::{noise, squeeze};
 
 const IMAGE: [usize; 2] = [40, 30];
 
-fn noise(shape: &[usize], seed: u32) -> Tensor {
-    let mut state = seed | 1;
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect();
-    Tensor::from_shape(shape, &values).unwrap()
-}
-
-fn conv(model: &mut TypedModel, name: &str, x: OutletId, [ins, outs]: [usize; 2]) -> OutletId {
-    let op = Conv {
-        pool_spec: PoolSpec {
-            data_format: DataFormat::NCHW,
-            kernel_shape: tvec!(3, 3),
-            padding: PaddingSpec::SameUpper,
-            dilations: None,
-            strides: None,
-            input_channels: ins,
-            output_channels: outs,
-        },
-        kernel_fmt: KernelFormat::OIHW,
-        group: 1,
-        q_params: None,
-    };
-    let weights = noise(&[outs, ins, 3, 3], name.len() as u32);
-    let weights = model.add_const(format!("{name}.weights"), weights).unwrap();
-    let bias = noise(&[outs], 7);
-    let bias = model.add_const(format!("{name}.bias"), bias).unwrap();
-    model.wire_node(name, op, &[x, weights, bias]).unwrap()[0]
+fn conv(model: &mut TypedModel, name: &str, x: OutletId, channels: [usize; 2]) -> OutletId {
+    squeeze::conv(model, name, x, channels, 1, 3)
 }
 
 /// Chains of convolutions, large and small; readers of tract's, in place and not; long lives; outputs that leave.

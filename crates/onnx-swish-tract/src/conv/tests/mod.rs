@@ -2,7 +2,7 @@
 //!
 //! Given small graphs of every covered kind; promises the same numbers to rounding, one node where one is due, and hands off the rest.
 
-mod squeeze;
+pub(crate) mod squeeze;
 
 use tract_core::internal::*;
 use tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
@@ -81,7 +81,7 @@ impl Default for Case {
     }
 }
 
-fn noise(shape: &[usize], seed: u32) -> Tensor {
+pub(crate) fn noise(shape: &[usize], seed: u32) -> Tensor {
     let mut state = seed.wrapping_mul(2_654_435_769) | 1;
     let values: Vec<f32> = (0..shape.iter().product())
         .map(|_| {

@@ -89,7 +89,7 @@ impl Block {
     }
 }
 
-fn conv(
+pub(crate) fn conv(
     model: &mut TypedModel,
     name: &str,
     x: OutletId,
