@@ -217,6 +217,45 @@ fn deep_products_in_several_blocks() {
 }
 
 #[test]
+fn bands_of_wide_images() {
+    let windows = [
+        ([3, 3], 1),
+        ([1, 3], 1),
+        ([3, 1], 2),
+        ([2, 2], 2),
+        ([5, 2], 1),
+    ];
+    let images = [[9, 32], [4, 47], [5, 50], [3, 97], [70, 64], [1, 200]];
+    for (kernel, dilation) in windows {
+        for stride in [[1, 1], [2, 2], [1, 2], [2, 1]] {
+            for (channels, groups) in [([3, 16], 1), ([20, 9], 1), ([8, 6], 2)] {
+                for (i, size) in images.into_iter().enumerate() {
+                    let window = Window {
+                        kernel,
+                        stride,
+                        dilation: [dilation; 2],
+                    };
+                    let pad = [1, i % 3];
+                    let Some(frame) = Frame::padded(&window, size, pad, [0, 1]) else {
+                        continue;
+                    };
+                    let residual = [
+                        Residual::None,
+                        Residual::BeforeActivation,
+                        Residual::AfterActivation,
+                    ][i % 3];
+                    let spec = Spec {
+                        residual,
+                        ..spec(window, channels, groups, Activation::HARD_SWISH)
+                    };
+                    check(&spec, 1 + i % 2, &frame);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn padding_wider_than_the_input() {
     let window = Window {
         kernel: [3, 3],
