@@ -98,14 +98,21 @@ pub struct Target {
     pub no_copy_external: bool,
 }
 
-/// How a model is run.
+/// The sizes of free dimensions.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Running")]
-pub struct Running {
+pub struct Sizes {
     /// Shape of an input with free dimensions, e.g. `images=1,3,224,224`; the name may be left out when
     /// the model has one input
     #[arg(long = "shape", value_name = "[NAME=]DIMS", value_parser = parse_shape)]
     pub shapes: Vec<NamedShape>,
+}
+
+/// How a model is run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub struct Running {
+    #[command(flatten)]
+    pub sizes: Sizes,
     /// Seed of the random tensors for inputs that no file provides
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = parse_seed)]
     pub seed: u64,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use onnx_swish::{Model, Session, Shapes, Tensor};
 
-use crate::args::{Feed, Running};
+use crate::args::{Feed, Running, Sizes};
 use crate::failure::Failure;
 use crate::tensors;
 
@@ -21,7 +21,7 @@ pub fn inputs(
     failed: impl FnOnce(onnx_swish::Error) -> Failure,
 ) -> Result<Vec<(String, Tensor)>, Failure> {
     let given = from_files(model, feed)?;
-    let mut shapes = shapes(model, running)?;
+    let mut shapes = shapes(model, &running.sizes)?;
     for (name, tensor) in &given {
         match shapes.insert(name.clone(), tensor.shape().to_vec()) {
             Some(asked) if asked != tensor.shape() => {
@@ -65,9 +65,9 @@ pub fn from_files(model: &Model, feed: &Feed) -> Result<Vec<(String, Tensor)>, F
 }
 
 /// The command line's shapes, by input name.
-pub fn shapes(model: &Model, running: &Running) -> Result<Shapes, Failure> {
+pub fn shapes(model: &Model, sizes: &Sizes) -> Result<Shapes, Failure> {
     let mut shapes = Shapes::new();
-    for shape in &running.shapes {
+    for shape in &sizes.shapes {
         let name = named(model, shape.name.as_deref(), "--shape NAME=1,3,224,224")?;
         if shapes.contains_key(&name) {
             return Err(Failure::new(format!(

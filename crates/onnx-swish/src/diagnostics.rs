@@ -39,11 +39,14 @@ impl fmt::Display for Diagnostic {
             Diagnostic::Engine(Event::Built {
                 shapes,
                 nodes,
+                convolutions,
+                convolutions_left,
                 time,
             }) => {
                 write!(
                     f,
-                    "built a plan of {nodes} nodes for inputs of {shapes:?} in {time:.1?}"
+                    "built a plan of {nodes} nodes for inputs of {shapes:?} in {time:.1?}; our kernels compute {convolutions} of its \
+                     convolutions, {convolutions_left} are left to tract"
                 )
             }
             Diagnostic::Engine(other) => write!(f, "{other:?}"),

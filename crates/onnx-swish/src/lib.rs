@@ -10,12 +10,14 @@
 //! | fuse it | [`fuse()`] |
 //! | write it, safely | [`save()`] |
 //! | run it | [`Session`] |
+//! | see which convolutions run on our kernels | [`Session::convolutions`] |
 //! | prove that fusing changed nothing | [`verify()`] |
 //! | measure | [`bench()`] |
 
 #![forbid(unsafe_code)]
 
 mod bench;
+mod convolutions;
 mod diagnostics;
 mod engine;
 mod error;
@@ -28,6 +30,7 @@ pub use bench::{
     BenchOptions, BenchReport, HeapMeter, Memory, NodeProfile, OpTime, Progress as BenchProgress,
     Ratio, Timing, Variant, bench,
 };
+pub use convolutions::Convolution;
 pub use diagnostics::Diagnostic;
 pub use error::{Error, Result};
 pub use fuse::{Fused, expand, fuse, inspect};

@@ -8,6 +8,7 @@ use std::path::Path;
 use onnx_swish_tract::{Operators, Outputs, Port, Session as Engine, Tensor};
 
 use crate::Model;
+use crate::convolutions::Convolution;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::engine::{EngineOptions, engine, fused_in_memory};
 use crate::error::Result;
@@ -68,6 +69,30 @@ impl Session {
         T: Into<Tensor>,
     {
         Ok(self.engine.run(inputs)?)
+    }
+
+    /// The convolutions of the model, and who computes each: our kernels, with what is next to it, or tract, and why.
+    ///
+    /// `shapes` settles free dimensions that the builder did not. Empty where [`SessionBuilder::convolutions`] is off; convolutions
+    /// in the bodies of If and Scan are not listed and are tract's.
+    ///
+    /// ```
+    /// use onnx_swish::{Session, Shapes};
+    ///
+    /// # fn main() -> Result<(), onnx_swish::Error> {
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/hardswish.op13.onnx");
+    /// for convolution in Session::open(path)?.convolutions(&Shapes::new())? {
+    ///     println!("{}: {}", convolution.node, convolution.info.or(convolution.left).unwrap_or_default());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// If a dimension is left free, or tract cannot build the model for these shapes.
+    pub fn convolutions(&self, shapes: &Shapes) -> Result<Vec<Convolution>> {
+        let shapes = crate::inputs::concrete(self.inputs(), shapes)?;
+        let found = self.engine.convolutions(&shapes)?;
+        Ok(found.into_iter().map(Convolution::from).collect())
     }
 
     /// Random inputs that this model takes: floats of standard normal distribution, integers 0 or 1.

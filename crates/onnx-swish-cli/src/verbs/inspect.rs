@@ -1,32 +1,72 @@
-//! `inspect`: what would be fused, what is one operator already, and what nearly matched.
+//! `inspect`: what would be fused, what is one operator already, and what nearly matched; and what the engine makes of convolutions.
 //! Given a model, which is only read.
 //! Promises that every gate which multiplies something is named, or counted in a group that `-v` lists.
 
 use std::fmt::Write as _;
 
 use clap::Args;
-use onnx_swish::{FuseOptions, Report};
+use onnx_swish::{Convolution, FuseOptions, Report, Session};
 use owo_colors::OwoColorize;
+use serde::Serialize;
 
-use crate::args::Source;
-use crate::failure::{Answer, Outcome};
+use crate::args::{Sizes, Source};
+use crate::failure::{Answer, Failure, Outcome};
 use crate::term::Term;
-use crate::{files, report};
+use crate::{feed, files, report};
 
 /// Say what would be fused, what already is, and what nearly matched and why not
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     source: Source,
+    /// Also load the model, and say which convolutions our kernels compute, and why the rest is tract's
+    #[arg(long)]
+    engine: bool,
+    #[command(flatten)]
+    sizes: Sizes,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    convolutions: Option<&'a [Convolution]>,
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let model = files::open(&arguments.source)?;
+    let Arguments {
+        source,
+        engine,
+        sizes,
+    } = arguments;
+    if !engine && !sizes.shapes.is_empty() {
+        return Err(
+            Failure::new("--shape is of no use to what a file says of itself")
+                .help("--engine loads the model, for inputs of this shape"),
+        );
+    }
+    let model = files::open(&source)?;
     let report = onnx_swish::inspect(&model, &FuseOptions::default());
-    if term.json() {
-        term.document(&report)?;
+    let convolutions = if engine {
+        let failed = |error| Failure::on("load", &source.model, error);
+        let session = Session::builder().load(&model).map_err(failed)?;
+        let shapes = feed::shapes(&model, &sizes)?;
+        Some(session.convolutions(&shapes).map_err(failed)?)
     } else {
-        term.result(&told(term, &arguments.source, &report))?;
+        None
+    };
+    if term.json() {
+        term.document(&Document {
+            report: &report,
+            convolutions: convolutions.as_deref(),
+        })?;
+    } else {
+        let mut text = told(term, &source, &report);
+        if let Some(convolutions) = &convolutions {
+            text += &report::convolutions(term, convolutions);
+        }
+        term.result(&text)?;
     }
     Ok(Answer::Yes)
 }

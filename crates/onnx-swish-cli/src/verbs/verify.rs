@@ -53,7 +53,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     };
     let options = VerifyOptions {
         inputs: feed::from_files(&original, &feed)?,
-        shapes: feed::shapes(&original, &running)?,
+        shapes: feed::shapes(&original, &running.sizes)?,
         seed: running.seed,
         rtol,
         atol,

@@ -29,6 +29,10 @@ pub enum Event {
         shapes: Vec<Vec<usize>>,
         /// Nodes in the optimised graph.
         nodes: usize,
+        /// How many of them are convolutions of ours.
+        convolutions: usize,
+        /// How many convolutions the pass left to tract.
+        convolutions_left: usize,
         /// How long it took.
         time: Duration,
     },
@@ -157,9 +161,13 @@ impl Plans {
         let plan = Arc::new(self.build(signature, &shapes)?);
         if let Some(tell) = &self.options.listener.0 {
             let nodes = plan.plan.model().nodes().len();
+            let stays = |one: &&Convolution| one.left.is_some();
+            let left = plan.convolutions.iter().filter(stays).count();
             tell(&Event::Built {
                 shapes: shapes.clone(),
                 nodes,
+                convolutions: plan.convolutions.len() - left,
+                convolutions_left: left,
                 time: start.elapsed(),
             });
         }

@@ -38,7 +38,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         threads: arguments.running.threads.into(),
         convolutions: !arguments.running.no_convolutions,
         runs: arguments.runs as usize,
-        shapes: feed::shapes(&model, &arguments.running)?,
+        shapes: feed::shapes(&model, &arguments.running.sizes)?,
         seed: arguments.running.seed,
         profile: arguments.profile,
         heap: Some(heap::METER),

@@ -2,6 +2,7 @@
 //!
 //! Given small graphs of every covered kind; promises the same numbers to rounding, one node where one is due, and hands off the rest.
 
+mod left;
 pub(crate) mod squeeze;
 
 use tract_core::internal::*;
@@ -408,36 +409,4 @@ fn a_value_with_two_readers_or_an_output_is_not_swallowed() {
             assert!((got - want).abs() <= 1e-3, "{got}, tract {want}");
         }
     }
-}
-
-#[test]
-fn other_element_types_stay_with_tract() {
-    let mut model = TypedModel::default();
-    let x = model.add_source("x", f16::fact([1usize, 2, 5, 5])).unwrap();
-    let conv = Conv {
-        pool_spec: PoolSpec {
-            data_format: DataFormat::NCHW,
-            kernel_shape: tvec!(3, 3),
-            padding: PaddingSpec::Valid,
-            dilations: None,
-            strides: None,
-            input_channels: 2,
-            output_channels: 2,
-        },
-        kernel_fmt: KernelFormat::OIHW,
-        group: 1,
-        q_params: None,
-    };
-    let kernel = noise(&[2, 2, 3, 3], 1)
-        .cast_to::<f16>()
-        .unwrap()
-        .into_owned();
-    let kernel = model.add_const("kernel", kernel).unwrap();
-    let bias = model
-        .add_const("bias", tensor1(&[f16::from_f32(0.0); 2]))
-        .unwrap();
-    let y = model.wire_node("conv", conv, &[x, kernel, bias]).unwrap();
-    model.select_output_outlets(&y).unwrap();
-    take_over(&mut model).unwrap();
-    assert!(model.nodes().iter().all(|node| !node.op_is::<FusedConv>()));
 }
