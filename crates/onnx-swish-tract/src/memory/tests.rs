@@ -19,7 +19,21 @@ fn plan() -> Arc<TypedSimplePlan> {
     let mut model = TypedModel::default();
     let [height, width] = IMAGE;
     let x = f32::fact([1, 8, height, width]);
-    let x = model.add_source("x", x).unwrap();
+    let mut x = model.add_source("x", x).unwrap();
+    for (i, channels) in [
+        [8, 12],
+        [12, 16],
+        [16, 9],
+        [9, 16],
+        [16, 11],
+        [11, 16],
+        [16, 8],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        x = conv(&mut model, &format!("chain {i}"), x, channels);
+    }
     let a = conv(&mut model, "a", x, [8, 16]);
     let ab = conv(&mut model, "ab", a, [16, 8]);
     let abc = conv(&mut model, "abc", ab, [8, 32]);
@@ -84,6 +98,10 @@ fn runs_in_shared_blocks_give_what_runs_without_give_and_stay_in_them() {
 fn who_is_alive_together_lives_apart() {
     let plan = plan();
     let (layout, model) = (Layout::of(&plan), plan.model());
+    assert!(
+        layout.block_of.len() > 3 * layout.blocks.len(),
+        "{layout:?}"
+    );
     let order = plan.order_without_consts();
     let step = |node: usize| order.iter().position(|it| *it == node).unwrap();
     let life = |node: usize| {
