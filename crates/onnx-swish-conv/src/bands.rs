@@ -13,8 +13,8 @@ const BAND: usize = 65_536;
 /// Products that are over before the first-level cache has brought the lines they write: see `panels_together`.
 const SHALLOW: usize = 64;
 
-/// Elements that a panel may meet: 40 KiB of a first-level cache of 48.
-const MET: usize = 10_240;
+/// Elements that a panel may meet. What a band of more channels takes, and their filters, leave a second-level cache.
+const MET: usize = 20_480;
 
 /// Padding may be one column in so many.
 const WASTE: usize = 16;
@@ -35,7 +35,7 @@ pub(crate) struct Bands {
 
 impl Bands {
     /// Whether bands are the better way for images that are wide enough: while the input elements that a panel of outputs meets
-    /// stay in the first-level cache from one tile of output channels to the next.
+    /// stay in cache from one tile of output channels to the next.
     pub(crate) fn worthwhile(window: &Window, ins: usize, isa: Isa) -> bool {
         let strides = window.stride.iter().all(|stride| *stride <= 2);
         let rows = ins * window.kernel[0] * window.stride[1].min(window.kernel[1]);
