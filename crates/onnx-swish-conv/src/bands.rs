@@ -57,6 +57,11 @@ impl Bands {
         let phases = window.stride[0] * window.stride[1];
         let rows = (BAND / (ins * phases * pitch)).saturating_sub(beyond(window, 0));
         let rows = rows.clamp(1, height);
+        // Rows that reach far beyond a band would be copied again for each, and a row that does not fit for each thread.
+        let copied = rows + beyond(window, 0);
+        if copied > rows * window.kernel[0] || ins * phases * pitch * copied > 4 * BAND {
+            return None;
+        }
         // Bands of about the same height.
         let count = height.div_ceil(rows);
         let layout = Layout::new(window, frame, pitch, height.div_ceil(count));

@@ -78,6 +78,11 @@ pub(crate) trait Simd: Copy {
     fn deinterleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
     /// Lane `i` becomes what lane `(i + by) % LANES` was; `by` at most 3.
     fn rotate(self, v: Self::V, by: usize) -> Self::V;
+    /// The first `LANES / rows` elements at `from`, each `rows` times; `rows` is what `tile_rows` says.
+    ///
+    /// # Safety
+    /// Two elements must be readable at `from`.
+    unsafe fn repeat(self, from: *const f32, rows: usize) -> Self::V;
     /// Asks for the line of memory at `at` to be fetched; any address will do.
     fn prefetch(self, at: *const f32);
     /// Lanes `from..to`, both clamped to the vector.

@@ -89,6 +89,8 @@ struct Tap<S: Simd> {
     /// Elements that are inside the input, counted from the first that the run's first output meets; with stride 2 of two
     /// vectors that follow each other.
     inside: [(S::M, S::M); PANEL_VECTORS],
+    /// Columns whose element is inside: a gate must not touch the padding, which an infinite factor would turn into NaN.
+    gated: [S::M; PANEL_VECTORS],
 }
 
 impl Source<'_> {
@@ -154,9 +156,14 @@ impl Source<'_> {
         let nothing = s.lanes(0, 0);
         let mut tap = [Tap::<S> {
             inside: [(nothing, nothing); PANEL_VECTORS],
+            gated: [nothing; PANEL_VECTORS],
         }; TAPS];
         for (i, tap) in tap.iter_mut().enumerate().take(taps) {
             let (from, to) = self.inside(run, first + i);
+            for (v, gated) in tap.gated.iter_mut().enumerate() {
+                let skipped = v * S::LANES;
+                *gated = s.lanes(from.saturating_sub(skipped), to.saturating_sub(skipped));
+            }
             // Elements of the row, counted from the first that this tap meets.
             let (from, to) = (STRIDE * from, (STRIDE * to).saturating_sub(STRIDE - 1));
             for (v, inside) in tap.inside.iter_mut().enumerate() {
@@ -188,7 +195,7 @@ impl Source<'_> {
                             x = s.deinterleave(x, next).0;
                         }
                         if let Some(factor) = self.gate.get(channel) {
-                            x = s.mul(x, s.splat(*factor));
+                            x = s.keep(s.mul(x, s.splat(*factor)), tap.gated[v]);
                         }
                         if whole {
                             s.store(to, x);

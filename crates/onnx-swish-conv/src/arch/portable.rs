@@ -69,6 +69,12 @@ impl Simd for Portable {
         std::array::from_fn(|i| v[(i + by) % LANES])
     }
     #[inline(always)]
+    unsafe fn repeat(self, from: *const f32, rows: usize) -> [f32; LANES] {
+        debug_assert_eq!(rows, LANES);
+        // SAFETY: the caller promises two elements.
+        [unsafe { from.read() }; LANES]
+    }
+    #[inline(always)]
     fn prefetch(self, _at: *const f32) {}
     #[inline(always)]
     fn lanes(self, from: usize, to: usize) -> (usize, usize) {

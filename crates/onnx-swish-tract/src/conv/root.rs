@@ -39,6 +39,9 @@ pub(super) enum OutputAxis {
 /// Each vector reads all weights anew: with more of them tract's product of matrices is the better one.
 const FEW_VECTORS: usize = 2;
 
+/// So many pixels are computed as vectors, one by one.
+const SINGLE_PIXELS: usize = 4;
+
 /// What a node is to the pass.
 // One for each node of a model: its size does not matter.
 #[allow(clippy::large_enum_variant)]
@@ -146,6 +149,17 @@ impl Root {
         ) else {
             return Ok(Found::left("of an unusual window"));
         };
+        if stride.iter().any(|stride| *stride > 2) {
+            return Ok(Found::left(
+                "with a stride above 2, which tract is faster at",
+            ));
+        }
+        let depthwise = conv.group > 1 && conv.group == spec.input_channels;
+        if depthwise && (size.contains(&1) || size.iter().any(|size| *size > 7)) {
+            return Ok(Found::left(
+                "depthwise in one direction or of more than 7 taps, which tract is faster at",
+            ));
+        }
         let bias = match *bias {
             [bias] => vec![bias; spec.output_channels],
             _ if bias.len() == spec.output_channels => bias.to_vec(),
@@ -211,6 +225,7 @@ impl Root {
             let vectors = fact.shape.iter().take(channel_axis).product::<TDim>();
             let pixels = fact.shape.iter().skip(channel_axis + 1).product::<TDim>();
             let few = vectors.to_usize().is_ok_and(|count| count <= FEW_VECTORS);
+            let single = pixels.to_usize().is_ok_and(|count| count <= SINGLE_PIXELS);
             let output = output_axes(
                 (&data_axes, &fact.shape),
                 (&out_axes, &node.outputs[0].fact.shape),
@@ -221,7 +236,7 @@ impl Root {
             if first == second || data_axes.contains(&outer) {
                 continue;
             }
-            if !(few || pixels != TDim::Val(1)) {
+            if !few && single {
                 left = Found::Left(format!(
                     "a product of two matrices, of more than {FEW_VECTORS} rows"
                 ));

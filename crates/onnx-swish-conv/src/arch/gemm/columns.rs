@@ -1,13 +1,13 @@
 //! Single columns: products of the filters and a vector.
-//! Given: the columns' elements, each as often as a tile has rows.
+//! Given: the columns' elements, one behind the other.
 //! Promise: filters are read once, in vectors along the rows.
 
 use crate::arch::gemm::tile::{PREFETCH, Tile};
 use crate::arch::{Kernel, Simd};
 use crate::product::PANEL_VECTORS;
 
-/// Repeats each element of single columns `MR` times, so that a vector of filters finds its factors side by side.
-pub(super) struct Spread<'a, const MR: usize> {
+/// Brings the elements of single columns together.
+pub(super) struct Spread<'a> {
     pub panel: &'a [f32],
     pub depth: usize,
     pub columns: usize,
@@ -16,17 +16,13 @@ pub(super) struct Spread<'a, const MR: usize> {
     pub pitch: usize,
 }
 
-impl<const MR: usize> Kernel for Spread<'_, MR> {
+impl Kernel for Spread<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let pitch = PANEL_VECTORS * S::LANES;
-        let len = self.depth * MR + S::LANES;
-        for (column, spread) in (0..self.columns).zip(self.spread.chunks_mut(self.pitch)) {
-            assert!(spread.len() >= len);
-            for (k, row) in self.panel.chunks_exact(pitch).take(self.depth).enumerate() {
-                // SAFETY: the vector ends inside `spread`, which has one to spare. What it writes too much is
-                // overwritten by the next one.
-                unsafe { s.store(spread.as_mut_ptr().add(k * MR), s.splat(row[column])) }
+    fn run<S: Simd>(self, _: S) {
+        let rows = self.panel.chunks_exact(PANEL_VECTORS * S::LANES);
+        for (k, row) in rows.take(self.depth).enumerate() {
+            for (column, x) in row[..self.columns].iter().enumerate() {
+                self.spread[column * self.pitch + k] = *x;
             }
         }
     }
@@ -59,8 +55,8 @@ impl<'a, const MR: usize, Filters: Iterator<Item = &'a [f32]> + Clone> Kernel
         for (column, mut spread) in (0..columns).zip(spread.chunks(pitch)) {
             let mut chains = [s.splat(0.0); CHAINS];
             for filters in filters.clone() {
-                accumulate(s, filters, spread, &mut chains);
-                spread = &spread[filters.len()..];
+                accumulate::<S, MR>(s, filters, spread, &mut chains);
+                spread = &spread[filters.len() / MR..];
             }
             let sum = s.add(s.add(chains[0], chains[1]), s.add(chains[2], chains[3]));
             let mut sums = [0.0f32; 16];
@@ -112,21 +108,28 @@ impl<'a, const MR: usize, Filters: Iterator<Item = &'a [f32]> + Clone> Kernel
 /// Independent sums, so that none waits for the one before.
 const CHAINS: usize = 4;
 
-/// Adds the products of two lists to `chains`, lane by lane.
+/// Adds the products of filters, `[depth][MR]`, and a column to `chains`, lane by lane.
 #[inline(always)]
-fn accumulate<S: Simd>(s: S, filters: &[f32], spread: &[f32], chains: &mut [S::V; CHAINS]) {
+fn accumulate<S: Simd, const MR: usize>(
+    s: S,
+    filters: &[f32],
+    column: &[f32],
+    chains: &mut [S::V; CHAINS],
+) {
     let terms = filters.len();
-    assert!(spread.len() >= terms);
+    let steps = S::LANES / MR;
+    // A vector may look at one element more than it needs.
+    assert!(terms.is_multiple_of(MR) && steps <= 2 && column.len() > terms / MR);
     let mut at = 0;
     while at + CHAINS * S::LANES <= terms {
         unrolled!(i < CHAINS, {
             let at = at + i * S::LANES;
             s.prefetch(filters.as_ptr().wrapping_add(at + PREFETCH));
-            // SAFETY: both lists have `terms` elements.
+            // SAFETY: `filters` has `terms` elements, and `column` one for each `MR` of them.
             let (w, x) = unsafe {
                 (
                     s.load(filters.as_ptr().add(at)),
-                    s.load(spread.as_ptr().add(at)),
+                    s.repeat(column.as_ptr().add(at / MR), MR),
                 )
             };
             chains[i] = s.mul_add(w, x, chains[i]);
@@ -135,11 +138,11 @@ fn accumulate<S: Simd>(s: S, filters: &[f32], spread: &[f32], chains: &mut [S::V
     }
     while at < terms {
         let rest = s.lanes(0, terms - at);
-        // SAFETY: as above; lanes beyond the end are masked.
+        // SAFETY: as above; lanes beyond the end are masked, and of the column one element more is there.
         let (w, x) = unsafe {
             (
                 s.load_lanes(filters.as_ptr().add(at), rest),
-                s.load_lanes(spread.as_ptr().add(at), rest),
+                s.keep(s.repeat(column.as_ptr().add(at / MR), MR), rest),
             )
         };
         chains[0] = s.mul_add(w, x, chains[0]);

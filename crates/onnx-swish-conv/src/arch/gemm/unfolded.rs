@@ -10,7 +10,7 @@ use super::columns::{Columns, Spread};
 use super::tile::{Place, Rows, multiply};
 use super::{Part, blocks};
 use crate::arch::pack::Unfold;
-use crate::arch::{dispatch, lanes, tile_rows};
+use crate::arch::{dispatch, lanes};
 use crate::product::{PANEL_VECTORS, Product};
 
 /// Columns beyond whole vectors that are computed one by one, with a vector along the rows: up to a quarter of a
@@ -30,7 +30,7 @@ pub(crate) fn panel_count(isa: Isa, area: usize) -> usize {
 
 /// Elements that one column takes in the layout of [`Columns`].
 fn spread_len(depth: usize, isa: Isa) -> usize {
-    depth * tile_rows(isa) + lanes(isa)
+    depth + lanes(isa)
 }
 
 /// Panels that are unfolded together.
@@ -117,11 +117,11 @@ pub(super) fn panels<const MR: usize>(
             part.unfold(block, 0..area, &mut scratch[..depth * pitch]);
             dispatch(
                 isa,
-                Spread::<MR> {
+                Spread {
                     panel: scratch,
                     depth,
                     columns: area,
-                    spread: &mut spread[block.0 * taps * MR..],
+                    spread: &mut spread[block.0 * taps..],
                     pitch: spread_pitch,
                 },
             );
@@ -167,7 +167,7 @@ pub(super) fn panels<const MR: usize>(
                 part.unfold(block, apart_from..area, &mut scratch[..depth * pitch]);
                 dispatch(
                     isa,
-                    Spread::<MR> {
+                    Spread {
                         panel: scratch,
                         depth,
                         columns: apart,

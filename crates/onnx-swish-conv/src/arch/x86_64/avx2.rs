@@ -108,6 +108,15 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn repeat(self, from: *const f32, rows: usize) -> __m256 {
+        debug_assert_eq!(rows, 4);
+        // SAFETY: the token proves the features, and the caller promises two elements.
+        unsafe {
+            let pair = _mm256_castpd_ps(_mm256_set1_pd(from.cast::<f64>().read_unaligned()));
+            _mm256_permutevar8x32_ps(pair, _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1))
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, at: *const f32) {
         // SAFETY: a hint that never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }

@@ -109,6 +109,16 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn repeat(self, from: *const f32, rows: usize) -> __m512 {
+        debug_assert_eq!(rows, 8);
+        // SAFETY: the token proves the features, and the caller promises two elements.
+        unsafe {
+            let pair = _mm512_castpd_ps(_mm512_set1_pd(from.cast::<f64>().read_unaligned()));
+            let lanes = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+            _mm512_permutexvar_ps(lanes, pair)
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, at: *const f32) {
         // SAFETY: a hint that never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
