@@ -2,7 +2,7 @@
 //! Given: the columns' elements, one behind the other.
 //! Promise: filters are read once, in vectors along the rows.
 
-use crate::arch::gemm::tile::{PREFETCH, Tile};
+use crate::arch::gemm::tile::Tile;
 use crate::arch::{Kernel, Simd};
 use crate::product::PANEL_VECTORS;
 
@@ -124,7 +124,6 @@ fn accumulate<S: Simd, const MR: usize>(
     while at + CHAINS * S::LANES <= terms {
         unrolled!(i < CHAINS, {
             let at = at + i * S::LANES;
-            s.prefetch(filters.as_ptr().wrapping_add(at + PREFETCH));
             // SAFETY: `filters` has `terms` elements, and `column` one for each `MR` of them.
             let (w, x) = unsafe {
                 (
