@@ -10,12 +10,12 @@
 
 #![deny(unsafe_code)]
 
+mod arena;
 mod conv;
 mod cost;
 mod error;
 mod guard;
 mod load;
-mod memory;
 pub mod nnef;
 pub mod ops;
 mod passes;

@@ -1,13 +1,14 @@
-//! From a model file to something that runs: the only place where the two towers meet.
+//! From a model file to something that runs, in one straight line: validate, fuse, inline, load.
 //!
-//! Given a `Model`; promises that what tract is handed is valid and holds no function that tract would not see.
+//! The only place where the two towers meet. Given a `Model`; promises that what tract is handed is valid and holds no function
+//! that tract would not see, and that a bad file is told from a defect of fusing it.
 
 use onnx_swish_model::{inline_functions, validate};
 use onnx_swish_tract::{Operators, Session as Engine};
 
 use crate::Model;
 use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inputs::Shapes;
 
 /// The domain of our operators.
@@ -20,26 +21,43 @@ pub(crate) struct EngineOptions {
     pub operators: Operators,
     pub vzeroupper: bool,
     pub convolutions: bool,
+    /// Whether to fuse the model in memory first.
+    pub fuse: bool,
     pub shapes: Shapes,
     pub diagnostics: Diagnostics,
 }
 
-/// The model on tract, valid and without functions of its own, every input's shape settled as far as `shapes` says.
+/// The model on tract, every input's shape settled as far as `shapes` says.
 pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
     validate(model)?;
     // tract opens whatever path a file names: a FIFO would hang it, and `..` would leave the model's folder.
     model.check_external_data()?;
-    let flat;
-    let keep = options.operators == Operators::OnnxSwish;
-    let model = if needs_inlining(model, keep) {
-        flat = inline_functions(model, |domain, _| keep && domain == OUR_DOMAIN)?.into_model()?;
-        options.diagnostics.tell(|| Diagnostic::Inlined {
-            functions: model.functions().len(),
-        });
-        &flat
+    if options.fuse {
+        let fused = fused_in_memory(model, &options.diagnostics)?;
+        validate(&fused).map_err(Error::Splice)?;
+        load(&inlined(&fused, options)?.unwrap_or(fused), options)
     } else {
-        model
-    };
+        match inlined(model, options)? {
+            Some(flat) => load(&flat, options),
+            None => load(model, options),
+        }
+    }
+}
+
+/// The model with its functions written out at their calls; `None` if there is nothing to write out.
+fn inlined(model: &Model, options: &EngineOptions) -> Result<Option<Model>> {
+    let keep = options.operators == Operators::OnnxSwish;
+    if !needs_inlining(model, keep) {
+        return Ok(None);
+    }
+    let flat = inline_functions(model, |domain, _| keep && domain == OUR_DOMAIN)?.into_model()?;
+    options.diagnostics.tell(|| Diagnostic::Inlined {
+        functions: model.functions().len(),
+    });
+    Ok(Some(flat))
+}
+
+fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
     let mut builder = Engine::builder(model.bytes().clone())
         .threads(options.threads)
         .operators(options.operators)
@@ -69,7 +87,7 @@ fn needs_inlining(model: &Model, keep_ours: bool) -> bool {
 }
 
 /// The model with every activation fused, in memory.
-pub(crate) fn fused_in_memory(model: &Model, diagnostics: &Diagnostics) -> Result<Model> {
+fn fused_in_memory(model: &Model, diagnostics: &Diagnostics) -> Result<Model> {
     let fused = crate::fuse(model, &crate::FuseOptions::default())?;
     diagnostics.tell(|| Diagnostic::Fused(Box::new(fused.report.clone())));
     fused.into_model()

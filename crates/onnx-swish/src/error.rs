@@ -12,6 +12,11 @@ pub enum Error {
     /// The model breaks rules that every runtime relies on.
     #[error(transparent)]
     Invalid(#[from] onnx_swish_model::Invalid),
+    /// Fusing a valid model gave an invalid one.
+    #[error(
+        "fusing gave a model that breaks the rules: {0}; this is a defect of onnx-swish, and running without fusing avoids it"
+    )]
+    Splice(onnx_swish_model::Invalid),
     /// The model's external data is missing, or may not be read.
     #[error(transparent)]
     External(#[from] onnx_swish_model::ExternalError),

@@ -10,7 +10,7 @@ use onnx_swish_tract::{Operators, Outputs, Port, Session as Engine, Tensor};
 use crate::Model;
 use crate::convolutions::Convolution;
 use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::engine::{EngineOptions, engine, fused_in_memory};
+use crate::engine::{EngineOptions, engine};
 use crate::error::Result;
 use crate::inputs::Shapes;
 
@@ -180,14 +180,11 @@ impl SessionBuilder {
             operators: Operators::OnnxSwish,
             vzeroupper: true,
             convolutions: self.convolutions,
+            fuse: self.fuse,
             shapes: self.shapes,
             diagnostics: self.diagnostics,
         };
-        let engine = if self.fuse {
-            engine(&fused_in_memory(model, &options.diagnostics)?, &options)?
-        } else {
-            engine(model, &options)?
-        };
+        let engine = engine(model, &options)?;
         Ok(Session { engine })
     }
 }

@@ -12,7 +12,7 @@ use tract_core::ops::nn::DataFormat;
 use super::chain::Chain;
 use super::describe;
 use super::root::{OutputAxis, Place, Root};
-use crate::memory::{Buffers, elements, unwritten};
+use crate::arena::{Arena, elements, uninitialized};
 use crate::workers::with_workers;
 
 /// A convolution, its bias, its activation and a residual in one pass.
@@ -167,17 +167,17 @@ impl EvalOp for FusedConv {
         };
         // Both runs write every element of what they are given; the tests of `onnx-swish-conv` prefill it with NaN.
         if !self.sums {
-            let output = Buffers::output(ctx, &shape, |y| {
+            let output = Arena::output(ctx, &shape, |y| {
                 let run =
                     |workers: &dyn Workers| self.conv.run(images, &frame, operands, y, workers);
                 Ok(with_workers(run)?)
             })?;
             return Ok(tvec!(output.into_tvalue()));
         }
-        let mut sums = unwritten(&self.sums_shape(&shape))?;
+        let mut sums = uninitialized::<f32>(&self.sums_shape(&shape))?;
         let mut totals = sums.try_as_plain_ram_mut()?;
         let totals = totals.as_slice_mut::<f32>()?;
-        let output = Buffers::output(ctx, &shape, |y| {
+        let output = Arena::output(ctx, &shape, |y| {
             let run = |workers: &dyn Workers| {
                 self.conv
                     .run_with_sums(images, &frame, operands, y, totals, workers)

@@ -78,7 +78,7 @@ pub(super) fn from_archive(
 fn finished(model: TypedModel, operators: Operators) -> TractResult<TypedModel> {
     let mut model = model.into_decluttered()?;
     if operators == Operators::OnnxSwish {
-        passes::run_all(&mut model)?;
+        passes::loaded(&mut model)?;
     }
     Ok(model)
 }

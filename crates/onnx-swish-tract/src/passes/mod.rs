@@ -7,37 +7,74 @@ mod softmax;
 
 use tract_core::internal::*;
 
-/// A rewrite: named in errors, run once, in the order of the list.
+use crate::conv::{self, Convolution};
+
+/// What the passes found on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// The graph's convolutions, ours and those that stay on tract.
+    pub convolutions: Vec<Convolution>,
+}
+
+/// When a pass runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// On every graph: what it writes can also be stored in an archive.
+    Loaded,
+    /// On a graph that is about to run: it writes operators that NNEF does not know, and need not.
+    BeforeRun,
+    /// As `BeforeRun`, where convolutions are to be ours.
+    BeforeRunWithConvolutions,
+}
+
+/// A rewrite: named in errors, run once.
 struct Pass {
     name: &'static str,
-    run: fn(&mut TypedModel) -> TractResult<()>,
+    when: When,
+    run: fn(&mut TypedModel, &mut Findings) -> TractResult<()>,
 }
 
-/// Every rewrite that `Operators::OnnxSwish` brings to a graph, archives included.
-const PASSES: &[Pass] = &[Pass {
-    name: "activations",
-    run: activations::take_over,
-}];
+/// Every rewrite, in the order in which they run. Convolutions take activations along, so these are ours first.
+const PASSES: &[Pass] = &[
+    Pass {
+        name: "activations",
+        when: When::Loaded,
+        run: |model, _| activations::take_over(model),
+    },
+    Pass {
+        name: "convolutions",
+        when: When::BeforeRunWithConvolutions,
+        run: |model, findings| {
+            findings.convolutions = conv::take_over(model)?;
+            Ok(())
+        },
+    },
+    Pass {
+        name: "softmax",
+        when: When::BeforeRun,
+        run: |model, _| softmax::take_over(model),
+    },
+];
 
-/// Those that it brings to a graph which is about to run: operators that NNEF does not know, and need not.
-const PASSES_TO_RUN: &[Pass] = &[Pass {
-    name: "softmax",
-    run: softmax::take_over,
-}];
-
-/// Runs all passes for a graph that may also be written out.
-pub(crate) fn run_all(model: &mut TypedModel) -> TractResult<()> {
-    run(PASSES, model)
+/// Runs the passes for a graph that may also be written out.
+pub(crate) fn loaded(model: &mut TypedModel) -> TractResult<()> {
+    run(model, |when| when == When::Loaded).map(drop)
 }
 
-/// Runs all passes for a graph that is about to run, after [`run_all`].
-pub(crate) fn run_last(model: &mut TypedModel) -> TractResult<()> {
-    run(PASSES_TO_RUN, model)
+/// Runs the passes for a graph that is about to run, after [`loaded`].
+pub(crate) fn before_run(model: &mut TypedModel, convolutions: bool) -> TractResult<Findings> {
+    run(model, |when| match when {
+        When::Loaded => false,
+        When::BeforeRun => true,
+        When::BeforeRunWithConvolutions => convolutions,
+    })
 }
 
-fn run(passes: &[Pass], model: &mut TypedModel) -> TractResult<()> {
-    for pass in passes {
-        (pass.run)(model).with_context(|| format!("in onnx-swish's pass \"{}\"", pass.name))?;
+fn run(model: &mut TypedModel, wanted: impl Fn(When) -> bool) -> TractResult<Findings> {
+    let mut findings = Findings::default();
+    for pass in PASSES.iter().filter(|pass| wanted(pass.when)) {
+        (pass.run)(model, &mut findings)
+            .with_context(|| format!("in onnx-swish's pass \"{}\"", pass.name))?;
     }
-    Ok(())
+    Ok(findings)
 }

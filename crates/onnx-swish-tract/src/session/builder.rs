@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::plans::{Event, Listener, PlanOptions, Plans};
+use super::cache::{PlanCache, PlanOptions};
+use super::events::{Event, Listener};
 use super::{Inner, Session, names};
 use crate::error::{Error, Result};
 use crate::load::{Dim, Format, Operators, Source};
@@ -31,7 +32,7 @@ impl SessionBuilder {
             options: PlanOptions {
                 threads: 1,
                 operators: Operators::default(),
-                clean_registers: true,
+                vzeroupper: true,
                 listener: Listener::default(),
                 convolutions: true,
             },
@@ -76,7 +77,7 @@ impl SessionBuilder {
     /// Whether to execute `vzeroupper` before every node on x86-64. On by default; off only to measure what it brings.
     #[must_use]
     pub fn vzeroupper(mut self, on: bool) -> Self {
-        self.options.clean_registers = on;
+        self.options.vzeroupper = on;
         self
     }
 
@@ -99,7 +100,7 @@ impl SessionBuilder {
     /// Tells `listener` of what a session does behind its callers' backs, such as building a plan for a new shape.
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        self.options.listener = Listener(Some(Arc::new(listener)));
+        self.options.listener = Listener::to(listener);
         self
     }
 
@@ -135,8 +136,8 @@ impl SessionBuilder {
         let session = Session {
             inner: Arc::new(Inner {
                 signature,
-                observed: Plans::new(self.source.clone(), observed, 1)?,
-                plans: Plans::new(self.source, self.options, self.cached_shapes)?,
+                observed: PlanCache::new(self.source.clone(), observed, 1)?,
+                plans: PlanCache::new(self.source, self.options, self.cached_shapes)?,
             }),
         };
         let fixed: Option<Vec<Vec<usize>>> = session

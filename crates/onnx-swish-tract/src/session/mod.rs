@@ -4,16 +4,18 @@
 //! error names the model's own inputs and nodes.
 
 mod builder;
-mod describe;
+mod cache;
+mod events;
 mod outputs;
-mod plans;
+mod plan;
+mod profile;
 
 pub use builder::SessionBuilder;
-pub use describe::NodeInfo;
+pub use events::Event;
 pub use outputs::Outputs;
-pub use plans::{ActivationRange, Event, NodeTime};
+pub use profile::{ActivationRange, NodeInfo, NodeTime};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -22,7 +24,8 @@ use crate::error::{Error, Result};
 use crate::guard::{Stage, guard};
 use crate::load::{Format, Port, Signature};
 use crate::tensor::Tensor;
-use plans::{Plan, Plans};
+use cache::PlanCache;
+use plan::Plan;
 
 /// A model on tract, ready to run.
 ///
@@ -38,9 +41,9 @@ pub struct Session {
 
 struct Inner {
     signature: Signature,
-    plans: Plans,
+    plans: PlanCache,
     /// In which activations are nodes of their own, on one thread.
-    observed: Plans,
+    observed: PlanCache,
 }
 
 impl Session {
@@ -265,6 +268,11 @@ impl std::fmt::Debug for Session {
             .field("outputs", &self.outputs())
             .finish()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done under these locks, so a panic elsewhere does not spoil them.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The names of ports for a sentence.

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::Model;
 use crate::diagnostics::Diagnostics;
-use crate::engine::{EngineOptions, engine, fused_in_memory};
+use crate::engine::{EngineOptions, engine};
 use crate::error::Result;
 use crate::inputs::{self, Shapes};
 use profile::Profile;
@@ -177,16 +177,11 @@ impl Contender {
             operators: kind.operators,
             vzeroupper: kind.vzeroupper,
             convolutions: kind.convolutions,
+            fuse: kind.operators == Operators::OnnxSwish,
             shapes: options.shapes.clone(),
             diagnostics: Diagnostics::default(),
         };
-        let load = || match kind.operators {
-            Operators::OnnxSwish => engine(
-                &fused_in_memory(model, &engine_options.diagnostics)?,
-                &engine_options,
-            ),
-            _ => engine(model, &engine_options),
-        };
+        let load = || engine(model, &engine_options);
         let (engine, memory) = match options.heap {
             Some(heap) => {
                 let (engine, memory) = heap.load(load)?;

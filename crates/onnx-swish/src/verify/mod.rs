@@ -12,7 +12,7 @@ use onnx_swish_tract::{ActivationRange, ElementType, Operators, Session as Engin
 use serde::Serialize;
 
 use crate::diagnostics::Diagnostics;
-use crate::engine::{EngineOptions, engine, fused_in_memory};
+use crate::engine::{EngineOptions, engine};
 use crate::error::{Error, Result};
 use crate::inputs::{self, Shapes};
 use crate::{Model, Outputs};
@@ -127,24 +127,22 @@ pub fn verify(
     options: &VerifyOptions,
     mut progress: impl FnMut(Progress),
 ) -> Result<VerifyReport> {
-    let engine_options = |operators| EngineOptions {
+    let engine_options = |operators, fuse| EngineOptions {
         threads: options.threads,
         operators,
         vzeroupper: true,
         convolutions: options.convolutions,
+        fuse,
         shapes: options.shapes.clone(),
         diagnostics: Diagnostics::default(),
     };
     progress(Progress::LoadingOriginal);
-    let reference = engine(original, &engine_options(Operators::Reference))?;
+    let reference = engine(original, &engine_options(Operators::Reference, false))?;
     progress(Progress::LoadingFused);
-    let fused = match fused {
-        Some(fused) => engine(fused, &engine_options(Operators::OnnxSwish))?,
-        None => engine(
-            &fused_in_memory(original, &Diagnostics::default())?,
-            &engine_options(Operators::OnnxSwish),
-        )?,
-    };
+    let fused = engine(
+        fused.unwrap_or(original),
+        &engine_options(Operators::OnnxSwish, fused.is_none()),
+    )?;
 
     let mut report = VerifyReport {
         schema_version: 1,

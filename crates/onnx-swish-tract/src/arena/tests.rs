@@ -60,9 +60,9 @@ fn input(seed: u32) -> TVec<TValue> {
 }
 
 /// Where each block is.
-fn addresses(buffers: &Buffers) -> Vec<Option<*const u8>> {
+fn addresses(arena: &Arena) -> Vec<Option<*const u8>> {
     let storage = |block: &Tensor| block.as_plain_ram_storage().map(PlainStorage::as_ptr);
-    let slots = buffers.slots.iter();
+    let slots = arena.slots.iter();
     slots
         .map(|slot| slot.lock().unwrap().as_ref().and_then(storage))
         .collect()
@@ -71,36 +71,36 @@ fn addresses(buffers: &Buffers) -> Vec<Option<*const u8>> {
 #[test]
 fn runs_in_shared_blocks_give_what_runs_without_give_and_stay_in_them() {
     let plan = plan();
-    let layout = Arc::new(Layout::of(&plan));
-    assert!(layout.block_of.len() > layout.blocks.len(), "{layout:?}");
+    let planned = Arc::new(ArenaPlan::of(&plan));
+    assert!(planned.block_of.len() > planned.blocks.len(), "{planned:?}");
     let mut state = plan.spawn().unwrap();
-    let buffers = Buffers::new(layout.clone());
-    state.turn_state.shared.insert(buffers.clone());
+    let arena = Arena::new(planned.clone());
+    state.turn_state.shared.insert(arena.clone());
     let mut kept = Vec::new();
     let mut homes = Vec::new();
     for seed in 1..6 {
         kept.push((seed, state.run(input(seed)).unwrap()));
-        homes.push(addresses(&buffers));
+        homes.push(addresses(&arena));
     }
     // What left the plan is nobody's block, however often the plan has run since.
     for (seed, outputs) in kept {
         let expected = plan.run(input(seed)).unwrap();
         assert_eq!(outputs, expected, "run {seed}");
     }
-    assert!(homes[0].iter().all(Option::is_some), "{layout:?}");
+    assert!(homes[0].iter().all(Option::is_some), "{planned:?}");
     assert!(homes.iter().all(|home| *home == homes[0]));
-    buffers.free();
-    assert!(addresses(&buffers).iter().all(Option::is_none));
+    arena.free();
+    assert!(addresses(&arena).iter().all(Option::is_none));
     assert_eq!(state.run(input(9)).unwrap(), plan.run(input(9)).unwrap());
 }
 
 #[test]
 fn who_is_alive_together_lives_apart() {
     let plan = plan();
-    let (layout, model) = (Layout::of(&plan), plan.model());
+    let (planned, model) = (ArenaPlan::of(&plan), plan.model());
     assert!(
-        layout.block_of.len() > 3 * layout.blocks.len(),
-        "{layout:?}"
+        planned.block_of.len() > 3 * planned.blocks.len(),
+        "{planned:?}"
     );
     let order = plan.order_without_consts();
     let step = |node: usize| order.iter().position(|it| *it == node).unwrap();
@@ -112,16 +112,16 @@ fn who_is_alive_together_lives_apart() {
             .flat_map(|out| &out.successors);
         (step(node), readers.map(|it| step(it.node)).max().unwrap())
     };
-    for (one, block) in &layout.block_of {
+    for (one, block) in &planned.block_of {
         let size = model.node(*one).outputs[0].fact.shape.volume();
-        assert!(size.to_usize().unwrap() <= layout.blocks[*block]);
-        for (other, _) in layout
+        assert!(size.to_usize().unwrap() * size_of::<f32>() <= planned.blocks[*block]);
+        for (other, _) in planned
             .block_of
             .iter()
             .filter(|it| it.1 == block && it.0 != one)
         {
             let (one, other) = (life(*one), life(*other));
-            assert!(one.1 < other.0 || other.1 < one.0, "{layout:?}");
+            assert!(one.1 < other.0 || other.1 < one.0, "{planned:?}");
         }
     }
     let leaving = model.output_outlets().unwrap().iter().map(|out| out.node);
@@ -133,23 +133,23 @@ fn who_is_alive_together_lives_apart() {
     let sources: Vec<usize> = in_place.map(|node| node.inputs[0].node).collect();
     assert_eq!(sources.len(), 2);
     for node in sources {
-        assert!(!layout.block_of.contains_key(&node));
+        assert!(!planned.block_of.contains_key(&node));
     }
     for node in leaving {
-        assert!(!layout.block_of.contains_key(&node));
+        assert!(!planned.block_of.contains_key(&node));
     }
 }
 
-fn one_block(elements: usize) -> Buffers {
-    Buffers::new(Arc::new(Layout {
-        blocks: vec![elements],
+fn one_block(elements: usize) -> Arena {
+    Arena::new(Arc::new(ArenaPlan {
+        blocks: vec![elements * size_of::<f32>()],
         block_of: [(3, 0)].into(),
     }))
 }
 
-fn lent(buffers: &Buffers, shape: &[usize]) -> Tensor {
+fn lent(arena: &Arena, shape: &[usize]) -> Tensor {
     let mut shared = TurnState::default().shared;
-    shared.insert(buffers.clone());
+    shared.insert(arena.clone());
     let context = EvalContext {
         node_id: 3,
         shared: Some(&shared),
@@ -163,17 +163,20 @@ fn lent(buffers: &Buffers, shape: &[usize]) -> Tensor {
         });
         Ok(())
     };
-    Buffers::output(&context, shape, count).unwrap()
+    Arena::output(&context, shape, count).unwrap()
 }
 
 #[test]
 fn tensors_in_blocks_are_tensors_to_tract() {
     let expected = Tensor::from_shape(&[2, 3], &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
     for elements_of_block in [6, 50] {
-        let buffers = one_block(elements_of_block);
-        let tensor = lent(&buffers, &[2, 3]);
-        assert!(tensor.storage_as::<buffers::Lent>().is_some());
-        assert_eq!(elements(&tensor).unwrap(), elements(&expected).unwrap());
+        let arena = one_block(elements_of_block);
+        let tensor = lent(&arena, &[2, 3]);
+        assert!(tensor.storage_as::<storage::ArenaTensor>().is_some());
+        assert_eq!(
+            elements::<f32>(&tensor).unwrap(),
+            elements::<f32>(&expected).unwrap()
+        );
         assert_eq!(tensor.deep_clone().into_plain_ram().unwrap(), expected);
         let slice = tensor.slice(1, 1, 3).unwrap();
         assert_eq!(slice, expected.slice(1, 1, 3).unwrap());
@@ -181,7 +184,7 @@ fn tensors_in_blocks_are_tensors_to_tract() {
         assert_eq!(tensor.into_plain_ram().unwrap(), expected);
         // Whether the block left with it or not.
         assert_eq!(
-            elements(&lent(&buffers, &[4])).unwrap(),
+            elements::<f32>(&lent(&arena, &[4])).unwrap(),
             [1.0, 2.0, 3.0, 4.0]
         );
     }
@@ -189,16 +192,19 @@ fn tensors_in_blocks_are_tensors_to_tract() {
 
 #[test]
 fn a_tensor_gives_its_block_back_and_a_second_has_its_own_memory() {
-    let buffers = one_block(6);
-    let first = lent(&buffers, &[6]);
-    let second = lent(&buffers, &[6]);
+    let arena = one_block(6);
+    let first = lent(&arena, &[6]);
+    let second = lent(&arena, &[6]);
     assert_ne!(
-        elements(&first).unwrap().as_ptr(),
-        elements(&second).unwrap().as_ptr()
+        elements::<f32>(&first).unwrap().as_ptr(),
+        elements::<f32>(&second).unwrap().as_ptr()
     );
-    let home = elements(&second).unwrap().as_ptr();
+    let home = elements::<f32>(&second).unwrap().as_ptr();
     drop((first, second));
-    assert_eq!(elements(&lent(&buffers, &[2, 3])).unwrap().as_ptr(), home);
-    // What the layout does not know, or too large: memory as ever.
-    assert!(lent(&buffers, &[7]).has_plain_ram_storage());
+    assert_eq!(
+        elements::<f32>(&lent(&arena, &[2, 3])).unwrap().as_ptr(),
+        home
+    );
+    // What the planned does not know, or too large: memory as ever.
+    assert!(lent(&arena, &[7]).has_plain_ram_storage());
 }

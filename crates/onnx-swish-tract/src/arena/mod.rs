@@ -4,13 +4,13 @@
 //! the blocks need little more than one run needs without them.
 //!
 //! A tensor of megabytes that is freed goes back to the system sooner or later, and the next one is mapped in and zeroed page by
-//! page: up to a quarter of a whole run. tract allocates every output by itself; ours ask for a block here.
+//! page: up to a quarter of a whole run. tract allocates every output by itself; our operators ask for a block here.
 
-mod buffers;
-mod layout;
+mod plan;
+mod storage;
 
-pub(crate) use buffers::{Buffers, elements, unwritten};
-pub(crate) use layout::Layout;
+pub(crate) use plan::ArenaPlan;
+pub(crate) use storage::{Arena, elements, uninitialized};
 
 #[cfg(test)]
 mod tests;

@@ -1,46 +1,47 @@
-//! The blocks of one state of a plan, and tensors that live in them.
+//! The blocks of one state of a plan, and tensors whose memory is a block.
 //!
-//! Given a layout; promises that a tensor returns its block when it is dropped, wherever that is, and that whoever asks for a
-//! block that is not there gets memory of its own.
+//! Given a plan of the arena; promises that a tensor returns its block when it is dropped, wherever that is, and that whoever
+//! asks for a block that is not there gets memory of its own.
 
 use std::fmt;
 use std::hash::Hasher;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use bytemuck::Pod;
 use tract_core::internal::*;
 
-use super::Layout;
+use super::ArenaPlan;
 
 /// A block, unless a tensor has it or nobody has asked for it yet.
 type Slot = Mutex<Option<Tensor>>;
 
 /// Blocks for one run at a time.
 #[derive(Clone)]
-pub(crate) struct Buffers {
-    layout: Arc<Layout>,
+pub(crate) struct Arena {
+    plan: Arc<ArenaPlan>,
     pub(super) slots: Arc<[Slot]>,
 }
 
-impl Buffers {
-    pub(crate) fn new(layout: Arc<Layout>) -> Buffers {
-        let slots = layout.blocks.iter().map(|_| Slot::default()).collect();
-        Buffers { layout, slots }
+impl Arena {
+    pub(crate) fn new(plan: Arc<ArenaPlan>) -> Arena {
+        let slots = plan.blocks.iter().map(|_| Slot::default()).collect();
+        Arena { plan, slots }
     }
 
-    /// The output of the node that is being evaluated, of f32 and as `write` leaves it, who is given anything and must write
-    /// every element.
-    pub(crate) fn output(
+    /// Allocates the output of the node that is being evaluated. `write` gets uninitialised memory and must write every element.
+    pub(crate) fn output<T: Datum + Pod>(
         ctx: &EvalContext,
         shape: &[usize],
-        write: impl FnOnce(&mut [f32]) -> TractResult<()>,
+        write: impl FnOnce(&mut [T]) -> TractResult<()>,
     ) -> TractResult<Tensor> {
-        let buffers = ctx.shared.and_then(|shared| shared.get::<Buffers>());
-        if let Some(mut lent) = buffers.and_then(|buffers| buffers.lend(ctx.node_id, shape)) {
-            lent.write(write)?;
-            return Ok(Tensor::from_storage(f32::datum_type(), shape, lent));
+        let arena = ctx.shared.and_then(|shared| shared.get::<Arena>());
+        let bytes = byte_len::<T>(shape)?;
+        if let Some(mut tensor) = arena.and_then(|arena| arena.lend(ctx.node_id, bytes)) {
+            write(tensor.elements_mut()?)?;
+            return Ok(Tensor::from_storage(T::datum_type(), shape, tensor));
         }
-        let mut tensor = unwritten(shape)?;
-        write(tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?)?;
+        let mut tensor = uninitialized::<T>(shape)?;
+        write(tensor.try_as_plain_ram_mut()?.as_slice_mut::<T>()?)?;
         Ok(tensor)
     }
 
@@ -51,18 +52,18 @@ impl Buffers {
         }
     }
 
-    fn lend(&self, node: usize, shape: &[usize]) -> Option<Lent> {
-        let slot = *self.layout.block_of.get(&node)?;
-        let elements = *self.layout.blocks.get(slot)?;
-        let len: usize = shape.iter().product();
-        if len > elements {
+    /// The block of this node's output, unless it has none or another tensor has it.
+    fn lend(&self, node: usize, len: usize) -> Option<ArenaTensor> {
+        let slot = *self.plan.block_of.get(&node)?;
+        let bytes = *self.plan.blocks.get(slot)?;
+        if len > bytes {
             return None;
         }
         let block = match take(self.slots.get(slot)?) {
             Some(block) => block,
-            None => unwritten(&[elements]).ok()?,
+            None => uninitialized::<u8>(&[bytes]).ok()?,
         };
-        let mut lent = Lent {
+        let mut tensor = ArenaTensor {
             block,
             len,
             slot,
@@ -70,13 +71,10 @@ impl Buffers {
             copy: OnceLock::new(),
         };
         if cfg!(debug_assertions) {
-            let spoil = |y: &mut [f32]| {
-                y.fill(f32::NAN);
-                Ok(())
-            };
-            lent.write(spoil).ok()?;
+            // Every float of these bits is NaN: an element that nobody writes is seen.
+            tensor.bytes_mut().fill(0xff);
         }
-        Some(lent)
+        Some(tensor)
     }
 }
 
@@ -84,58 +82,67 @@ fn take(slot: &Slot) -> Option<Tensor> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// A tensor that holds anything. Zeroing it would cost as much as a tenth of the convolutions that write it.
-#[allow(unsafe_code)]
-pub(crate) fn unwritten(shape: &[usize]) -> TractResult<Tensor> {
-    // SAFETY: every bit pattern is an f32, and who asks for one writes each element before anyone reads one; tract fills it with
-    // NaN when it is built with debug assertions.
-    unsafe { Tensor::uninitialized::<f32>(shape) }
+fn byte_len<T>(shape: &[usize]) -> TractResult<usize> {
+    let mut dims = shape.iter();
+    dims.try_fold(size_of::<T>(), |bytes, dim| bytes.checked_mul(*dim))
+        .with_context(|| format!("a tensor of shape {shape:?} is larger than memory can be"))
 }
 
-/// The elements of a tensor of f32 that may live in a block.
-pub(crate) fn elements(tensor: &Tensor) -> TractResult<&[f32]> {
-    match tensor.storage_as::<Lent>() {
+/// A tensor of uninitialised memory. Zeroing it would cost as much as a tenth of the convolutions that write it.
+#[allow(unsafe_code)]
+pub(crate) fn uninitialized<T: Datum + Pod>(shape: &[usize]) -> TractResult<Tensor> {
+    // SAFETY: every bit pattern is a value of plain old data, and whoever asks for a tensor writes each element before anyone
+    // reads one; tract fills it with NaN when it is built with debug assertions.
+    unsafe { Tensor::uninitialized::<T>(shape) }
+}
+
+/// The elements of a tensor whose memory may be a block.
+pub(crate) fn elements<T: Datum + Pod>(tensor: &Tensor) -> TractResult<&[T]> {
+    match tensor.storage_as::<ArenaTensor>() {
         Some(lent) => lent.elements(),
-        None => tensor.try_as_plain_ram()?.as_slice::<f32>(),
+        None => tensor.try_as_plain_ram()?.as_slice::<T>(),
     }
 }
 
-/// A tensor's place in a block.
+/// The memory of a tensor that lies in a block.
 ///
 /// tract knows tensors whose bytes are elsewhere, on a graphics card for example. One that fills its block is plain memory to
-/// it, to read and to write; of one that does not it may ask a copy.
-pub(super) struct Lent {
-    /// One axis of f32.
+/// tract, to read and to write; of one that does not fill it tract may ask for a copy.
+pub(super) struct ArenaTensor {
+    /// One axis of bytes.
     block: Tensor,
-    /// The elements in use, from the start.
+    /// The bytes in use, from the start.
     len: usize,
     slot: usize,
     home: Arc<[Slot]>,
     copy: OnceLock<PlainStorage>,
 }
 
-impl Lent {
+impl ArenaTensor {
     fn fills_block(&self) -> bool {
         self.len == self.block.len()
     }
 
-    fn elements(&self) -> TractResult<&[f32]> {
-        let block = self.block.try_as_plain_ram()?.as_slice::<f32>()?;
-        block
-            .get(..self.len)
-            .context("a tensor larger than its block")
+    fn elements<T: Pod>(&self) -> TractResult<&[T]> {
+        let elements = bytemuck::try_cast_slice(self.bytes());
+        elements.map_err(|error| format_err!("elements of a block: {error}"))
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut [f32]) -> TractResult<()>) -> TractResult<()> {
-        let mut block = self.block.try_as_plain_ram_mut()?;
-        let elements = block.as_slice_mut::<f32>()?.get_mut(..self.len);
-        write(elements.context("a tensor larger than its block")?)
+    fn elements_mut<T: Pod>(&mut self) -> TractResult<&mut [T]> {
+        let elements = bytemuck::try_cast_slice_mut(self.bytes_mut());
+        elements.map_err(|error| format_err!("elements of a block: {error}"))
     }
 
     fn bytes(&self) -> &[u8] {
         let storage = self.block.as_plain_ram_storage();
         let bytes = storage.map_or(&[][..], PlainStorage::as_bytes);
-        bytes.get(..self.byte_len()).unwrap_or_default()
+        bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let storage = self.block.as_plain_ram_storage_mut();
+        let bytes = storage.map_or(&mut [][..], PlainStorage::as_bytes_mut);
+        bytes.get_mut(..self.len).unwrap_or_default()
     }
 
     fn copied(&self) -> Blob {
@@ -144,7 +151,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for ArenaTensor {
     fn drop(&mut self) {
         let block = std::mem::take(&mut self.block);
         if block.len() < self.len {
@@ -159,9 +166,9 @@ impl Drop for Lent {
     }
 }
 
-impl TensorStorage for Lent {
+impl TensorStorage for ArenaTensor {
     fn byte_len(&self) -> usize {
-        self.len * size_of::<f32>()
+        self.len
     }
 
     fn is_empty(&self) -> bool {
@@ -221,21 +228,21 @@ impl TensorStorage for Lent {
     }
 }
 
-impl PartialEq for Lent {
-    fn eq(&self, other: &Lent) -> bool {
+impl PartialEq for ArenaTensor {
+    fn eq(&self, other: &ArenaTensor) -> bool {
         self.bytes() == other.bytes()
     }
 }
 
-impl Eq for Lent {}
+impl Eq for ArenaTensor {}
 
-impl fmt::Debug for Lent {
+impl fmt::Debug for ArenaTensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} elements in block {}", self.len, self.slot)
+        write!(f, "{} bytes in block {}", self.len, self.slot)
     }
 }
 
-impl fmt::Display for Lent {
+impl fmt::Display for ArenaTensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }
