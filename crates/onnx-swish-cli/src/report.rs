@@ -1,10 +1,10 @@
 //! What was found in a model, in words: grouped so that a thousand nodes fit a screen, whole with `--verbose`.
 //! Given the library's report; used by inspect, fuse and expand.
-//! Promises that every count adds up: each fusion, finished operator and near miss is in exactly one group.
+//! Promises that every count adds up: each fusion, quantised region, finished operator and near miss is in exactly one group.
 
 use std::fmt::Write as _;
 
-use onnx_swish::{ActivationKind, BetaValue, Convolution, FusionEntry, Report};
+use onnx_swish::{ActivationKind, BetaValue, Convolution, FusionEntry, QuantisedEntry, Report};
 use owo_colors::OwoColorize;
 
 use crate::term::Term;
@@ -42,6 +42,33 @@ pub fn fusions(term: &Term, report: &Report) -> String {
             "note:".cyan().bold(),
             members.len()
         );
+    }
+    text
+}
+
+/// `49 x quantised SiLU`, each group with its formula.
+pub fn quantised(term: &Term, report: &Report) -> String {
+    let mut text = String::new();
+    for (title, members) in grouped(&report.quantised, quantised_title) {
+        let _ = writeln!(
+            text,
+            "  {:>4} {} {title}",
+            members.len().cyan().bold(),
+            "x".dimmed()
+        );
+        if term.verbose {
+            for region in members {
+                let nodes = format!("[{}]", region.nodes.join(" "));
+                let _ = writeln!(
+                    text,
+                    "         {} -> {}{} {}",
+                    region.input,
+                    region.output,
+                    place(&region.graph),
+                    nodes.dimmed()
+                );
+            }
+        }
     }
     text
 }
@@ -180,26 +207,52 @@ fn grouped<T>(
 
 /// What a fusion computes, with its parameters.
 fn title(fusion: &&FusionEntry) -> String {
-    let (name, formula) = match (fusion.activation, &fusion.beta) {
-        (ActivationKind::Silu, _) => ("SiLU", "x * sigmoid(x)".to_owned()),
-        (ActivationKind::Swish, Some(BetaValue::Number(beta))) => {
-            ("Swish", format!("x * sigmoid({beta} x)"))
-        }
-        (ActivationKind::Swish, _) => ("Swish", "x * sigmoid(beta x), beta a tensor".to_owned()),
-        (ActivationKind::HardSwish, _) => {
-            let slope = fusion.alpha.map_or_else(|| "?".to_owned(), fraction);
-            let offset = fusion.offset.map_or_else(|| "?".to_owned(), fraction);
-            (
-                "HardSwish",
-                format!("x * clamp({slope} x + {offset}, 0, 1)"),
-            )
-        }
-    };
+    let beta = fusion.beta.as_ref().and_then(|beta| match beta {
+        BetaValue::Number(beta) => Some(*beta),
+        BetaValue::Tensor(_) => None,
+    });
+    let (name, formula) = formula(fusion.activation, beta, fusion.alpha, fusion.offset);
     let factor = fusion
         .factor
         .map(|factor| format!(", times {factor} in a Mul of its own"))
         .unwrap_or_default();
     format!("{name:<10} {}{}", formula.dimmed(), factor.dimmed())
+}
+
+/// What a quantised region computes.
+fn quantised_title(region: &&QuantisedEntry) -> String {
+    let (name, formula) = formula(region.activation, region.beta, region.alpha, region.offset);
+    let factor = region
+        .factor
+        .map(|factor| format!(", times {factor}"))
+        .unwrap_or_default();
+    format!(
+        "quantised {name:<10} {}{}, one table of codes; the file keeps it",
+        formula.dimmed(),
+        factor.dimmed()
+    )
+}
+
+/// An activation's name and formula. A Swish without a number has a tensor as beta.
+fn formula(
+    activation: ActivationKind,
+    beta: Option<f64>,
+    alpha: Option<f64>,
+    offset: Option<f64>,
+) -> (&'static str, String) {
+    match (activation, beta) {
+        (ActivationKind::Silu, _) => ("SiLU", "x * sigmoid(x)".to_owned()),
+        (ActivationKind::Swish, Some(beta)) => ("Swish", format!("x * sigmoid({beta} x)")),
+        (ActivationKind::Swish, None) => ("Swish", "x * sigmoid(beta x), beta a tensor".to_owned()),
+        (ActivationKind::HardSwish, _) => {
+            let slope = alpha.map_or_else(|| "?".to_owned(), fraction);
+            let offset = offset.map_or_else(|| "?".to_owned(), fraction);
+            (
+                "HardSwish",
+                format!("x * clamp({slope} x + {offset}, 0, 1)"),
+            )
+        }
+    }
 }
 
 /// The two constants of the definition as people write them.

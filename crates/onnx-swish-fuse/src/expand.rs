@@ -15,10 +15,7 @@ use crate::emit::functions::{SIXTH, float, int, is_ours};
 use crate::emit::nodes::{constant_node, plain, scalar};
 use crate::facts::Facts;
 use crate::graph::{Attribute, Graph, Node, Source, Value};
-use crate::ops::{OUR_DOMAIN, Op};
-
-/// Default of `com.microsoft::QuickGelu`'s alpha.
-const QUICK_GELU_ALPHA: f32 = 1.702;
+use crate::ops::{OUR_DOMAIN, Op, QUICK_GELU_ALPHA};
 
 /// What expanding did.
 pub struct Expansion {

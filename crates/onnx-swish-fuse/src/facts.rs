@@ -6,6 +6,7 @@ use crate::constants::{Constant, Content, MAX_ELEMENTS};
 use crate::element::Element;
 use crate::graph::{Attribute, Graph, Node, Source, Value};
 use crate::ops::Op;
+use crate::quantised::params::Quantiser;
 use crate::shapes::{Dim, ShapeId, Shapes, infer::infer};
 
 /// Index into `Facts::constants`, or one of the two below.
@@ -277,6 +278,7 @@ impl Facts {
                 self.constant(graph, input(1)?)?
                     .map(|scale| (stored - zero) * scale)
             }
+            Op::QuantizeLinear => self.quantised_constant(graph, node),
             Op::Neg => self.constant(graph, input(0)?)?.map(|a| -a),
             Op::Reciprocal => self.constant(graph, input(0)?)?.map(|a| 1.0 / a),
             Op::Sqrt => self.constant(graph, input(0)?)?.map(f64::sqrt),
@@ -288,6 +290,13 @@ impl Facts {
             Op::Pow => self.fold_two(graph, input(0)?, input(1)?, f64::powf),
             _ => None,
         }
+    }
+
+    /// A constant that is quantised at run time is the code that QuantizeLinear makes of it.
+    fn quantised_constant(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
+        let number = self.number(graph, *graph.inputs(node).first()?)?;
+        let code = Quantiser::of_node(graph, self, node)?.code(number)?;
+        Some(Constant::uniform(Element::Integer, code))
     }
 
     fn fold_two(

@@ -38,14 +38,17 @@ mod near_misses;
 mod ops;
 mod pattern;
 mod plan;
+mod quantised;
 mod report;
 mod shapes;
 
 pub use emit::apply::apply;
+pub use emit::functions::OwnFunctions;
 pub use emit::target::Emit;
 pub use error::Error;
 pub use expand::{Expansion, expand};
+pub use near_misses::NearMiss;
 pub use plan::{Options, Plan, analyze};
 pub use report::{
-    ActivationKind, AlreadyFused, BetaValue, FusionEntry, NearMiss, NearMissGroup, Report,
+    ActivationKind, AlreadyFused, BetaValue, FusionEntry, NearMissGroup, QuantisedEntry, Report,
 };

@@ -3,7 +3,7 @@
 //! Promises: one small code per operator; anything in a foreign domain is `Op::Unknown`.
 
 macro_rules! ops {
-    ($($name:ident),* $(,)?) => {
+    (standard: $($name:ident),* ; contrib: $($contrib:ident),* $(,)?) => {
         /// An operator of the default ONNX domain, or one of the few foreign ones that we read and write.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[allow(clippy::upper_case_acronyms)] // ONNX's own spelling
@@ -18,11 +18,13 @@ macro_rules! ops {
             FusedHardSwish,
             /// `onnx_swish::FusedSlopedHardSwish`
             FusedSlopedHardSwish,
-            /// `com.microsoft::QuickGelu`
-            QuickGelu,
             $(
                 #[doc = stringify!($name)]
                 $name,
+            )*
+            $(
+                #[doc = concat!("`com.microsoft::", stringify!($contrib), "`")]
+                $contrib,
             )*
         }
 
@@ -36,6 +38,15 @@ macro_rules! ops {
                 Self::Unknown
             }
 
+            fn contrib(op_type: &[u8]) -> Self {
+                $(
+                    if op_type == stringify!($contrib).as_bytes() {
+                        return Self::$contrib;
+                    }
+                )*
+                Self::Unknown
+            }
+
             /// The operator's name as users know it.
             pub(crate) fn name(self) -> &'static str {
                 match self {
@@ -44,8 +55,8 @@ macro_rules! ops {
                     Self::FusedSwish => "FusedSwish",
                     Self::FusedHardSwish => "FusedHardSwish",
                     Self::FusedSlopedHardSwish => "FusedSlopedHardSwish",
-                    Self::QuickGelu => "QuickGelu",
                     $( Self::$name => stringify!($name), )*
+                    $( Self::$contrib => stringify!($contrib), )*
                 }
             }
         }
@@ -54,7 +65,7 @@ macro_rules! ops {
 
 // The frequent ones first: the look-up goes in this order.
 ops! {
-    Mul, Conv, Add, Constant, Sigmoid, Clip, Div, MatMul, Reshape, Transpose, Relu, BatchNormalization, Identity,
+    standard: Mul, Conv, Add, Constant, Sigmoid, Clip, Div, MatMul, Reshape, Transpose, Relu, BatchNormalization, Identity,
     HardSigmoid, HardSwish, Swish, Concat, Cast, CastLike, Sub, Neg, Exp, Tanh, Erf, Softplus, Reciprocal, Min, Max,
     Sum, Pow, Sqrt, Gemm, GlobalAveragePool, GlobalMaxPool, AveragePool, MaxPool, LpPool, ReduceMean, ReduceSum,
     ReduceMax, ReduceMin, ReduceL2, ReduceProd, ReduceSumSquare, ReduceL1, ReduceLogSum, ReduceLogSumExp, Split,
@@ -64,7 +75,9 @@ ops! {
     Celu, LeakyRelu, ThresholdedRelu, PRelu, Softsign, Mish, Abs, Floor, Ceil, Round, Sign, Log, Sin, Cos, Tan,
     Where, Equal, Less, Greater, LessOrEqual, GreaterOrEqual, And, Or, Xor, Not, Mod, Mean, Tile, DepthToSpace,
     SpaceToDepth, CumSum, IsNaN, IsInf, QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, ScatterND,
-    ScatterElements, Trilu, Size, Range, ArgMax, ArgMin, TopK,
+    ScatterElements, Trilu, Size, Range, ArgMax, ArgMin, TopK, QLinearConv, QLinearMatMul, ConvInteger, MatMulInteger;
+    contrib: QuickGelu, QLinearSigmoid, QLinearMul, QLinearAdd, QLinearGlobalAveragePool, QLinearReduceMean,
+    QGemm,
 }
 
 /// Domain of our own operators.
@@ -74,28 +87,40 @@ pub(crate) const OUR_VERSION: i64 = 1;
 /// Domain of ONNX Runtime's contributed operators.
 pub(crate) const CONTRIB_DOMAIN: &str = "com.microsoft";
 
+/// Default of `com.microsoft::QuickGelu`'s alpha, by its schema.
+pub(crate) const QUICK_GELU_ALPHA: f32 = 1.702;
+
 /// Whether a domain is ONNX's own: the empty name and `ai.onnx` are one domain.
 pub(crate) fn is_default_domain(domain: &[u8]) -> bool {
     domain.is_empty() || domain == b"ai.onnx"
 }
 
 impl Op {
+    /// Our operators, in the order in which their functions are written.
+    pub(crate) const OURS: [Self; 4] = [
+        Self::FusedSilu,
+        Self::FusedSwish,
+        Self::FusedHardSwish,
+        Self::FusedSlopedHardSwish,
+    ];
+
     /// The operator that a node names.
     pub(crate) fn parse(domain: &[u8], op_type: &[u8]) -> Self {
         if is_default_domain(domain) {
             return Self::standard(op_type);
         }
         if domain == OUR_DOMAIN.as_bytes() {
-            return match op_type {
-                b"FusedSilu" => Self::FusedSilu,
-                b"FusedSwish" => Self::FusedSwish,
-                b"FusedHardSwish" => Self::FusedHardSwish,
-                b"FusedSlopedHardSwish" => Self::FusedSlopedHardSwish,
-                _ => Self::Unknown,
-            };
+            let mut ours = Self::OURS.into_iter();
+            let named = ours.find(|op| op.name().as_bytes() == op_type);
+            return named.unwrap_or(Self::Unknown);
         }
-        if domain == CONTRIB_DOMAIN.as_bytes() && op_type == b"QuickGelu" {
-            return Self::QuickGelu;
+        if domain == CONTRIB_DOMAIN.as_bytes() {
+            return match op_type {
+                // ONNX Runtime's own, from before the standard had what its quantiser needs; the same functions.
+                b"QuantizeLinear" => Self::QuantizeLinear,
+                b"DequantizeLinear" => Self::DequantizeLinear,
+                _ => Self::contrib(op_type),
+            };
         }
         Self::Unknown
     }
@@ -114,11 +139,61 @@ impl Op {
         )
     }
 
-    /// One of ours.
-    pub(crate) fn is_ours(self) -> bool {
+    /// Makes a gate, or a part of one, by itself: something between two bounds.
+    pub(crate) fn makes_gates(self) -> bool {
         matches!(
             self,
-            Self::FusedSilu | Self::FusedSwish | Self::FusedHardSwish | Self::FusedSlopedHardSwish
+            Self::Sigmoid | Self::HardSigmoid | Self::Clip | Self::Tanh
         )
+    }
+
+    /// Takes nothing but floats, so that it proves its input to be one.
+    pub(crate) fn is_float_only(self) -> bool {
+        matches!(
+            self,
+            Self::Sigmoid | Self::HardSigmoid | Self::Tanh | Self::Exp
+        )
+    }
+
+    /// One number (or a few) for all positions of a channel: what a squeeze-and-excitation gate begins with.
+    pub(crate) fn is_pooling(self) -> bool {
+        matches!(
+            self,
+            Self::GlobalAveragePool
+                | Self::GlobalMaxPool
+                | Self::ReduceMean
+                | Self::ReduceMax
+                | Self::ReduceSum
+                | Self::QLinearGlobalAveragePool
+                | Self::QLinearReduceMean
+        )
+    }
+
+    /// A layer with weights: what lies behind it is another function altogether.
+    pub(crate) fn is_layer(self) -> bool {
+        matches!(
+            self,
+            Self::Conv
+                | Self::MatMul
+                | Self::Gemm
+                | Self::QLinearConv
+                | Self::QLinearMatMul
+                | Self::ConvInteger
+                | Self::MatMulInteger
+                | Self::QGemm
+        )
+    }
+
+    /// Computes on codes what its name says on numbers: DequantizeLinear, the operator, QuantizeLinear.
+    pub(crate) fn is_quantised_arithmetic(self) -> bool {
+        matches!(
+            self,
+            Self::QLinearSigmoid | Self::QLinearMul | Self::QLinearAdd
+        )
+    }
+
+    /// One of ours.
+    pub(crate) fn is_ours(self) -> bool {
+        Self::OURS.contains(&self)
     }
 }

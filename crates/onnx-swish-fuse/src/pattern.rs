@@ -7,7 +7,7 @@ use crate::graph::{Graph, Node, Value};
 use crate::ops::Op;
 
 /// Most nodes of one match. The longest spelling in the wild has nine; chains of Identity come on top.
-const MAX_NODES: usize = 48;
+pub(crate) const MAX_NODES: usize = 48;
 
 /// The nodes between the end of a match and its inputs.
 #[derive(Debug, Clone)]

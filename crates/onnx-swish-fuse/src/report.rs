@@ -7,9 +7,10 @@ use serde::Serialize;
 use crate::element::Element;
 use crate::emit::target::{Emit, Target};
 use crate::forms::products::{Activation, Beta};
-use crate::graph::{Graph, Node};
-use crate::near_misses;
+use crate::graph::{Graph, Node, Value};
+use crate::near_misses::{self, NearMiss};
 use crate::plan::{Already, Fusion, Plan, Spelling};
+use crate::quantised::Region;
 
 /// Everything that a plan says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,6 +29,9 @@ pub struct Report {
     pub emit: Emit,
     /// What is fused.
     pub fusions: Vec<FusionEntry>,
+    /// Regions from one 8-bit code to another that compute a Swish or HardSwish. The file keeps them: each is a table of
+    /// 256 codes, and fusing inside would move values.
+    pub quantised: Vec<QuantisedEntry>,
     /// What is one operator already.
     pub already_fused: Vec<AlreadyFused>,
     /// What nearly matched.
@@ -66,6 +70,29 @@ pub struct FusionEntry {
     pub graph: String,
 }
 
+/// A region from one 8-bit code to another that computes a Swish or HardSwish.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QuantisedEntry {
+    /// Which function.
+    pub activation: ActivationKind,
+    /// The code that enters.
+    pub input: String,
+    /// The code that leaves.
+    pub output: String,
+    /// The nodes in between: their names, or their outputs' where they have none.
+    pub nodes: Vec<String>,
+    /// Swish's beta; none for HardSwish.
+    pub beta: Option<f64>,
+    /// HardSwish's slope; none for Swish.
+    pub alpha: Option<f64>,
+    /// HardSwish's offset; none for Swish.
+    pub offset: Option<f64>,
+    /// A factor by which the activation is multiplied.
+    pub factor: Option<f64>,
+    /// `main`, or the path of the subgraph or function.
+    pub graph: String,
+}
+
 /// The function that a fusion computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -95,23 +122,6 @@ pub struct AlreadyFused {
     pub op: String,
     /// Its output.
     pub output: String,
-    /// `main`, or the path of the subgraph or function.
-    pub graph: String,
-}
-
-/// A gate that multiplies something and is left alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NearMiss {
-    /// The product.
-    pub output: String,
-    /// The kind, for machines.
-    pub reason: String,
-    /// One sentence with the user's own names.
-    pub message: String,
-    /// What would have to change.
-    pub change: String,
-    /// The gate.
-    pub gate: String,
     /// `main`, or the path of the subgraph or function.
     pub graph: String,
 }
@@ -162,6 +172,11 @@ impl Plan<'_> {
                 .iter()
                 .map(|fusion| self.fusion(fusion))
                 .collect(),
+            quantised: self
+                .regions
+                .iter()
+                .map(|region| self.quantised(region))
+                .collect(),
             already_fused: self
                 .already
                 .iter()
@@ -179,36 +194,15 @@ impl Plan<'_> {
     fn fusion(&self, fusion: &Fusion) -> FusionEntry {
         let graph = &self.graph;
         let number = |value: f64| readable(value, fusion.element);
-        let (activation, beta, alpha, offset) = match fusion.activation {
-            Activation::Swish(Beta::Number(1.0)) => (
-                ActivationKind::Silu,
-                Some(BetaValue::Number(1.0)),
-                None,
-                None,
-            ),
-            Activation::Swish(Beta::Number(beta)) => (
-                ActivationKind::Swish,
-                Some(BetaValue::Number(number(beta))),
-                None,
-                None,
-            ),
-            Activation::Swish(Beta::Times(_, tensor) | Beta::Over(_, tensor)) => (
-                ActivationKind::Swish,
-                Some(BetaValue::Tensor(graph.display(tensor))),
-                None,
-                None,
-            ),
-            Activation::HardSwish { alpha, beta } => (
-                ActivationKind::HardSwish,
-                None,
-                Some(number(alpha)),
-                Some(number(beta)),
-            ),
-        };
+        let (kind, beta, alpha, offset) = described(fusion.activation);
+        let beta = beta.map(|beta| match beta {
+            Described::Number(beta) => BetaValue::Number(number(beta)),
+            Described::Tensor(tensor) => BetaValue::Tensor(graph.display(tensor)),
+        });
         let mut nodes = fusion.pattern.nodes.clone();
         nodes.sort_unstable();
         FusionEntry {
-            activation,
+            activation: kind,
             output: graph.display(fusion.end),
             input: graph.display(fusion.root),
             nodes: nodes
@@ -216,15 +210,36 @@ impl Plan<'_> {
                 .map(|node| node_name(graph, node))
                 .collect(),
             beta,
-            alpha,
-            offset,
+            alpha: alpha.map(number),
+            offset: offset.map(number),
             factor: (fusion.k != 1.0).then(|| number(fusion.k)),
             op: op_name(fusion.target).to_owned(),
             element_type: Some(fusion.element.name())
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned),
             rounding: rounding(fusion),
-            graph: path(graph, graph.producer(fusion.end)),
+            graph: graph.place(graph.producer(fusion.end)),
+        }
+    }
+
+    fn quantised(&self, region: &Region) -> QuantisedEntry {
+        let graph = &self.graph;
+        let number = |value: f64| readable(value, Element::F32);
+        let (activation, beta, alpha, offset) = described(region.activation);
+        let nodes = region.nodes.iter();
+        QuantisedEntry {
+            activation,
+            input: graph.display(region.input),
+            output: graph.display(region.output),
+            nodes: nodes.map(|&node| node_name(graph, node)).collect(),
+            beta: beta.and_then(|beta| match beta {
+                Described::Number(beta) => Some(number(beta)),
+                Described::Tensor(_) => None,
+            }),
+            alpha: alpha.map(number),
+            offset: offset.map(number),
+            factor: (region.factor != 1.0).then(|| number(region.factor)),
+            graph: graph.place(graph.producer(region.output)),
         }
     }
 
@@ -240,7 +255,32 @@ impl Plan<'_> {
             output: output
                 .map(|output| graph.display(output))
                 .unwrap_or_default(),
-            graph: path(graph, Some(already.node)),
+            graph: graph.place(Some(already.node)),
+        }
+    }
+}
+
+/// A beta before its tensor has a name.
+enum Described {
+    Number(f64),
+    Tensor(Value),
+}
+
+/// Kind, beta, slope and offset of an activation.
+fn described(
+    activation: Activation,
+) -> (ActivationKind, Option<Described>, Option<f64>, Option<f64>) {
+    let swish = |kind, beta| (kind, Some(beta), None, None);
+    match activation {
+        Activation::Swish(Beta::Number(1.0)) => swish(ActivationKind::Silu, Described::Number(1.0)),
+        Activation::Swish(Beta::Number(beta)) => {
+            swish(ActivationKind::Swish, Described::Number(beta))
+        }
+        Activation::Swish(Beta::Times(_, tensor) | Beta::Over(_, tensor)) => {
+            swish(ActivationKind::Swish, Described::Tensor(tensor))
+        }
+        Activation::HardSwish { alpha, beta } => {
+            (ActivationKind::HardSwish, None, Some(alpha), Some(beta))
         }
     }
 }
@@ -256,11 +296,6 @@ fn node_name(graph: &Graph<'_>, node: Node) -> String {
             .unwrap_or_default();
     }
     String::from_utf8_lossy(name).into_owned()
-}
-
-/// Where a node stands.
-pub(crate) fn path(graph: &Graph<'_>, node: Option<Node>) -> String {
-    node.map_or_else(|| "main".to_owned(), |node| graph.path(graph.scope(node)))
 }
 
 /// The operator that a target is, with its domain.

@@ -62,6 +62,35 @@ const DECISIONS: &str = "
   between them as a whole is fused in its own element type.
 - **Constants.** What only replaced nodes have read goes with them. What was unused before stays.
 - **Less or nothing.** What would not save a node is not fused.
+- **beta 0.** x·σ(0·x) is half of x, NaN for infinite x, and a Swish of beta 0. An infinite beta is none.
+- **Our functions.** A function of ours in a file is ours if its body is what we write, whatever its values are called and
+  however its attributes are ordered. Edited, it is somebody else's: it is explained, and inlined when the model runs.
+
+## Quantised activations
+
+A quantiser writes the same activations with QuantizeLinear and DequantizeLinear between the steps, or as QLinearSigmoid,
+QLinearMul and QLinearAdd, which are DequantizeLinear, the operator, QuantizeLinear. Forms are read through them: a code is the
+number that it stands for. A region from one 8-bit code to one code in which nothing but constants flows in is a function of
+256 numbers, and if its form is that of SiLU, Swish or HardSwish it is reported as quantised. The file keeps it, because the
+roundings inside belong to its result.
+
+- **Codes.** A QuantizeLinear with scalar parameters, and whatever a DequantizeLinear with scalar parameters reads, is a root.
+  Two QuantizeLinear of one value with equal parameters are one root; Identity and Casts to the same type are seen through.
+  The operators of `com.microsoft` are those of the standard.
+- **Saturation.** A quantiser bounds what it quantises to the numbers that its codes stand for. Where the range of the numbers
+  before it, which follows from the range of the code that entered, goes beyond that by at most one step, it only rounds.
+  Otherwise it is a clamp, often in place of a Clip that ONNX Runtime's quantiser takes out: x+3 quantised to [0, 6]. A gate or an
+  argument of a gate that is cut off by more than a step makes another function: `saturates`. What the quantisers behind the
+  activation cut off they cut off from an activation.
+- **The gate's upper bound.** A quantiser in place of a Clip ends at the largest number that calibration saw, 6 or less. A bound
+  within one step of 1 (of the gate, with all factors inside), or one that no code reaches, is read as 1. A gate that is bounded by
+  quantisers alone must reach one of its bounds within a step, or have the standard slope and offset.
+- **Constants.** A constant behind DequantizeLinear, or quantised at run time, is what its code says, 255·(3/255) for 3. Two
+  constants within 2^-16 of each other are one: such an error moves no value by more than 1/256 of a step.
+- **In floats between codes.** DequantizeLinear, SiLU in floats, QuantizeLinear is such a region as well. If something else reads the
+  result before it is quantised, it is fused instead, since that reader wants it in floats.
+- **No table.** 16-bit and 8-bit float codes, scales with several elements, scales that are not finite, normal and above zero or whose
+  quotients leave 32-bit integers, a gate that is quantised where x is not, a gate that is computed from x before x is quantised.
 ";
 
 fn page() -> String {

@@ -450,7 +450,7 @@ mod other_functions {
             "Y = Relu(X)",
         );
         let fused = fuse(&net.model(), Emit::Custom);
-        assert_eq!(fused.reasons(), ["name_taken"]);
+        assert_eq!(fused.reasons(), ["edited_function", "name_taken"]);
         assert!(fused.report.already_fused.is_empty());
     }
 }
@@ -486,10 +486,14 @@ mod casts_and_quantisation {
     }
 
     #[test]
-    fn quantisation_outside_does_not_matter() {
+    fn quantisation_outside_makes_a_table_of_it() {
         let net = Net::new("q = QuantizeLinear(x, scale, zp); d = DequantizeLinear(q, scale, zp); s = Sigmoid(d); m = Mul(d, s); r = QuantizeLinear(m, scale, zp); y = DequantizeLinear(r, scale, zp)")
             .and("float scale = 0.5; uint8 zp = 128");
-        found(&net, "silu 1");
+        let fused = left(&net, &[]);
+        let [region] = &fused.report.quantised[..] else {
+            panic!("{:?}", fused.report.quantised);
+        };
+        assert_eq!((&region.input[..], &region.output[..]), ("q", "r"));
     }
 
     #[test]

@@ -28,9 +28,10 @@ impl fmt::Display for Diagnostic {
         match self {
             Diagnostic::Fused(report) => write!(
                 f,
-                "fused {} activations in memory, {} were operators already, {} gates left alone",
+                "fused {} activations in memory, {} were operators already, {} are quantised, {} gates left alone",
                 report.fusions.len(),
                 report.already_fused.len(),
+                report.quantised.len(),
                 report.near_misses.len()
             ),
             Diagnostic::Inlined { functions } => {

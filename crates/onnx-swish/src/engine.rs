@@ -3,6 +3,7 @@
 //! The only place where the two towers meet. Given a `Model`; promises that what tract is handed is valid and holds no function
 //! that tract would not see, and that a bad file is told from a defect of fusing it.
 
+use onnx_swish_fuse::OwnFunctions;
 use onnx_swish_model::{inline_functions, validate};
 use onnx_swish_tract::{Operators, Session as Engine};
 
@@ -10,9 +11,6 @@ use crate::Model;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::error::{Error, Result};
 use crate::inputs::Shapes;
-
-/// The domain of our operators.
-const OUR_DOMAIN: &[u8] = b"onnx_swish";
 
 /// What an engine is to be.
 #[derive(Clone)]
@@ -46,11 +44,14 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
 
 /// The model with its functions written out at their calls; `None` if there is nothing to write out.
 fn inlined(model: &Model, options: &EngineOptions) -> Result<Option<Model>> {
-    let keep = options.operators == Operators::OnnxSwish;
+    // A function of ours whose body somebody edited means what the body says, and is written out like any other.
+    let ours = OwnFunctions::of(model);
+    let knows_ours = options.operators == Operators::OnnxSwish;
+    let keep = |domain: &[u8], name: &[u8]| knows_ours && ours.contains(domain, name);
     if !needs_inlining(model, keep) {
         return Ok(None);
     }
-    let flat = inline_functions(model, |domain, _| keep && domain == OUR_DOMAIN)?.into_model()?;
+    let flat = inline_functions(model, keep)?.into_model()?;
     options.diagnostics.tell(|| Diagnostic::Inlined {
         functions: model.functions().len(),
     });
@@ -78,12 +79,11 @@ fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
 }
 
 /// tract ignores functions, ours too, which it knows as operators where it is to compute with them.
-fn needs_inlining(model: &Model, keep_ours: bool) -> bool {
-    let ours = |function: &onnx_swish_model::Function| model.text(function.domain()) == OUR_DOMAIN;
+fn needs_inlining(model: &Model, keep: impl Fn(&[u8], &[u8]) -> bool) -> bool {
     model
         .functions()
         .iter()
-        .any(|function| !(keep_ours && ours(function)))
+        .any(|function| !keep(model.text(function.domain()), model.text(function.name())))
 }
 
 /// The model with every activation fused, in memory.

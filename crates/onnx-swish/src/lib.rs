@@ -37,7 +37,7 @@ pub use fuse::{Fused, expand, fuse, inspect};
 pub use inputs::Shapes;
 pub use onnx_swish_fuse::{
     ActivationKind, AlreadyFused, BetaValue, Emit, Expansion, FusionEntry, NearMiss, NearMissGroup,
-    Options as FuseOptions, Report,
+    Options as FuseOptions, QuantisedEntry, Report,
 };
 pub use onnx_swish_model::{
     Error as ModelError, ExternalError, Invalid, Model, Progress as SaveProgress, SaveError,

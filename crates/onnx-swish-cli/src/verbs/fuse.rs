@@ -78,6 +78,13 @@ fn told(term: &Term, report: &Report, would: bool) -> String {
     for note in &report.notes {
         let _ = writeln!(text, "Note: {note}");
     }
+    if !report.quantised.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} stay as they are: quantised, one table of codes each",
+            report::count(report.quantised.len(), "activation")
+        );
+    }
     if !report.already_fused.is_empty() {
         let _ = writeln!(
             text,

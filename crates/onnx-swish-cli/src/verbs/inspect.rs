@@ -88,6 +88,11 @@ fn told(term: &Term, source: &Source, report: &Report) -> String {
             report::fusions(term, report),
         ),
         (
+            "Quantised, from one 8-bit code to another",
+            report.quantised.len(),
+            report::quantised(term, report),
+        ),
+        (
             "One operator already",
             report.already_fused.len(),
             report::already_fused(term, report),

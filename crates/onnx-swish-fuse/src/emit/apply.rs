@@ -231,7 +231,7 @@ impl<'p, 'm> Apply<'p, 'm> {
             })
         };
         let opset = model.opset().unwrap_or(1);
-        for op in functions::OURS {
+        for op in Op::OURS {
             let used = self
                 .plan
                 .fusions

@@ -2,20 +2,13 @@
 //! Given: which operator, and the version of ONNX's operators that the model uses.
 //! Promises: bodies of plain operators that are valid in that version, recognised again when met.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use bytes::Bytes;
 use onnx_swish_model::{Function, Model, schema};
 use schema::attribute_proto::AttributeType;
 
-use crate::ops::{OUR_DOMAIN, OUR_VERSION, Op};
-
-/// Our operators, in the order in which their functions are written.
-pub(crate) const OURS: [Op; 4] = [
-    Op::FusedSilu,
-    Op::FusedSwish,
-    Op::FusedHardSwish,
-    Op::FusedSlopedHardSwish,
-];
+use crate::ops::{OUR_DOMAIN, OUR_VERSION, Op, is_default_domain};
 
 /// Slope of the standard HardSwish, as the standard itself stores it.
 pub(crate) const SIXTH: f32 = 1.0 / 6.0;
@@ -109,7 +102,9 @@ pub(crate) fn proto(op: Op, opset: i64) -> Option<schema::FunctionProto> {
     })
 }
 
-/// Whether a function of the file is one that we wrote.
+/// Whether a function of the file is one that we write, or would have written: every version that wrote functions wrote
+/// these bodies. What the names of values inside are, in which order attributes stand, and what is documented changes no
+/// meaning.
 pub(crate) fn is_ours(model: &Model, function: &Function) -> bool {
     let op = Op::parse(model.text(function.domain()), model.text(function.name()));
     let Some(opset) = model.function_opset_of(function, b"") else {
@@ -124,35 +119,75 @@ pub(crate) fn is_ours(model: &Model, function: &Function) -> bool {
     let Some(scope) = model.scopes().get(function.scope()) else {
         return false;
     };
-    let same_names = |found: &mut dyn Iterator<Item = &[u8]>, expected: &[bytes::Bytes]| {
-        found.eq(expected.iter().map(|name| &name[..]))
-    };
-    let io = same_names(
-        &mut scope.inputs().iter().map(|i| model.text(i.name())),
-        &expected.input,
-    ) && same_names(
-        &mut scope.outputs().iter().map(|o| model.text(o.name())),
-        &expected.output,
-    ) && same_names(
-        &mut model
-            .function_attributes(function)
-            .iter()
-            .map(|&a| model.text(a)),
-        &expected.attribute,
-    );
-    io && scope.nodes().len() == expected.node.len()
-        && scope
-            .nodes()
-            .iter()
-            .zip(&expected.node)
-            .all(|(node, expected)| {
-                model.node_ref(node).decode().is_ok_and(|found| {
-                    found.op_type == expected.op_type
-                        && found.input == expected.input
-                        && found.output == expected.output
-                        && found.attribute == expected.attribute
-                })
+    let attributes: BTreeSet<&[u8]> = model
+        .function_attributes(function)
+        .iter()
+        .map(|&name| model.text(name))
+        .collect();
+    let wanted: BTreeSet<&[u8]> = expected.attribute.iter().map(|name| &name[..]).collect();
+    if attributes != wanted || scope.nodes().len() != expected.node.len() {
+        return false;
+    }
+    // Inputs by position; a node can read what stands before it only.
+    let mut names = Names::default();
+    let inputs = scope.inputs().iter().map(|input| model.text(input.name()));
+    if !names.bind(inputs, &expected.input) {
+        return false;
+    }
+    let mut nodes = scope.nodes().iter().zip(&expected.node);
+    let same = nodes.all(|(node, expected)| {
+        let decoded = model.node_ref(node).decode();
+        decoded.is_ok_and(|found| names.same_node(&found, expected))
+    });
+    let outputs = scope
+        .outputs()
+        .iter()
+        .map(|output| model.text(output.name()));
+    same && names.are(outputs, &expected.output)
+}
+
+/// What the names of a file's function are in ours.
+#[derive(Default)]
+struct Names(HashMap<Vec<u8>, Bytes>);
+
+impl Names {
+    /// New names, each with its counterpart; whether there are as many, and none twice.
+    fn bind<'a>(&mut self, found: impl Iterator<Item = &'a [u8]>, ours: &[Bytes]) -> bool {
+        let found: Vec<&[u8]> = found.collect();
+        found.len() == ours.len()
+            && found
+                .iter()
+                .zip(ours)
+                .all(|(name, ours)| self.0.insert(name.to_vec(), ours.clone()).is_none())
+    }
+
+    /// Whether known names have these counterparts.
+    fn are<'a>(&self, found: impl Iterator<Item = &'a [u8]>, ours: &[Bytes]) -> bool {
+        found.map(|name| self.0.get(name)).eq(ours.iter().map(Some))
+    }
+
+    fn same_node(&mut self, found: &schema::NodeProto, ours: &schema::NodeProto) -> bool {
+        is_default_domain(found.domain())
+            && found.overload().is_empty()
+            && found.op_type() == ours.op_type()
+            && self.are(found.input.iter().map(|name| &name[..]), &ours.input)
+            && same_attributes(&found.attribute, &ours.attribute)
+            && self.bind(found.output.iter().map(|name| &name[..]), &ours.output)
+    }
+}
+
+/// Whether two lists hold the same attributes, in any order.
+fn same_attributes(found: &[schema::AttributeProto], ours: &[schema::AttributeProto]) -> bool {
+    found.len() == ours.len()
+        && ours.iter().all(|ours| {
+            found.iter().any(|found| {
+                let plain = schema::AttributeProto {
+                    doc_string: None,
+                    ..found.clone()
+                };
+                plain == *ours
             })
+        })
 }
 
 /// The operators that functions of the file define anew, and ours where the file means another version of our domain:
@@ -160,7 +195,7 @@ pub(crate) fn is_ours(model: &Model, function: &Function) -> bool {
 pub(crate) fn redefined(model: &Model) -> HashSet<Op> {
     let version = model.opset_of(OUR_DOMAIN.as_bytes());
     let other_version = version.is_some_and(|version| version != OUR_VERSION);
-    let ours = OURS.into_iter().filter(|_| other_version);
+    let ours = Op::OURS.into_iter().filter(|_| other_version);
     model
         .functions()
         .iter()
@@ -169,6 +204,26 @@ pub(crate) fn redefined(model: &Model) -> HashSet<Op> {
         .filter(|&op| op != Op::Unknown)
         .chain(ours)
         .collect()
+}
+
+/// The functions of a model that are ours and mean what we mean: those that a runtime with our operators need not look
+/// into.
+#[derive(Debug, Clone)]
+pub struct OwnFunctions(HashSet<Op>);
+
+impl OwnFunctions {
+    /// Compares the bodies in the file with those that we write.
+    pub fn of(model: &Model) -> Self {
+        let redefined = redefined(model);
+        let ours = Op::OURS.into_iter();
+        Self(ours.filter(|op| !redefined.contains(op)).collect())
+    }
+
+    /// Whether domain and name are those of such a function. A function of that name with another body is somebody
+    /// else's, and must be inlined or refused, never run by its name.
+    pub fn contains(&self, domain: &[u8], name: &[u8]) -> bool {
+        self.0.contains(&Op::parse(domain, name))
+    }
 }
 
 /// Text as the schema has it.

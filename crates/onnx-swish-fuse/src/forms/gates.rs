@@ -2,7 +2,7 @@
 //! Given: forms.
 //! Promises: `k·σ(b·r + d)` and `k·clamp(p·r + q, lo, hi)` in one normal form each, whichever operators spelled them.
 
-use super::{Bounds, Core, Forms, Linear};
+use super::{Bounds, Core, Forms, Linear, Quantisation};
 use crate::graph::Value;
 
 /// How many clamps inside clamps are looked through.
@@ -67,12 +67,17 @@ pub(crate) enum Almost {
     Dropout,
     /// `e^z / (1 + e^z)`: σ on paper, infinity by infinity where `e^z` overflows.
     Overflowing,
+    /// `σ(z)²`, or another product of gates.
+    Power,
+    /// A gate that Where picks from several.
+    Where,
 }
 
 impl Forms {
     /// `value` as a gate.
     pub(crate) fn gate(&self, value: Value) -> Option<Gate> {
-        let outer = self.linear(value);
+        let direct = self.linear(value);
+        let outer = self.unquantised(direct);
         match self.core(outer.root) {
             Core::Sigmoid(z) => logistic(outer.p, outer.q, self.linear(z)),
             // tanh(z) = 2 σ(2z) - 1
@@ -85,12 +90,95 @@ impl Forms {
                 let (k, argument) = self.logistic_denominator(z)?;
                 logistic(outer.p * self.numerator(numerator) * k, outer.q, argument)
             }
-            Core::Clamp(..) => {
+            Core::Clamp(..) | Core::Code(..) => {
                 let clamp = self.clamp(outer.root)?.then(outer.p, outer.q)?;
+                Some(Gate::Clamp(clamp))
+            }
+            // Nothing but a quantiser: its bounds may be those of a Clip that the quantiser has taken out.
+            _ if matches!(self.core(direct.root), Core::Code(..)) => {
+                let clamp = self.clamp(direct.root)?.then(direct.p, direct.q)?;
                 Some(Gate::Clamp(clamp))
             }
             _ => None,
         }
+    }
+
+    /// A line over a root that is no code, as long as the quantisers on the way only round.
+    fn unquantised(&self, mut line: Linear) -> Linear {
+        for _ in 0..MAX_CLAMPS {
+            let Core::Code(of, index) = self.core(line.root) else {
+                break;
+            };
+            if self.quantisation(index).is_none_or(|q| q.saturates) {
+                break;
+            }
+            let Some(inner) = self.linear(of).then(line.p, line.q) else {
+                break;
+            };
+            line = inner;
+        }
+        line
+    }
+
+    /// A line over a root that no quantiser made, whatever the quantisers on the way do.
+    pub(super) fn behind_quantisers(&self, mut line: Linear) -> Linear {
+        for _ in 0..MAX_CLAMPS {
+            let Core::Code(of, _) = self.core(line.root) else {
+                break;
+            };
+            let Some(inner) = self.linear(of).then(line.p, line.q) else {
+                break;
+            };
+            line = inner;
+        }
+        line
+    }
+
+    /// The line as one over `root`, looking through quantisers; with the first code on the way that saturates.
+    pub(crate) fn over(&self, mut line: Linear, root: Value) -> Option<(Linear, Option<Value>)> {
+        let mut saturated = None;
+        for _ in 0..MAX_CLAMPS {
+            if line.root == root {
+                return Some((line, saturated));
+            }
+            let Core::Code(of, index) = self.core(line.root) else {
+                return None;
+            };
+            if self.quantisation(index)?.saturates {
+                saturated.get_or_insert(line.root);
+            }
+            line = self.linear(of).then(line.p, line.q)?;
+        }
+        None
+    }
+
+    /// The code on the way to a gate that cuts off a part of it, and the line of the gate's argument: the quantiser of
+    /// `σ(z)` has too small a range.
+    pub(crate) fn cut_gate(&self, value: Value) -> Option<(Value, Linear)> {
+        let mut at = value;
+        for _ in 0..MAX_CLAMPS {
+            let code = self.unquantised(self.linear(at)).root;
+            let Core::Code(of, _) = self.core(code) else {
+                return None;
+            };
+            if let Some(Gate::Logistic { argument, .. }) = self.gate(of) {
+                return Some((code, argument));
+            }
+            at = of;
+        }
+        None
+    }
+
+    /// Whether an operator, not only a quantiser, makes a gate of this.
+    pub(crate) fn has_gate_operator(&self, value: Value) -> bool {
+        let mut at = self.linear(value).root;
+        for _ in 0..MAX_CLAMPS {
+            match self.core(at) {
+                Core::Code(of, _) => at = self.linear(of).root,
+                core => return is_gate_operator(core),
+            }
+        }
+        false
     }
 
     /// `1 / value` as a gate: `1 / (c·(1 + e^-z)) = σ(z) / c`.
@@ -117,15 +205,25 @@ impl Forms {
 
     /// The clamp that made `root`, over the root of its argument.
     fn clamp(&self, root: Value) -> Option<Clamp> {
-        let Core::Clamp(of, bounds) = self.core(root) else {
-            return None;
-        };
-        let Bounds { p, q, lo, hi } = self.bounds(bounds)?;
-        Some(Clamp {
-            argument: self.linear(of).then(p, q)?,
-            lo,
-            hi,
-        })
+        match self.core(root) {
+            Core::Clamp(of, bounds) => {
+                let Bounds { p, q, lo, hi } = self.bounds(bounds)?;
+                Some(Clamp {
+                    argument: self.linear(of).then(p, q)?,
+                    lo,
+                    hi,
+                })
+            }
+            Core::Code(of, index) => {
+                let Quantisation { lo, hi, .. } = self.quantisation(index)?;
+                Some(Clamp {
+                    argument: self.linear(of),
+                    lo,
+                    hi,
+                })
+            }
+            _ => None,
+        }
     }
 
     /// The same clamp over one root after the other: `clamp(clamp(r + 3, 0, inf), -inf, 6)` is a function of the
@@ -165,6 +263,16 @@ impl Forms {
         }
     }
 
+    /// Whether a value is a product of gates, or a power of one.
+    pub(crate) fn is_power_of_gates(&self, value: Value) -> bool {
+        let is_gate = |value| self.gate(value).is_some_and(Gate::is_worth_explaining);
+        match self.core(self.linear(value).root) {
+            Core::Mul(a, b) => is_gate(a) && is_gate(b),
+            Core::Raised(base) => is_gate(base),
+            _ => false,
+        }
+    }
+
     /// Whether `over / under` is `e^z / (c + e^z)`.
     fn is_overflowing(&self, over: Value, under: Value) -> bool {
         self.is_exponential(over)
@@ -196,6 +304,13 @@ impl Gate {
             Self::Clamp(clamp) => clamp.lo.is_finite() && clamp.hi.is_finite(),
         }
     }
+}
+
+fn is_gate_operator(core: Core) -> bool {
+    matches!(
+        core,
+        Core::Sigmoid(_) | Core::Tanh(_) | Core::Reciprocal(..) | Core::Clamp(..)
+    )
 }
 
 /// `k·σ(z) + c`, when it is a multiple of one σ: `k·σ(z)` for c = 0, and `k·σ(z) - k = -k·σ(-z)`.

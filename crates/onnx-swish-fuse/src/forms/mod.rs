@@ -68,6 +68,10 @@ pub(crate) enum Core {
     Exp(Value),
     /// `c / z` with a constant c.
     Reciprocal(Value, u32),
+    /// `c · z` with a constant c that makes no line of it: zero, infinite or not a number.
+    Degenerate(Value, u32),
+    /// `z^c` with a constant c, known only in order to say so of a gate.
+    Raised(Value),
     /// `clamp(p·z + q, lo, hi)`; the numbers are `Forms::bounds(..)`.
     Clamp(Value, u32),
     /// `a · b`, neither a uniform constant.
@@ -80,6 +84,9 @@ pub(crate) enum Core {
     Cast(Value),
     /// A quantisation on the way.
     Quantized(Value),
+    /// A quantisation read as what it stands for: the nearest of a few equidistant numbers. Which ones says
+    /// `Forms::quantisation(..)`. Only where forms are read through quantisation (see the module `quantised`).
+    Code(Value, u32),
     /// A Dropout that is not known to be the identity.
     Dropout(Value),
     /// A Swish or HardSwish, fused or about to be: opaque, and the end of a match.
@@ -99,6 +106,19 @@ pub(crate) struct Bounds {
     pub(crate) hi: f64,
 }
 
+/// The numbers that a `Core::Code` can be, and whether that bounds it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Quantisation {
+    /// The smallest.
+    pub(crate) lo: f64,
+    /// The largest.
+    pub(crate) hi: f64,
+    /// From one to the next.
+    pub(crate) step: f64,
+    /// Whether what is quantised goes beyond either by more than a step: then this is a clamp, too.
+    pub(crate) saturates: bool,
+}
+
 /// The forms of all values.
 #[derive(Debug, Default)]
 pub(crate) struct Forms {
@@ -106,6 +126,7 @@ pub(crate) struct Forms {
     core: Vec<Core>,
     bounds: Vec<Bounds>,
     numerators: Vec<f64>,
+    quantisations: Vec<Quantisation>,
 }
 
 impl Forms {
@@ -116,7 +137,16 @@ impl Forms {
             core: vec![Core::Opaque; values],
             bounds: Vec::new(),
             numerators: Vec::new(),
+            quantisations: Vec::new(),
         }
+    }
+
+    /// A value that no name in the file stands for: a step inside of an operator that takes several.
+    pub(crate) fn fresh(&mut self) -> Value {
+        let value = Value(self.linear.len() as u32);
+        self.linear.push(Linear::root(value));
+        self.core.push(Core::Opaque);
+        value
     }
 
     /// `value` as an affine function of its root.
@@ -140,7 +170,12 @@ impl Forms {
         self.bounds.get(index as usize).copied()
     }
 
-    /// The numerator of a `Core::Reciprocal`.
+    /// The numbers of a `Core::Code`.
+    pub(crate) fn quantisation(&self, index: u32) -> Option<Quantisation> {
+        self.quantisations.get(index as usize).copied()
+    }
+
+    /// The numerator of a `Core::Reciprocal`, or the factor of a `Core::Degenerate`.
     pub(crate) fn numerator(&self, index: u32) -> f64 {
         self.numerators.get(index as usize).copied().unwrap_or(1.0)
     }
@@ -165,6 +200,20 @@ impl Forms {
         let index = self.bounds.len() as u32;
         self.bounds.push(bounds);
         self.set_core(value, Core::Clamp(of, index));
+    }
+
+    /// Records `value = factor · of`, which is no line.
+    pub(crate) fn set_degenerate(&mut self, value: Value, of: Value, factor: f64) {
+        let index = self.numerators.len() as u32;
+        self.numerators.push(factor);
+        self.set_core(value, Core::Degenerate(of, index));
+    }
+
+    /// Records that `value` is `of` behind a quantisation.
+    pub(crate) fn set_code(&mut self, value: Value, of: Value, quantisation: Quantisation) {
+        let index = self.quantisations.len() as u32;
+        self.quantisations.push(quantisation);
+        self.set_core(value, Core::Code(of, index));
     }
 
     /// Records `value = numerator / of`.

@@ -56,6 +56,12 @@ pub(crate) enum Mismatch {
     HalfOpen,
     /// `x · σ(x · y)` where y is no parameter of x but its equal.
     Entangled(Value),
+    /// `x · σ(beta · x)` with a beta that is infinite or not a number.
+    NotFinite(f64),
+    /// The gate is a function of what the partner was before it was quantised.
+    Unquantised(Value),
+    /// The quantiser that makes this code cuts off a part of the gate or of its argument.
+    Saturates(Value),
 }
 
 /// A value that a fused node could read, as a function of the value that the gate is a function of.
@@ -83,7 +89,15 @@ impl Forms {
                     .clamps(outermost)
                     .find(|clamp| clamp.argument.root == partner.root)
                 else {
-                    return Err(Mismatch::AnotherTensor);
+                    let before = self.before_quantiser(partner.root);
+                    let is_before =
+                        |clamp: super::gates::Clamp| Some(clamp.argument.root) == before;
+                    return Err(match before {
+                        Some(value) if self.clamps(outermost).any(is_before) => {
+                            Mismatch::Unquantised(value)
+                        }
+                        _ => Mismatch::AnotherTensor,
+                    });
                 };
                 let (lo, hi) = (clamp.lo, clamp.hi);
                 if lo.is_infinite() || hi.is_infinite() {
@@ -120,6 +134,15 @@ impl Forms {
         candidates: &[Candidate],
         element: Element,
     ) -> Result<Vec<Reading>, Mismatch> {
+        let argument = match self.over(argument, partner.root) {
+            Some((_, Some(code))) => return Err(Mismatch::Saturates(code)),
+            Some((line, None)) => line,
+            None if Some(argument.root) == self.before_quantiser(partner.root) => {
+                return Err(Mismatch::Unquantised(argument.root));
+            }
+            // A tensor as beta, quantised: whatever its range, it makes no table.
+            None => self.behind_quantisers(argument),
+        };
         if argument.root == partner.root {
             let mut offset = argument.q;
             let readings: Vec<Reading> = candidates
@@ -146,6 +169,9 @@ impl Forms {
             } else {
                 Ok(readings)
             };
+        }
+        if let Core::Degenerate(of, factor) = self.core(argument.root) {
+            return self.degenerate(k, argument, of, self.numerator(factor), partner, candidates);
         }
         // beta is a tensor: the argument is a product of the partner and something else.
         let (a, b, over) = match self.core(argument.root) {
@@ -186,6 +212,45 @@ impl Forms {
             }
         }
         Err(Mismatch::AnotherTensor)
+    }
+
+    /// `x · σ(0 · x)`, a Swish as good as any, and `x · σ(∞ · x)`, which is none.
+    fn degenerate(
+        &self,
+        k: f64,
+        argument: Linear,
+        of: Value,
+        factor: f64,
+        partner: Linear,
+        candidates: &[Candidate],
+    ) -> Result<Vec<Reading>, Mismatch> {
+        let inner = self.linear(of);
+        if inner.root != partner.root {
+            return Err(Mismatch::AnotherTensor);
+        }
+        if factor != 0.0 {
+            return Err(Mismatch::NotFinite(factor));
+        }
+        if argument.q != 0.0 {
+            return Err(Mismatch::Offset(argument.q));
+        }
+        // Zero times an offset is zero, too: what the argument is a function of may be any of the candidates.
+        let readings = candidates.iter().filter_map(|candidate| {
+            Some(Reading {
+                root: candidate.value,
+                k: k * proportion(partner, candidate.linear, Element::F64)?,
+                activation: Activation::Swish(Beta::Number(0.0)),
+            })
+        });
+        Ok(readings.collect())
+    }
+
+    /// What a code was before it was quantised.
+    fn before_quantiser(&self, code: Value) -> Option<Value> {
+        match self.core(code) {
+            Core::Code(of, _) => Some(self.linear(of).root),
+            _ => None,
+        }
     }
 
     /// Every reading of `gate · partner`, both as values of the graph. `inverted` means `partner / gate`; `before` are the

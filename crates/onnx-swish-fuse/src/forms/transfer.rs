@@ -174,8 +174,8 @@ impl Transfer<'_, '_> {
     fn product(&mut self) -> Option<()> {
         let (a, b) = (self.input(0)?, self.input(1)?);
         match (self.number(a), self.number(b)) {
-            (None, Some(number)) => self.affine(0, number, 0.0),
-            (Some(number), None) => self.affine(1, number, 0.0),
+            (None, Some(number)) => self.scaled(0, number),
+            (Some(number), None) => self.scaled(1, number),
             _ => {
                 self.forms.set_core(self.output, Core::Mul(a, b));
                 Some(())
@@ -183,11 +183,23 @@ impl Transfer<'_, '_> {
         }
     }
 
+    /// `factor · input`, a line unless the factor is zero, infinite or not a number.
+    fn scaled(&mut self, input: usize, factor: f64) -> Option<()> {
+        if factor != 0.0 && factor.is_finite() {
+            return self.affine(input, factor, 0.0);
+        }
+        let of = self.input(input)?;
+        self.forms.set_degenerate(self.output, of, factor);
+        Some(())
+    }
+
     /// A constant divisor changes the line; a constant dividend makes a reciprocal, perhaps of `1 + e^-x`.
     fn quotient(&mut self) -> Option<()> {
         let (a, b) = (self.input(0)?, self.input(1)?);
         match (self.number(a), self.number(b)) {
-            (None, Some(0.0)) => None,
+            (None, Some(number)) if number == 0.0 || !number.is_finite() => {
+                self.scaled(0, 1.0 / number)
+            }
             (None, Some(number)) => {
                 // Dividing by six is more exact than multiplying by its rounded inverse.
                 let linear = self.forms.linear(a);
@@ -208,17 +220,40 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// To the power of -1: a reciprocal. Of 1: the value itself.
+    /// To the power of -1: a reciprocal. Of 1: the value itself. A constant to the power of a value: an exponential.
     fn power(&mut self) -> Option<()> {
         let (base, exponent) = (self.input(0)?, self.input(1)?);
+        if let Some(number) = self.number(base) {
+            return self.exponential(number, exponent);
+        }
         match self.number(exponent)? {
             1.0 => self.affine(0, 1.0, 0.0),
             -1.0 => {
                 self.forms.set_reciprocal(self.output, base, 1.0);
                 Some(())
             }
-            _ => None,
+            _ => self.core(Core::Raised),
         }
+    }
+
+    /// A constant above zero to the power of a value: `c^z = e^(z·ln c)`.
+    fn exponential(&mut self, base: f64, exponent: Value) -> Option<()> {
+        if !(base > 0.0 && base.is_finite()) {
+            return None;
+        }
+        // e as float32 stores it has a logarithm that is 1 in float32, and then the exponent is the value itself.
+        let element = self.facts.element(self.output);
+        let factor = base.ln();
+        let factor = if element.same(factor, 1.0) {
+            1.0
+        } else {
+            factor
+        };
+        let scaled = self.forms.linear(exponent).then(factor, 0.0)?;
+        let inner = self.forms.fresh();
+        self.forms.set_linear(inner, scaled);
+        self.forms.set_core(self.output, Core::Exp(inner));
+        Some(())
     }
 
     fn clamp(&mut self, lo: f64, hi: f64) -> Option<()> {

@@ -96,6 +96,27 @@ impl<'m> Graph<'m> {
         (tensor.rank() <= MAX_INTS).then(|| (tensor.element_type(), self.model.dims(&tensor)))
     }
 
+    /// Element type of an initializer.
+    pub(crate) fn initializer_code(&self, value: Value) -> Option<i32> {
+        Some(self.initializer(value)?.element_type())
+    }
+
+    /// Element type that the file declares of a value.
+    pub(crate) fn declared_code(&self, value: Value) -> Option<i32> {
+        let record = self.record(value)?;
+        let scope = self.file_scope(record.scope)?;
+        let info = match record.declared {
+            Declared::No => None,
+            Declared::Input(index) => scope.inputs().get(index as usize),
+            Declared::Output(index) => scope.outputs().get(index as usize),
+            Declared::ValueInfo(index) => scope.value_info().get(index as usize),
+        }?;
+        match self.model.value_type(info) {
+            ValueType::Tensor(tensor) => Some(tensor.element_type),
+            ValueType::Other | ValueType::Missing => None,
+        }
+    }
+
     fn read(&self, tensor: &Tensor, max: usize) -> Result<Vec<f64>, TensorError> {
         let max = if tensor.is_external() {
             max.min(MAX_EXTERNAL)
@@ -248,6 +269,11 @@ impl Graph<'_> {
 
 /// Where things stand, for people.
 impl Graph<'_> {
+    /// Where a node stands; nothing stands in `main`.
+    pub(crate) fn place(&self, node: Option<Node>) -> String {
+        node.map_or_else(|| "main".to_owned(), |node| self.path(self.scope(node)))
+    }
+
     /// `main`, or the way to a subgraph or function: `main/if_node.then_branch`, `function acme::Block`.
     pub(crate) fn path(&self, scope: u32) -> String {
         let text = |span| String::from_utf8_lossy(self.model.text(span)).into_owned();

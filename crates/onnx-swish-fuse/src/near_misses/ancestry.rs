@@ -1,13 +1,18 @@
 //! What a gate is made of.
 //! Given: a gate and what it multiplies.
-//! Promises: a bounded look back, enough to tell a squeeze gate from Mish.
+//! Promises: a bounded look back, enough to tell a squeeze gate from Mish. Quantisers on the way are seen through, and so are
+//! activations that are one operator already: a gate is the same gate before fusing and after.
 
 use super::Explainer;
-use crate::graph::{Node, Source, Value};
+use crate::element::Element;
+use crate::graph::{Graph, Node, Source, Value};
 use crate::ops::Op;
 
 /// How far back a gate is followed in order to say what it is made of.
 pub(super) const MAX_STEPS: usize = 40;
+
+/// Most layers between a pooling and the gate made from it: squeeze-and-excitation has two.
+const MAX_LAYERS: usize = 3;
 
 /// What lies behind a gate.
 #[derive(Debug, Default)]
@@ -23,6 +28,50 @@ pub(super) struct Ancestry {
     pub(super) through: Option<Op>,
 }
 
+/// The inputs of a node that its output is a function of, without indices, shapes and the numbers of quantisers.
+pub(super) fn data_inputs<'g>(
+    graph: &'g Graph<'_>,
+    node: Node,
+) -> impl Iterator<Item = Value> + 'g {
+    let inputs = graph.inputs(node);
+    let op = graph.op(node);
+    let one = matches!(
+        op,
+        Op::QuantizeLinear
+            | Op::DequantizeLinear
+            | Op::QLinearSigmoid
+            | Op::QLinearGlobalAveragePool
+            | Op::QLinearReduceMean
+            | Op::QLinearConv
+            | Op::Slice
+            | Op::Split
+            | Op::Reshape
+            | Op::Unsqueeze
+            | Op::Squeeze
+            | Op::Expand
+            | Op::Tile
+            | Op::Gather
+            | Op::Pad
+            | Op::Resize
+            | Op::Dropout
+            | Op::ReduceMean
+            | Op::ReduceSum
+            | Op::ReduceMax
+    );
+    let two = matches!(op, Op::QLinearMul | Op::QLinearAdd | Op::QLinearMatMul);
+    let is_data = move |position: usize| match position {
+        0 => true,
+        3 => !one,
+        _ => !one && !two,
+    };
+    inputs
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(move |&(position, value)| is_data(position) && !value.is_absent())
+        .map(|(_, value)| value)
+}
+
 impl Explainer<'_, '_> {
     /// What the gate is made of, as far back as anybody would look.
     pub(super) fn ancestry(&self) -> Ancestry {
@@ -36,25 +85,17 @@ impl Explainer<'_, '_> {
                 continue;
             }
             match self.graph.source(value) {
-                Source::Initializer(_) => {
-                    if self.graph.is_overridable(value) {
-                        found.overridable.get_or_insert(value);
-                    } else if self.graph.is_unreadable(value) {
-                        found.unreadable.get_or_insert(value);
-                    }
-                }
+                Source::Initializer(_) => self.look_at_constant(&mut found, value),
                 Source::Node(node) => {
                     self.look(&mut found, node);
-                    if matches!(
-                        self.graph.op(node),
-                        Op::Conv | Op::MatMul | Op::Gemm | Op::Unknown
-                    ) {
+                    let op = self.graph.op(node);
+                    if op.is_layer() || op == Op::Unknown {
                         // Another layer; behind it lies the rest of the network, but pooling still says what this is.
                         found.pooled |= self.pooled_before(node);
                         continue;
                     }
-                    for &input in self.graph.inputs(node) {
-                        if !input.is_absent() && seen.len() < MAX_STEPS && !seen.contains(&input) {
+                    for input in data_inputs(self.graph, node) {
+                        if seen.len() < MAX_STEPS && !seen.contains(&input) {
                             seen.push(input);
                         }
                     }
@@ -65,61 +106,75 @@ impl Explainer<'_, '_> {
         found
     }
 
+    fn look_at_constant(&self, found: &mut Ancestry, value: Value) {
+        let is_float = self
+            .graph
+            .initializer_code(value)
+            .is_some_and(|code| Element::from_code(code).is_float());
+        if self.graph.is_overridable(value) {
+            found.overridable.get_or_insert(value);
+        } else if is_float && self.graph.is_unreadable(value) {
+            found.unreadable.get_or_insert(value);
+        }
+    }
+
     fn look(&self, found: &mut Ancestry, node: Node) {
         let op = self.graph.op(node);
         found.legacy_axis |= self.graph.is_legacy_axis(node);
+        found.pooled |= op.is_pooling();
         match op {
             Op::Softplus => found.softplus = true,
             Op::Tanh => found.tanh = true,
             Op::Pow => found.cubic = true,
-            Op::Mul => {
-                let inputs = self.graph.inputs(node);
-                found.cubic |= matches!(inputs, [a, b] if a == b);
-            }
-            Op::GlobalAveragePool | Op::GlobalMaxPool | Op::ReduceMean | Op::ReduceMax => {
-                found.pooled = true
-            }
+            Op::Mul => found.cubic |= self.is_power(node),
             _ => {}
         }
         let known = matches!(
             op,
-            Op::Sigmoid
-                | Op::HardSigmoid
-                | Op::Clip
-                | Op::Mul
-                | Op::Add
-                | Op::Sub
-                | Op::Div
-                | Op::Identity
-        );
-        if !known && found.through.is_none() && op != Op::Unknown && op != Op::Constant {
+            Op::Mul | Op::Add | Op::Sub | Op::Div | Op::Identity | Op::Constant | Op::Unknown
+        ) || op.makes_gates() && op != Op::Tanh
+            || matches!(op, Op::QuantizeLinear | Op::DequantizeLinear)
+            || op.is_quantised_arithmetic();
+        if !known && found.through.is_none() {
             found.through = Some(op);
         }
     }
 
+    /// `x · x`, or `x · (c·x)`: a part of a cubic, however it is bracketed.
+    fn is_power(&self, node: Node) -> bool {
+        let &[a, b] = self.graph.inputs(node) else {
+            return false;
+        };
+        let multiplies = |product: Value, factor: Value| {
+            self.graph.producer(product).is_some_and(|inner| {
+                self.graph.op(inner) == Op::Mul && self.graph.inputs(inner).contains(&factor)
+            })
+        };
+        a == b || multiplies(a, b) || multiplies(b, a)
+    }
+
     /// Whether a few layers back there is a pooling over all positions.
     fn pooled_before(&self, node: Node) -> bool {
-        let mut at = self.graph.inputs(node).first().copied();
+        let mut at = Some(node);
+        let mut layers = 0;
         for _ in 0..MAX_STEPS {
-            let Some(node) = at.and_then(|value| self.graph.producer(value)) else {
+            let Some(node) = at else {
                 return false;
             };
-            if matches!(
-                self.graph.op(node),
-                Op::GlobalAveragePool
-                    | Op::GlobalMaxPool
-                    | Op::ReduceMean
-                    | Op::ReduceMax
-                    | Op::ReduceSum
-            ) {
+            let op = self.graph.op(node);
+            layers += usize::from(op.is_layer() || op == Op::Unknown);
+            if op.is_pooling() {
                 return true;
             }
-            if self.graph.op(node).is_fused()
-                || matches!(self.graph.op(node), Op::Concat | Op::MaxPool | Op::Unknown)
-            {
+            let ends = matches!(op, Op::Concat | Op::MaxPool) || op == Op::Unknown && layers > 1;
+            if ends || layers > MAX_LAYERS {
                 return false;
             }
-            at = self.graph.inputs(node).first().copied();
+            at = self
+                .graph
+                .inputs(node)
+                .first()
+                .and_then(|&value| self.graph.producer(value));
         }
         false
     }

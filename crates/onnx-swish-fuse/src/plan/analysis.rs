@@ -4,8 +4,10 @@
 
 use std::collections::HashSet;
 
+use super::calls::Calls;
 use super::guards::Block;
-use super::{Already, Fusion, Miss, Options, Plan, Why, settle};
+use super::{Already, Fusion, Miss, Options, Plan, Why, regions, settle};
+use crate::constants::Constant;
 use crate::element::Element;
 use crate::facts::Facts;
 use crate::forms::gates::{Almost, Gate};
@@ -15,9 +17,13 @@ use crate::forms::{Core, Forms};
 use crate::graph::{Graph, Node, Source, Value};
 use crate::ops::Op;
 use crate::pattern::same_permutation;
+use crate::quantised::{Meaning, Obstacle, Quantised};
 
 /// Most constant factors behind a product that are taken in: `x·clip(x+3, 0, 6)·0.5·0.333..`.
 pub(super) const MAX_TAIL: usize = 8;
+
+/// Most values behind a Where that are looked at.
+const MAX_BEHIND: usize = 24;
 
 /// A product that may be an activation.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +39,9 @@ pub(super) struct Analysis<'m> {
     pub(super) graph: Graph<'m>,
     pub(super) facts: Facts,
     pub(super) forms: Forms,
+    /// The same, read through quantisation; nothing for models without.
+    quantised: Option<Quantised>,
+    calls: Calls<'m>,
     pub(super) options: Options,
     pub(super) fusions: Vec<Fusion>,
     pub(super) already: Vec<Already>,
@@ -47,6 +56,8 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
     let mut analysis = Analysis {
         facts: Facts::new(values),
         forms: Forms::new(values),
+        quantised: Quantised::new(&graph),
+        calls: Calls::new(&graph),
         graph,
         options,
         fusions: Vec::new(),
@@ -70,6 +81,7 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         fusions,
         already,
         misses,
+        quantised,
         ..
     } = analysis;
     let mut plan = Plan {
@@ -79,7 +91,12 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         fusions,
         already,
         misses,
+        regions: Vec::new(),
     };
+    if let Some(quantised) = quantised {
+        let (regions, unfinished) = quantised.found();
+        regions::settle(&mut plan, regions, unfinished);
+    }
     settle::settle(&mut plan);
     plan
 }
@@ -103,10 +120,27 @@ impl Analysis<'_> {
                 as_pair: false,
             });
         }
+        if self.calls.is_edited(&self.graph, node)
+            && let Some(&output) = self.graph.outputs(node).first()
+        {
+            self.misses.push(Miss {
+                output,
+                gate: output,
+                partner: self.graph.inputs(node).first().copied().unwrap_or(output),
+                why: Why::Edited,
+            });
+        }
         transfer(&mut self.forms, &self.graph, &mut self.facts, node);
+        let meaning = match &mut self.quantised {
+            Some(quantised) => quantised.visit(&self.graph, &mut self.facts, node),
+            None => None,
+        };
         let Some(&output) = self.graph.outputs(node).first() else {
             return;
         };
+        if self.graph.op(node).is_quantised_arithmetic() {
+            return self.explain_quantised(output, meaning);
+        }
         if self.ends.contains(&output) {
             self.forms.set_core(output, Core::Activation);
             return;
@@ -117,9 +151,21 @@ impl Analysis<'_> {
         match self.forms.core(output) {
             // A gate by itself; what it multiplies has more to say.
             _ if self.forms.almost_gate(output) == Some(Almost::Overflowing) => {}
-            Core::Mul(a, b) => self.product(output, &[(a, false, b), (b, false, a)]),
-            Core::Div(a, b) => self.product(output, &[(b, true, a)]),
+            Core::Mul(a, b) => self.product(output, &[(a, false, b), (b, false, a)], meaning),
+            Core::Div(a, b) => self.product(output, &[(b, true, a)], meaning),
             _ => {}
+        }
+    }
+
+    /// A product of codes in one operator: the file has nothing in between that could be fused.
+    fn explain_quantised(&mut self, output: Value, meaning: Option<Meaning>) {
+        if let Some(Meaning::Mismatch(why, (gate, partner))) = meaning {
+            self.misses.push(Miss {
+                output,
+                gate,
+                partner,
+                why: Why::Mismatch(why),
+            });
         }
     }
 
@@ -156,7 +202,7 @@ impl Analysis<'_> {
     }
 
     /// Tries each gate of a product with its partner; `(gate, whether it is divided by, partner)`.
-    fn product(&mut self, output: Value, tries: &[(Value, bool, Value)]) {
+    fn product(&mut self, output: Value, tries: &[(Value, bool, Value)], meaning: Option<Meaning>) {
         let element = self.facts.element(output);
         let mut attempts = Vec::new();
         let mut mismatch = None;
@@ -184,7 +230,15 @@ impl Analysis<'_> {
             attempts = self.flattened(tries, element);
         }
         if attempts.is_empty() {
-            self.explain(output, tries, mismatch);
+            match through_quantisation(tries, mismatch, meaning, &self.forms) {
+                Some((gate, partner, why)) => self.misses.push(Miss {
+                    output,
+                    gate,
+                    partner,
+                    why,
+                }),
+                None => self.explain(output, tries, mismatch),
+            }
             return;
         }
         self.decide(output, &attempts);
@@ -303,6 +357,9 @@ impl Analysis<'_> {
             let why = match self.forms.almost_gate(gate) {
                 Some(almost) => Why::Almost(almost),
                 None if self.is_opaque_gate(gate) => Why::Opaque,
+                None if self.forms.is_power_of_gates(gate) => Why::Almost(Almost::Power),
+                None if self.is_picked(gate, partner) => Why::Almost(Almost::Where),
+                None if self.is_called_gate(gate) => Why::InFunction,
                 None => continue,
             };
             self.misses.push(Miss {
@@ -337,15 +394,82 @@ impl Analysis<'_> {
         }
     }
 
+    /// A Where that picks the gate of `partner` from constants and functions of it.
+    fn is_picked(&self, gate: Value, partner: Value) -> bool {
+        let root = self.forms.linear(gate).root;
+        let is_where = |node: &Node| self.graph.op(*node) == Op::Where;
+        let Some(node) = self.graph.producer(root).filter(is_where) else {
+            return false;
+        };
+        let x = self.forms.linear(partner).root;
+        let branches = self.graph.inputs(node).get(1..).unwrap_or_default();
+        let is_bound = |value: &Value| {
+            let constant = self.facts.known_constant(*value);
+            constant.and_then(Constant::number).is_some()
+        };
+        // A mask is a choice between constants, too; a gate of x depends on x.
+        branches.iter().any(is_bound) && self.depends_on(node, x)
+    }
+
+    /// Whether a node's output is made from `x`, as far back as gates reach.
+    fn depends_on(&self, node: Node, x: Value) -> bool {
+        let mut seen = self.graph.inputs(node).to_vec();
+        let mut next = 0;
+        while let Some(&value) = seen.get(next) {
+            next += 1;
+            if value == x || self.forms.linear(value).root == x {
+                return true;
+            }
+            let inputs = self
+                .graph
+                .producer(value)
+                .map(|node| self.graph.inputs(node));
+            for &input in inputs.unwrap_or_default() {
+                if seen.len() < MAX_BEHIND && !input.is_absent() && !seen.contains(&input) {
+                    seen.push(input);
+                }
+            }
+        }
+        false
+    }
+
+    /// A gate that a function of the file computes.
+    fn is_called_gate(&self, gate: Value) -> bool {
+        let root = self.forms.linear(gate).root;
+        self.graph
+            .producer(root)
+            .is_some_and(|node| self.calls.makes_gate(&self.graph, node))
+    }
+
     /// An operator that makes gates, of which too little is known here.
     fn is_opaque_gate(&self, value: Value) -> bool {
         let root = self.forms.linear(value).root;
         self.forms.core(root) == Core::Opaque
-            && self.graph.producer(root).is_some_and(|node| {
-                matches!(
-                    self.graph.op(node),
-                    Op::Clip | Op::HardSigmoid | Op::Sigmoid | Op::Tanh
-                )
-            })
+            && self
+                .graph
+                .producer(root)
+                .is_some_and(|node| self.graph.op(node).makes_gates())
+    }
+}
+
+/// What a product that is nothing by itself is when it is read through quantisation, if that says more.
+fn through_quantisation(
+    tries: &[(Value, bool, Value)],
+    mismatch: Option<(Value, Value, Mismatch)>,
+    meaning: Option<Meaning>,
+    forms: &Forms,
+) -> Option<(Value, Value, Why)> {
+    if mismatch.is_some_and(|(_, _, why)| why != Mismatch::AnotherTensor) {
+        return None;
+    }
+    let (gate, partner) = tries
+        .iter()
+        .find(|(gate, ..)| forms.almost_gate(*gate) == Some(Almost::Quantized))
+        .or(tries.first())
+        .map(|&(gate, _, partner)| (gate, partner))?;
+    match meaning? {
+        Meaning::Activation => Some((gate, partner, Why::Quantised(Obstacle::FloatResult))),
+        Meaning::OfFloat => Some((gate, partner, Why::Quantised(Obstacle::FloatPartner))),
+        Meaning::Mismatch(why, (gate, partner)) => Some((gate, partner, Why::Mismatch(why))),
     }
 }

@@ -194,7 +194,8 @@ impl Analysis<'_> {
                 .iter()
                 .any(|&node| self.graph.op(node) == Op::HardSigmoid),
         };
-        if !fits(activation, element) || !fits_number(k, element) {
+        // The numbers as they were: those that vanish by rounding are not those that are zero.
+        if !fits(attempt.reading.activation, element) || !fits_number(k, element) {
             return Err(Why::Blocked(Block::Target(Cannot::Precision)));
         }
         if wanted.opset < 7 && attempt.other.is_some() {
@@ -345,6 +346,8 @@ fn fits_number(number: f64, element: Element) -> bool {
 /// Whether all constants of an activation are.
 fn fits(activation: Activation, element: Element) -> bool {
     match activation {
+        // x·σ(0·x): what a graph says so.
+        Activation::Swish(Beta::Number(0.0)) => true,
         Activation::Swish(
             Beta::Number(number) | Beta::Times(number, _) | Beta::Over(number, _),
         ) => fits_number(number, element),

@@ -7,7 +7,6 @@ use crate::element::Element;
 use crate::emit::target::Cannot;
 use crate::facts::Facts;
 use crate::graph::{Graph, Value};
-use crate::ops::Op;
 use crate::pattern::Pattern;
 
 /// What forbids a fusion.
@@ -116,9 +115,11 @@ pub(crate) fn element(
         Some(element) if element.is_float() => Ok(element),
         Some(_) => Err(Block::ElementType),
         None => {
-            // These take nothing but floats.
-            let float_only = |op| matches!(op, Op::Sigmoid | Op::HardSigmoid | Op::Tanh | Op::Exp);
-            if pattern.nodes.iter().any(|&node| float_only(graph.op(node))) {
+            if pattern
+                .nodes
+                .iter()
+                .any(|&node| graph.op(node).is_float_only())
+            {
                 Ok(Element::Unknown)
             } else {
                 Err(Block::UnknownElement)

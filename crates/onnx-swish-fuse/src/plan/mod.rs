@@ -4,8 +4,10 @@
 //! real one cannot differ.
 
 mod analysis;
+mod calls;
 mod decide;
 pub(crate) mod guards;
+mod regions;
 mod settle;
 
 use onnx_swish_model::Model;
@@ -16,6 +18,7 @@ use crate::facts::Facts;
 use crate::forms::products::{Activation, Mismatch};
 use crate::graph::{Graph, Node, Value};
 use crate::pattern::{Broken, Pattern};
+use crate::quantised::{Obstacle, Region};
 use guards::Block;
 
 /// What to look for and what to write.
@@ -42,6 +45,8 @@ pub struct Plan<'m> {
     pub(crate) fusions: Vec<Fusion>,
     pub(crate) already: Vec<Already>,
     pub(crate) misses: Vec<Miss>,
+    /// Activations from one 8-bit code to another, which stay as they are.
+    pub(crate) regions: Vec<Region>,
 }
 
 impl std::fmt::Debug for Plan<'_> {
@@ -50,6 +55,7 @@ impl std::fmt::Debug for Plan<'_> {
             .field("emit", &self.emit)
             .field("fusions", &self.fusions.len())
             .field("already_fused", &self.already.len())
+            .field("quantised", &self.regions.len())
             .field("near_misses", &self.misses.len())
             .finish()
     }
@@ -130,6 +136,12 @@ pub(crate) enum Why {
     Almost(crate::forms::gates::Almost),
     /// The gate is an operator of which we know too little.
     Opaque,
+    /// It is computed by a function of the file.
+    InFunction,
+    /// An operator of our domain whose function in this file is not the one that we write.
+    Edited,
+    /// It is one of a quantised number, but no table.
+    Quantised(Obstacle),
 }
 
 /// Finds everything that can be fused, and explains what nearly could.

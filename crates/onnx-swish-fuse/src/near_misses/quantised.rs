@@ -1,0 +1,127 @@
+//! Words for activations of quantised numbers that are no tables, and for functions of the file.
+//! Given: what stands in the way.
+//! Promises: which scale, which code, which gate; and what a quantiser would have to do.
+
+use super::{Explainer, Words, short};
+use crate::quantised::Obstacle;
+use crate::quantised::params::Flaw;
+
+impl Explainer<'_, '_> {
+    pub(super) fn quantised(&self, obstacle: Obstacle) -> Words {
+        let what = self.product();
+        match obstacle {
+            Obstacle::Flaw(flaw) => self.flaw(flaw),
+            Obstacle::FloatPartner => Words::new(
+                "quantized",
+                format!(
+                    "{what}, which is quantised in between, while {} is not: fusing would change values, and there is no code to make a table of",
+                    self.name(self.miss.partner)
+                ),
+                "quantise what the gate is computed from and multiplied by, or leave the gate in floats",
+            ),
+            Obstacle::FloatResult => Words::new(
+                "quantized",
+                format!(
+                    "{what}, a quantised activation whose result is not quantised again: fusing would change values, and no code leaves that a table could hold"
+                ),
+                "quantise the product, or leave the gate in floats",
+            ),
+            Obstacle::TensorBeta(tensor) => Words::new(
+                "quantized_beta",
+                format!(
+                    "{what}, a quantised Swish whose beta {} is a tensor, and a table holds one function",
+                    self.name(tensor)
+                ),
+                "nothing: one number as beta would make it a table",
+            ),
+            Obstacle::Broken(broken) => self.broken(broken),
+        }
+    }
+
+    fn flaw(&self, flaw: Flaw) -> Words {
+        let what = self.product();
+        match flaw {
+            Flaw::PerChannel(scale) => Words::new(
+                "per_channel_scale",
+                format!(
+                    "{what}, a quantised activation, but the scale {} has more than one element: each channel would need its own table",
+                    self.name(scale)
+                ),
+                "quantise activations per tensor, as every quantiser does",
+            ),
+            Flaw::CodeType(code) => Words::new(
+                "code_type",
+                format!(
+                    "{what}, a quantised activation, but its codes are {}, and tables are made of 8-bit integers",
+                    type_name(code)
+                ),
+                "quantise activations to uint8 or int8",
+            ),
+            Flaw::Scale(value, scale) => Words::new(
+                "scale",
+                format!(
+                    "{what}, a quantised activation, but the scale {} is {}: runtimes disagree about scales that are not finite, normal and above zero",
+                    self.name(value),
+                    short(scale)
+                ),
+                "calibrate again",
+            ),
+            Flaw::Computed(value) => Words::new(
+                "scale",
+                format!(
+                    "{what}, a quantised activation, but {} is no constant",
+                    self.name(value)
+                ),
+                "quantise statically, or leave the activation in floats",
+            ),
+            Flaw::Quotients(value) => Words::new(
+                "scale",
+                format!(
+                    "{what}, a quantised activation, but the scale {} is so small that quotients leave the range of 32-bit integers, where runtimes disagree",
+                    self.name(value)
+                ),
+                "calibrate again",
+            ),
+        }
+    }
+
+    pub(super) fn in_function(&self) -> Words {
+        Words::new(
+            "function",
+            format!(
+                "{}, which a function of the file computes, so that gate and product stand in different graphs",
+                self.product()
+            ),
+            "inline the model's functions first",
+        )
+    }
+
+    pub(super) fn edited(&self) -> Words {
+        let op = self.graph.producer(self.miss.output);
+        let op = op.and_then(|node| self.graph.node(node));
+        let op = op.map(|node| String::from_utf8_lossy(node.op_type()).into_owned());
+        Words::new(
+            "edited_function",
+            format!(
+                "{} calls `onnx_swish::{}`, whose function in this file is not the one that we write: it is somebody else's function, and means what its body says",
+                self.name(self.miss.output),
+                op.unwrap_or_default()
+            ),
+            "restore the function, or rename it",
+        )
+    }
+}
+
+/// An element type as people know it.
+fn type_name(code: Option<i32>) -> String {
+    let name = match code {
+        None | Some(i32::MAX) => "of a type that nothing says",
+        Some(4) => "uint16",
+        Some(5) => "int16",
+        Some(6) => "int32",
+        Some(17..=20) => "8-bit floats",
+        Some(21 | 22) => "4-bit integers",
+        Some(_) => "of another type",
+    };
+    name.to_owned()
+}
