@@ -10,6 +10,8 @@ pub(crate) enum Element {
     /// Nothing in the file says.
     #[default]
     Unknown,
+    /// One of the four floats; nothing in the file says which.
+    Float,
     /// IEEE binary32.
     F32,
     /// IEEE binary64.
@@ -45,7 +47,7 @@ impl Element {
             Self::F16 => Some(10),
             Self::F64 => Some(11),
             Self::Bf16 => Some(16),
-            Self::Unknown | Self::Integer | Self::Other => None,
+            Self::Unknown | Self::Float | Self::Integer | Self::Other => None,
         }
     }
 
@@ -58,11 +60,11 @@ impl Element {
             Self::Bf16 => "bfloat16",
             Self::Integer => "integer",
             Self::Other => "other",
-            Self::Unknown => "",
+            Self::Unknown | Self::Float => "",
         }
     }
 
-    /// One of the four types that the activations exist for.
+    /// A certain one of the four types that the activations exist for.
     pub(crate) fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F64 | Self::F16 | Self::Bf16)
     }
@@ -72,14 +74,14 @@ impl Element {
         matches!(self, Self::Integer | Self::Other)
     }
 
-    /// The nearest value of this type, ties to even. An unknown type counts as `float32`, the type
-    /// that attributes have.
+    /// The nearest value of this type, ties to even. An unknown type counts as `float32`: the constants whose type is open
+    /// come from attributes, and this is the type that they have.
     pub(crate) fn round(self, value: f64) -> f64 {
         match self {
             Self::F64 => value,
             Self::F16 => f16::from_f64(value).to_f64(),
             Self::Bf16 => bf16::from_f64(value).to_f64(),
-            Self::F32 | Self::Unknown => f64::from(value as f32),
+            Self::F32 | Self::Unknown | Self::Float => f64::from(value as f32),
             Self::Integer => value.trunc(),
             Self::Other => value,
         }
@@ -114,8 +116,12 @@ impl Element {
         }
     }
 
-    /// Whether two constants are the same number to a tensor of this type.
+    /// Whether two constants are the same number to a tensor of this type; to one of unknown type, if they are in the
+    /// widest.
     pub(crate) fn same(self, a: f64, b: f64) -> bool {
+        if matches!(self, Self::Unknown | Self::Float) {
+            return Self::F64.same(a, b);
+        }
         let (a, b) = (self.round(a), self.round(b));
         a == b || (a - b).abs() <= self.slack() * self.ulp(b)
     }
@@ -157,6 +163,17 @@ mod tests {
             !Element::F64.same(f64::from(0.166_666_67_f32), SIXTH),
             "a float32 sixth in float64"
         );
+    }
+
+    #[test]
+    fn an_unknown_type_may_be_the_widest() {
+        for element in [Element::Unknown, Element::Float] {
+            assert!(element.same(SIXTH, 1.0 / 6.0));
+            assert!(
+                !element.same(f64::from(0.166_666_67_f32), SIXTH),
+                "float64 would tell them apart"
+            );
+        }
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::emit::apply::Names;
 use crate::emit::functions::{SIXTH, float, int, is_ours};
 use crate::emit::nodes::{constant_node, plain, scalar};
 use crate::facts::Facts;
-use crate::graph::{Attribute, Graph, Node, Source, Value};
+use crate::graph::{Attribute, Graph, Node, Value};
+use crate::learn::learn;
 use crate::ops::{OUR_DOMAIN, Op, QUICK_GELU_ALPHA};
 
 /// What expanding did.
@@ -43,12 +44,7 @@ impl std::fmt::Debug for Expansion {
 /// The result exceeds what a model file may hold.
 pub fn expand(model: &Model) -> Result<Expansion, Error> {
     let graph = Graph::new(model);
-    let mut facts = Facts::new(graph.value_count());
-    for value in graph.values() {
-        if !matches!(graph.source(value), Source::Node(_)) {
-            facts.declare(&graph, value);
-        }
-    }
+    let facts = learn(&graph);
     let mut expander = Expander {
         names: Names::new(&graph),
         graph: &graph,
@@ -90,7 +86,6 @@ impl<'m> Expander<'_, 'm> {
     fn scope(&mut self, edit: &mut Edit<'m>, scope: usize) -> Result<(), Error> {
         let order: Vec<Node> = self.graph.order(scope).collect();
         for &node in &order {
-            self.facts.learn(self.graph, node);
             // An operator of our domain that is none of ours: it needs the import and perhaps a function.
             let domain = self.graph.node(node).map(|entry| entry.domain());
             if domain == Some(OUR_DOMAIN.as_bytes()) && !self.graph.op(node).is_ours() {

@@ -1,13 +1,14 @@
-//! What is known of values besides their forms: element type, shape, constant.
-//! Given: the model's declarations and nodes in topological order.
+//! What is known of values besides their forms: element type, shape, constant, sizes.
+//! Given: what `learn` finds out, node by node.
 //! Promises: every statement is true for every input that the model accepts.
 
-use crate::constants::{Constant, Content, MAX_ELEMENTS};
+use std::collections::HashMap;
+
+use crate::constants::{Constant, Content, MAX_ELEMENTS, MAX_KEPT};
 use crate::element::Element;
-use crate::graph::{Attribute, Graph, Node, Source, Value};
-use crate::ops::Op;
-use crate::quantised::params::Quantiser;
-use crate::shapes::{Dim, ShapeId, Shapes, infer::infer};
+use crate::graph::{Graph, Source, Value};
+use crate::shapes::{Dim, ShapeId, Shapes};
+use crate::types::DataType;
 
 /// Index into `Facts::constants`, or one of the two below.
 type ConstantSlot = u32;
@@ -18,30 +19,42 @@ const VARIES: ConstantSlot = u32::MAX - 1;
 
 /// Facts about all values of a model.
 pub(crate) struct Facts {
-    element: Vec<Element>,
+    types: Vec<DataType>,
     shape: Vec<ShapeId>,
+    /// What was inferred of values of which the file says something else than that, or more.
+    inferred: HashMap<Value, ShapeId>,
     slots: Vec<ConstantSlot>,
     constants: Vec<Constant>,
+    /// Elements of tensors of sizes that are computed from shapes.
+    sizes: HashMap<Value, Box<[Dim]>>,
     /// Shapes by index.
     pub(crate) shapes: Shapes,
 }
 
 impl Facts {
-    /// Nothing known yet.
-    pub(crate) fn new(values: usize) -> Self {
+    /// Nothing known yet but these element types.
+    pub(crate) fn new(types: Vec<DataType>) -> Self {
         let shapes = Shapes::default();
+        let values = types.len();
         Self {
-            element: vec![Element::Unknown; values],
+            types,
             shape: vec![shapes.nothing(); values],
+            inferred: HashMap::new(),
             slots: vec![UNASKED; values],
             constants: Vec::new(),
+            sizes: HashMap::new(),
             shapes,
         }
     }
 
-    /// Element type of a value.
+    /// Element type of a value, exactly.
+    pub(crate) fn data_type(&self, value: Value) -> DataType {
+        self.types.get(value.index()).copied().unwrap_or_default()
+    }
+
+    /// Element type of a value, as recognition tells types apart.
     pub(crate) fn element(&self, value: Value) -> Element {
-        self.element.get(value.index()).copied().unwrap_or_default()
+        self.data_type(value).element()
     }
 
     /// Shape of a value.
@@ -54,84 +67,45 @@ impl Facts {
 
     /// Whether two values provably have one shape.
     pub(crate) fn same_shape(&self, a: Value, b: Value) -> bool {
-        a == b || self.shapes.same(self.shape(a), self.shape(b))
+        if a == b || self.shapes.same(self.shape(a), self.shape(b)) {
+            return true;
+        }
+        let inferred = |value: Value| {
+            let inferred = self.inferred.get(&value).copied();
+            inferred.unwrap_or(self.shape(value))
+        };
+        let (other_a, other_b) = (inferred(a), inferred(b));
+        self.shapes.same(other_a, self.shape(b))
+            || self.shapes.same(self.shape(a), other_b)
+            || self.shapes.same(other_a, other_b)
     }
 
-    fn set(&mut self, value: Value, element: Element, shape: ShapeId) {
-        if let Some(slot) = self.element.get_mut(value.index()) {
-            *slot = element;
+    /// Records the shape of a value, as inferred and as the file declares it.
+    pub(crate) fn set_shape(&mut self, graph: &Graph<'_>, value: Value, inferred: ShapeId) {
+        let mut shape = inferred;
+        if !self.shapes.is_fully_known(inferred)
+            && let Some(dims) = graph.declared_dims(value, &mut self.shapes)
+        {
+            let declared = self.shapes.ranked(&dims);
+            shape = self.shapes.merge(inferred, declared);
         }
         if let Some(slot) = self.shape.get_mut(value.index()) {
             *slot = shape;
         }
-    }
-
-    /// Records what the file declares of a value that no node makes: an input, an initializer, a captured name.
-    pub(crate) fn declare(&mut self, graph: &Graph<'_>, value: Value) {
-        let inferred = self.shapes.opaque();
-        let (mut element, mut shape) = (Element::Unknown, inferred);
-        if let Source::Initializer(_) = graph.source(value)
-            && let Some((code, dims)) = graph.initializer_type(value)
-        {
-            element = Element::from_code(code);
-            let dims: Vec<Dim> = dims.into_iter().map(Dim::Known).collect();
-            shape = self.shapes.ranked(&dims);
-        }
-        self.set(value, element, shape);
-        self.refine(graph, value);
-    }
-
-    /// Adds what the file declares of a value to what is known.
-    fn refine(&mut self, graph: &Graph<'_>, value: Value) {
-        let (mut element, mut shape) = (self.element(value), self.shape(value));
-        if element != Element::Unknown && self.shapes.is_fully_known(shape) {
-            return;
-        }
-        if let Some((declared, dims)) = graph.declared_type(value, &mut self.shapes) {
-            if element == Element::Unknown {
-                element = Element::from_code(declared);
-            }
-            if let Some(dims) = dims {
-                let declared = self.shapes.ranked(&dims);
-                shape = self.shapes.merge(shape, declared);
-            }
-            self.set(value, element, shape);
+        if shape != inferred {
+            self.inferred.insert(value, inferred);
         }
     }
 
-    /// Learns about the outputs of a node whose inputs are known.
-    pub(crate) fn learn(&mut self, graph: &Graph<'_>, node: Node) {
-        for (position, &output) in graph.outputs(node).iter().enumerate() {
-            if output.is_absent() {
-                continue;
+    /// Records the constant that a node makes, or that it makes none.
+    pub(crate) fn set_constant(&mut self, value: Value, constant: Option<Constant>) {
+        match constant {
+            Some(constant) => self.keep(value, constant),
+            None => {
+                if let Some(slot) = self.slots.get_mut(value.index()) {
+                    *slot = VARIES;
+                }
             }
-            if position == 0
-                && let Some(constant) = self.fold(graph, node)
-            {
-                self.element_of_constant(output, constant.element);
-                self.keep(output, constant);
-            } else if let Some(slot) = self.slots.get_mut(output.index()) {
-                *slot = VARIES;
-            }
-            let (element, shape) = infer(graph, self, node, position);
-            let element = if element == Element::Unknown {
-                self.element(output)
-            } else {
-                element
-            };
-            let shape = if graph.op(node) == Op::Constant {
-                self.constant_shape(graph, node)
-            } else {
-                shape
-            };
-            self.set(output, element, shape);
-            self.refine(graph, output);
-        }
-    }
-
-    fn element_of_constant(&mut self, value: Value, element: Element) {
-        if let Some(slot) = self.element.get_mut(value.index()) {
-            *slot = element;
         }
     }
 
@@ -147,10 +121,8 @@ impl Facts {
     pub(crate) fn constant(&mut self, graph: &Graph<'_>, value: Value) -> Option<&Constant> {
         let slot = *self.slots.get(value.index())?;
         let slot = if slot == UNASKED {
-            match self.read(graph, value) {
-                Some(constant) => self.keep(value, constant),
-                None => *self.slots.get_mut(value.index())? = VARIES,
-            }
+            let constant = read(graph, value);
+            self.set_constant(value, constant);
             *self.slots.get(value.index())?
         } else {
             slot
@@ -171,10 +143,15 @@ impl Facts {
         number: f64,
         element: Element,
     ) -> Option<Value> {
+        // Where nothing says which float it is, it is the same one throughout.
+        let is_same = |other: Element| {
+            other == element
+                || (other.code(), element.code()) == (None, None) && !other.is_not_float()
+        };
         constants.iter().copied().find(|&value| {
             self.known_constant(value).is_some_and(|constant| {
                 constant.number() == Some(number)
-                    && constant.element == element
+                    && is_same(constant.element)
                     && self.shapes.rank(self.shape(value)) == Some(0)
             })
         })
@@ -187,139 +164,55 @@ impl Facts {
 
     /// The elements of a constant list of integers.
     pub(crate) fn integers(&mut self, graph: &Graph<'_>, value: Value) -> Option<Vec<i64>> {
-        let count = match self.shapes.dims(self.shape(value))? {
+        let count = match self.shapes.dims(self.shape(value))?[..] {
             [] => Some(1),
-            [Dim::Known(count)] => usize::try_from(*count).ok(),
+            [Dim::Known(count)] => usize::try_from(count).ok(),
             _ => None,
         };
         self.constant(graph, value)?.integers(count)
     }
 
-    /// A value that no node makes.
-    fn read(&self, graph: &Graph<'_>, value: Value) -> Option<Constant> {
-        let Source::Initializer(_) = graph.source(value) else {
-            return None;
-        };
-        if graph.is_overridable(value) {
-            return None;
+    /// The elements of a short list of sizes, constant or computed from shapes.
+    pub(crate) fn sizes(&mut self, graph: &Graph<'_>, value: Value) -> Option<Vec<Dim>> {
+        if let Some(sizes) = self.sizes.get(&value) {
+            return Some(
+                sizes
+                    .iter()
+                    .map(|&size| self.shapes.resolve(size))
+                    .collect(),
+            );
         }
-        let (code, _) = graph.initializer_type(value)?;
-        let element = Element::from_code(code);
-        match graph.initializer_values(value, MAX_ELEMENTS) {
-            Some(values) => Some(Constant::new(element, &values)),
-            None => (!graph.is_unreadable(value)).then_some(Constant {
-                element,
-                content: Content::Many,
-            }),
-        }
+        let integers = self.integers(graph, value)?;
+        Some(integers.into_iter().map(Dim::Known).collect())
     }
 
-    /// The constant that a node makes, if all that matters of its inputs is constant.
-    fn fold(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
-        let inputs = graph.inputs(node);
-        let input = |index: usize| {
-            inputs
-                .get(index)
-                .copied()
-                .filter(|value| !value.is_absent())
-        };
-        match graph.op(node) {
-            Op::Constant => {
-                let (code, values) = graph.constant_attribute(node, MAX_ELEMENTS)?;
-                Some(match values {
-                    Some(values) => Constant::new(Element::from_code(code), &values),
-                    None => Constant {
-                        element: Element::from_code(code),
-                        content: Content::Many,
-                    },
-                })
-            }
-            Op::Identity | Op::Reshape | Op::Unsqueeze | Op::Squeeze | Op::Flatten => {
-                self.constant(graph, input(0)?).cloned()
-            }
-            Op::Expand | Op::Transpose | Op::Tile => {
-                let constant = self.constant(graph, input(0)?)?;
-                let (element, number) = (constant.element, constant.number());
-                Some(match number {
-                    Some(number) => Constant::uniform(element, number),
-                    None => Constant {
-                        element,
-                        content: Content::Many,
-                    },
-                })
-            }
-            Op::Cast => {
-                let Attribute::Is(to) = graph.int(node, b"to") else {
-                    return None;
-                };
-                let to = Element::from_code(i32::try_from(to).ok()?);
-                Some(self.constant(graph, input(0)?)?.clone().cast(to))
-            }
-            Op::CastLike => {
-                let like = self.element(input(1)?);
-                Some(self.constant(graph, input(0)?)?.clone().cast(like))
-            }
-            Op::ConstantOfShape => {
-                let (code, values) = graph
-                    .constant_attribute(node, 1)
-                    .unwrap_or((1, Some(vec![0.0])));
-                self.constant(graph, input(0)?)?;
-                Some(Constant::uniform(
-                    Element::from_code(code),
-                    *values?.first()?,
-                ))
-            }
-            Op::DequantizeLinear => {
-                let zero = match input(2) {
-                    Some(zero) => self.number(graph, zero)?,
-                    None => 0.0,
-                };
-                let stored = self.number(graph, input(0)?)?;
-                self.constant(graph, input(1)?)?
-                    .map(|scale| (stored - zero) * scale)
-            }
-            Op::QuantizeLinear => self.quantised_constant(graph, node),
-            Op::Neg => self.constant(graph, input(0)?)?.map(|a| -a),
-            Op::Reciprocal => self.constant(graph, input(0)?)?.map(|a| 1.0 / a),
-            Op::Sqrt => self.constant(graph, input(0)?)?.map(f64::sqrt),
-            Op::Exp => self.constant(graph, input(0)?)?.map(f64::exp),
-            Op::Add => self.fold_two(graph, input(0)?, input(1)?, |a, b| a + b),
-            Op::Sub => self.fold_two(graph, input(0)?, input(1)?, |a, b| a - b),
-            Op::Mul => self.fold_two(graph, input(0)?, input(1)?, |a, b| a * b),
-            Op::Div => self.fold_two(graph, input(0)?, input(1)?, |a, b| a / b),
-            Op::Pow => self.fold_two(graph, input(0)?, input(1)?, f64::powf),
-            _ => None,
+    /// Records the elements of a list of sizes; long ones are of no interest.
+    pub(crate) fn set_sizes(&mut self, value: Value, sizes: &[Dim]) {
+        if sizes.len() <= MAX_KEPT {
+            self.sizes.insert(value, sizes.into());
         }
     }
 
-    /// A constant that is quantised at run time is the code that QuantizeLinear makes of it.
-    fn quantised_constant(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
-        let number = self.number(graph, *graph.inputs(node).first()?)?;
-        let code = Quantiser::of_node(graph, self, node)?.code(number)?;
-        Some(Constant::uniform(Element::Integer, code))
+    /// Whether a value is known to be a list of sizes that are computed from shapes.
+    pub(crate) fn has_sizes(&self, value: Value) -> bool {
+        !self.sizes.is_empty() && self.sizes.contains_key(&value)
     }
+}
 
-    fn fold_two(
-        &mut self,
-        graph: &Graph<'_>,
-        a: Value,
-        b: Value,
-        f: impl FnOnce(f64, f64) -> f64,
-    ) -> Option<Constant> {
-        self.constant(graph, a)?.number()?;
-        let a = self.constant(graph, a)?.clone();
-        let folded = a.zip(self.constant(graph, b)?, f)?;
-        // Integer division rounds its own way; sizes of tensors are of no interest here.
-        (!folded.element.is_not_float()).then_some(folded)
+/// The constant that a value is which no node makes.
+fn read(graph: &Graph<'_>, value: Value) -> Option<Constant> {
+    let Source::Initializer(_) = graph.source(value) else {
+        return None;
+    };
+    if graph.is_overridable(value) {
+        return None;
     }
-
-    fn constant_shape(&mut self, graph: &Graph<'_>, node: Node) -> ShapeId {
-        match graph.constant_dims(node) {
-            Some(dims) => {
-                let dims: Vec<Dim> = dims.into_iter().map(Dim::Known).collect();
-                self.shapes.ranked(&dims)
-            }
-            None => self.shapes.opaque(),
-        }
+    let element = Element::from_code(graph.initializer_code(value)?);
+    match graph.initializer_values(value, MAX_ELEMENTS) {
+        Some(values) => Some(Constant::new(element, &values)),
+        None => (!graph.is_unreadable(value)).then_some(Constant {
+            element,
+            content: Content::Many,
+        }),
     }
 }

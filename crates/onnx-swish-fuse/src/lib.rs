@@ -34,6 +34,7 @@ mod expand;
 mod facts;
 mod forms;
 mod graph;
+mod learn;
 mod near_misses;
 mod ops;
 mod pattern;
@@ -41,6 +42,7 @@ mod plan;
 mod quantised;
 mod report;
 mod shapes;
+mod types;
 
 pub use emit::apply::apply;
 pub use emit::functions::OwnFunctions;

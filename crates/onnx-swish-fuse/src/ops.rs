@@ -75,7 +75,8 @@ ops! {
     Celu, LeakyRelu, ThresholdedRelu, PRelu, Softsign, Mish, Abs, Floor, Ceil, Round, Sign, Log, Sin, Cos, Tan,
     Where, Equal, Less, Greater, LessOrEqual, GreaterOrEqual, And, Or, Xor, Not, Mod, Mean, Tile, DepthToSpace,
     SpaceToDepth, CumSum, IsNaN, IsInf, QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, ScatterND,
-    ScatterElements, Trilu, Size, Range, ArgMax, ArgMin, TopK, QLinearConv, QLinearMatMul, ConvInteger, MatMulInteger;
+    ScatterElements, Trilu, Size, Range, ArgMax, ArgMin, TopK, QLinearConv, QLinearMatMul, ConvInteger, MatMulInteger,
+    LSTM, GRU, RNN, GridSample, Einsum, GatherND, OneHot, GlobalLpPool;
     contrib: QuickGelu, QLinearSigmoid, QLinearMul, QLinearAdd, QLinearGlobalAveragePool, QLinearReduceMean,
     QGemm,
 }

@@ -12,13 +12,14 @@ use crate::scope::ScopeKind;
 type Key<'m> = (&'m [u8], &'m [u8], &'m [u8]);
 
 /// The functions of a model and their calls of each other.
-pub(crate) struct Calls<'m> {
+#[derive(Debug)]
+pub struct Calls<'m> {
     model: &'m Model,
     by_key: HashMap<Key<'m>, usize>,
     /// Functions that repeat the key of an earlier one.
-    pub duplicates: Vec<usize>,
+    pub(crate) duplicates: Vec<usize>,
     /// For each function, those it calls, once for each call.
-    pub callees: Vec<Vec<usize>>,
+    pub(crate) callees: Vec<Vec<usize>>,
 }
 
 fn key<'m>(domain: &'m [u8], name: &'m [u8], overload: &'m [u8]) -> Key<'m> {
@@ -27,6 +28,7 @@ fn key<'m>(domain: &'m [u8], name: &'m [u8], overload: &'m [u8]) -> Key<'m> {
 }
 
 impl<'m> Calls<'m> {
+    /// The calls of a model, in time linear in its nodes.
     pub fn new(model: &'m Model) -> Self {
         let mut by_key = HashMap::new();
         let mut duplicates = Vec::new();
@@ -68,7 +70,7 @@ impl<'m> Calls<'m> {
         calls
     }
 
-    /// The function that a node calls, if it calls one.
+    /// The function that a node calls, if it calls one, by its position in [`Model::functions`].
     pub fn callee(&self, node: &Node) -> Option<usize> {
         if self.by_key.is_empty() {
             return None;
@@ -83,7 +85,10 @@ impl<'m> Calls<'m> {
         self.by_key.get(&key(domain, name, overload)).copied()
     }
 
-    /// The functions, callees first; or one that calls itself, directly or through others.
+    /// The functions, callees first.
+    ///
+    /// # Errors
+    /// A function that calls itself, directly or through others.
     pub fn order(&self) -> Result<Vec<usize>, usize> {
         #[derive(Clone, Copy, PartialEq)]
         enum State {

@@ -28,6 +28,7 @@ mod types;
 mod validate;
 mod wire;
 
+pub use calls::Calls;
 pub use edit::{Edit, Segment, Spliced};
 pub use error::{Error, Result, display};
 pub use external::{ExternalData, ExternalError, ExternalFile};

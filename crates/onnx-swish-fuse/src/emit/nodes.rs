@@ -223,7 +223,7 @@ pub(crate) fn scalar(
         Element::F64 => number.to_le_bytes().to_vec(),
         Element::F16 => f16::from_f64(number).to_le_bytes().to_vec(),
         Element::Bf16 => bf16::from_f64(number).to_le_bytes().to_vec(),
-        Element::Unknown | Element::Integer | Element::Other => return None,
+        Element::Unknown | Element::Float | Element::Integer | Element::Other => return None,
     };
     Some(schema::TensorProto {
         data_type: element.code(),

@@ -133,7 +133,7 @@ fn swish(emit: Emit, wanted: &Wanted, beta: Beta) -> Result<Target, Cannot> {
             let number = number.ok_or(Cannot::TensorBeta)?;
             match wanted.element {
                 Element::F32 => attribute(wanted.element, number).map(Target::QuickGelu),
-                Element::Unknown => Err(Cannot::UnknownElement),
+                Element::Unknown | Element::Float => Err(Cannot::UnknownElement),
                 _ => Err(Cannot::ElementType("QuickGelu")),
             }
         }
@@ -154,7 +154,9 @@ fn hard_swish(emit: Emit, wanted: &Wanted, alpha: f64, beta: f64) -> Result<Targ
         Element::Bf16 if wanted.opset < 22 => {
             return Err(Cannot::Opset("HardSigmoid for bfloat16", 22));
         }
-        Element::Unknown if !wanted.has_hard_sigmoid => return Err(Cannot::UnknownElement),
+        Element::Unknown | Element::Float if !wanted.has_hard_sigmoid => {
+            return Err(Cannot::UnknownElement);
+        }
         _ => {}
     }
     let standard = is_standard_slope(wanted.element, alpha, beta);

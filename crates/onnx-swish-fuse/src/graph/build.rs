@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use onnx_swish_model::{Model, Scope, ScopeKind, Span};
 
 use super::{
-    Declared, Graph, Node, NodeRecord, ScopeRecord, Source, Value, ValueRecord, flag, order,
+    Declared, Graph, Node, NodeRecord, ScopeRecord, Source, Value, ValueRecord, calls, flag, order,
 };
 use crate::emit::functions;
 use crate::ops::Op;
+use crate::types::signature::{self, Family, Signature};
 
 /// How many nodes back a name is looked for before it is looked up: most nodes read what was made just before, and a table
 /// of a million names is slow memory.
@@ -20,6 +21,28 @@ struct Builder<'m> {
     model: &'m Model,
     graph: Graph<'m>,
     names: HashMap<(u32, &'m [u8]), Value>,
+    operators: Operators<'m>,
+}
+
+/// An operator, and its signatures if the table has them.
+type Operator = (Op, Option<&'static Family>);
+
+/// Operators that were looked up by name: a file has few, and each of them often.
+#[derive(Default)]
+struct Operators<'m> {
+    /// By domain and name.
+    known: HashMap<(&'m [u8], &'m [u8]), Operator>,
+}
+
+impl<'m> Operators<'m> {
+    fn find(&mut self, domain: &'m [u8], op_type: &'m [u8]) -> Operator {
+        *self.known.entry((domain, op_type)).or_insert_with(|| {
+            (
+                Op::parse(domain, op_type),
+                signature::family(domain, op_type),
+            )
+        })
+    }
 }
 
 impl<'m> Graph<'m> {
@@ -35,11 +58,14 @@ impl<'m> Graph<'m> {
             consumers_start: Vec::new(),
             consumers: Vec::new(),
             redefined: functions::redefined(model),
+            calls: calls::Called::default(),
+            bodies: Vec::new(),
         };
         let mut builder = Builder {
             model,
             graph,
             names: HashMap::with_capacity(nodes + nodes / 4),
+            operators: Operators::default(),
         };
         for (index, scope) in model.scopes().iter().enumerate() {
             builder.scope(index as u32, scope);
@@ -52,11 +78,30 @@ impl<'m> Graph<'m> {
 impl<'m> Builder<'m> {
     fn scope(&mut self, index: u32, scope: &'m Scope) {
         let record = self.scope_record(scope);
+        let opset = record.opset;
         self.graph.scopes.push(record);
+        self.sources(index, scope);
+        let first = self.graph.nodes.len() as u32;
+        // What nodes make first: a node may stand before the one that makes its input.
+        let made = self.made(index, scope, first);
+        self.nodes(index, scope, opset, made);
+        if let Some(record) = self.graph.scopes.get_mut(index as usize) {
+            record.nodes = first..self.graph.nodes.len() as u32;
+        }
+        self.ends(index, scope);
+    }
+
+    /// Values that no node makes.
+    fn sources(&mut self, index: u32, scope: &'m Scope) {
+        let mut inputs = Vec::with_capacity(scope.inputs().len());
         for (i, input) in scope.inputs().iter().enumerate() {
             let value = self.define(index, input.name(), Source::Input);
             self.mark(value, flag::INPUT);
             self.declare(value, Declared::Input(i as u32));
+            inputs.push(value);
+        }
+        if let Some(record) = self.graph.scopes.get_mut(index as usize) {
+            record.inputs = inputs.into_boxed_slice();
         }
         for (i, initializer) in scope.initializers().iter().enumerate() {
             self.store(index, initializer.name(), Source::Initializer(i as u32));
@@ -64,28 +109,30 @@ impl<'m> Builder<'m> {
         for sparse in scope.sparse_initializers() {
             self.store(index, sparse.name(), Source::Sparse);
         }
-        // What nodes make first: a node may stand before the one that makes its input.
-        let first = self.graph.nodes.len() as u32;
-        let mut outputs: Vec<Value> = Vec::new();
+    }
+
+    /// Defines what the nodes of a scope make, node by node.
+    fn made(&mut self, index: u32, scope: &'m Scope, first: u32) -> Vec<Value> {
+        let mut made: Vec<Value> = Vec::with_capacity(scope.nodes().len());
         for (position, node) in scope.nodes().iter().enumerate() {
             let id = Node(first + position as u32);
             for &name in self.model.outputs(node) {
-                let value = if name.is_empty() {
+                made.push(if name.is_empty() {
                     Value::ABSENT
                 } else {
                     self.define(index, name, Source::Node(id))
-                };
-                outputs.push(value);
+                });
             }
         }
-        let mut outputs = outputs.into_iter();
+        made
+    }
+
+    /// Adds the nodes of a scope, which make these values.
+    fn nodes(&mut self, index: u32, scope: &'m Scope, opset: i64, made: Vec<Value>) {
+        let mut made = made.into_iter();
         let mut recent = [Value::ABSENT; RECENT];
         for (position, node) in scope.nodes().iter().enumerate() {
-            let node_ref = self.model.node_ref(node);
-            let mut op = Op::parse(node_ref.domain(), node_ref.op_type());
-            if self.graph.is_redefined(op) {
-                op = Op::Unknown;
-            }
+            let (op, signature) = self.operator(node, opset);
             let links = self.graph.links.len() as u32;
             for &name in self.model.inputs(node) {
                 let value = match self.recent(&recent, name) {
@@ -96,31 +143,34 @@ impl<'m> Builder<'m> {
             }
             let inputs = self.graph.links.len() as u32 - links;
             let count = self.model.outputs(node).len();
-            self.graph.links.extend(outputs.by_ref().take(count));
+            self.graph.links.extend(made.by_ref().take(count));
             if let Some(slot) = recent.get_mut(position % RECENT) {
-                *slot = self
-                    .graph
-                    .links
-                    .get((links + inputs) as usize)
-                    .copied()
-                    .unwrap_or(Value::ABSENT);
+                let output = self.graph.links.get((links + inputs) as usize);
+                *slot = output.copied().unwrap_or(Value::ABSENT);
             }
             self.graph.nodes.push(NodeRecord {
                 scope: index,
                 position: position as u32,
                 op,
+                signature,
                 links,
                 inputs,
                 outputs: count as u32,
             });
         }
-        if let Some(record) = self.graph.scopes.get_mut(index as usize) {
-            record.nodes = first..self.graph.nodes.len() as u32;
-        }
+    }
+
+    /// What a scope gives out and what it says about the types of values.
+    fn ends(&mut self, index: u32, scope: &'m Scope) {
+        let mut outputs = Vec::with_capacity(scope.outputs().len());
         for (i, output) in scope.outputs().iter().enumerate() {
             let value = self.resolve(index, output.name());
             self.mark(value, flag::OUTPUT);
             self.declare(value, Declared::Output(i as u32));
+            outputs.push(value);
+        }
+        if let Some(record) = self.graph.scopes.get_mut(index as usize) {
+            record.outputs = outputs.into_boxed_slice();
         }
         for (i, info) in scope.value_info().iter().enumerate() {
             if let Some(&value) = self.names.get(&(index, self.model.text(info.name()))) {
@@ -132,6 +182,21 @@ impl<'m> Builder<'m> {
                 self.mark(value, flag::QUANTIZED);
             }
         }
+    }
+
+    /// The operator that a node names, and its signature: neither, where the file means something of its own by the name.
+    fn operator(
+        &mut self,
+        node: &'m onnx_swish_model::Node,
+        opset: i64,
+    ) -> (Op, Option<&'static Signature>) {
+        let node = self.model.node_ref(node);
+        let (domain, op_type) = (node.domain(), node.op_type());
+        let (op, family) = self.operators.find(domain, op_type);
+        if self.graph.is_redefined(op) {
+            return (Op::Unknown, None);
+        }
+        (op, family.and_then(|family| family.at(domain, opset)))
     }
 
     fn scope_record(&self, scope: &Scope) -> ScopeRecord {
@@ -159,6 +224,8 @@ impl<'m> Builder<'m> {
             function,
             ours,
             order: None,
+            inputs: Box::default(),
+            outputs: Box::default(),
         }
     }
 
@@ -262,43 +329,11 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// Consumers and orders.
+    /// Consumers, orders and calls.
     fn finish(mut self) -> Graph<'m> {
         self.names = HashMap::new();
         let graph = &mut self.graph;
-        let mut start = vec![0u32; graph.values.len() + 1];
-        let each = |graph: &Graph<'_>, visit: &mut dyn FnMut(Node, Value)| {
-            for node in (0..graph.nodes.len() as u32).map(Node) {
-                for &input in graph.inputs(node) {
-                    visit(node, input);
-                }
-            }
-        };
-        each(graph, &mut |_, value| {
-            if let Some(count) = start
-                .get_mut(value.index() + 1)
-                .filter(|_| !value.is_absent())
-            {
-                *count += 1;
-            }
-        });
-        let mut total = 0;
-        for count in &mut start {
-            total += *count;
-            *count = total;
-        }
-        let mut next = start.clone();
-        let mut consumers = vec![Node(0); total as usize];
-        each(graph, &mut |node, value| {
-            if let Some(position) = next.get_mut(value.index()).filter(|_| !value.is_absent())
-                && let Some(slot) = consumers.get_mut(*position as usize)
-            {
-                *slot = node;
-                *position += 1;
-            }
-        });
-        graph.consumers_start = start;
-        graph.consumers = consumers;
+        (graph.consumers_start, graph.consumers) = consumers(graph);
         for scope in 0..graph.scopes.len() {
             let nodes = graph
                 .scopes
@@ -309,6 +344,44 @@ impl<'m> Builder<'m> {
                 record.order = order;
             }
         }
+        graph.calls = calls::Called::new(self.model, graph);
+        graph.bodies = calls::bodies(self.model, |scope| {
+            let record = graph.scopes.get(scope as usize);
+            record.map_or(0..0, |record| record.nodes.clone())
+        });
         self.graph
     }
+}
+
+/// For each value where its readers start in the list of all readers, and that list.
+fn consumers(graph: &Graph<'_>) -> (Vec<u32>, Vec<Node>) {
+    let each = |visit: &mut dyn FnMut(Node, Value)| {
+        for node in (0..graph.nodes.len() as u32).map(Node) {
+            for &input in graph.inputs(node).iter().filter(|input| !input.is_absent()) {
+                visit(node, input);
+            }
+        }
+    };
+    let mut start = vec![0u32; graph.values.len() + 1];
+    each(&mut |_, value| {
+        if let Some(count) = start.get_mut(value.index() + 1) {
+            *count += 1;
+        }
+    });
+    let mut total = 0;
+    for count in &mut start {
+        total += *count;
+        *count = total;
+    }
+    let mut next = start.clone();
+    let mut consumers = vec![Node(0); total as usize];
+    each(&mut |node, value| {
+        if let Some(position) = next.get_mut(value.index())
+            && let Some(slot) = consumers.get_mut(*position as usize)
+        {
+            *slot = node;
+            *position += 1;
+        }
+    });
+    (start, consumers)
 }

@@ -4,6 +4,7 @@
 //! as ONNX does, inner scopes seeing outer ones; nothing is decoded that nobody asks for.
 
 mod build;
+mod calls;
 mod order;
 mod read;
 
@@ -12,6 +13,7 @@ use std::collections::HashSet;
 use onnx_swish_model::{Model, NodeId, NodeRef, Span};
 
 use crate::ops::Op;
+use crate::types::signature::Signature;
 
 pub(crate) use read::Attribute;
 
@@ -102,6 +104,8 @@ struct NodeRecord {
     /// Position in its scope.
     position: u32,
     op: Op,
+    /// How the operator's element types hang together, if the operator is known and not the file's own.
+    signature: Option<&'static Signature>,
     /// Inputs, then outputs, in `Graph::links`.
     links: u32,
     inputs: u32,
@@ -118,6 +122,8 @@ struct ScopeRecord {
     ours: bool,
     /// Nodes in topological order, unless the file's own order is one.
     order: Option<Box<[u32]>>,
+    inputs: Box<[Value]>,
+    outputs: Box<[Value]>,
 }
 
 /// A model as values and nodes.
@@ -131,6 +137,9 @@ pub(crate) struct Graph<'m> {
     consumers: Vec<Node>,
     /// Operators whose names do not mean here what they say.
     redefined: HashSet<Op>,
+    calls: calls::Called,
+    /// Nodes that hold graphs, each with a scope that hangs in it; sorted.
+    bodies: Vec<(Node, u32)>,
 }
 
 impl<'m> Graph<'m> {
@@ -194,6 +203,34 @@ impl<'m> Graph<'m> {
     /// The scope of a node.
     pub(crate) fn scope(&self, node: Node) -> u32 {
         self.nodes.get(node.index()).map_or(0, |node| node.scope)
+    }
+
+    /// How a node's element types hang together.
+    pub(crate) fn signature(&self, node: Node) -> Option<&'static Signature> {
+        self.nodes.get(node.index())?.signature
+    }
+
+    /// What comes into a scope from outside by position.
+    pub(crate) fn scope_inputs(&self, scope: usize) -> &[Value] {
+        self.scopes
+            .get(scope)
+            .map_or(&[], |scope| scope.inputs.as_ref())
+    }
+
+    /// What a scope gives out by position.
+    pub(crate) fn scope_outputs(&self, scope: usize) -> &[Value] {
+        self.scopes
+            .get(scope)
+            .map_or(&[], |scope| scope.outputs.as_ref())
+    }
+
+    /// The scopes that hang in a node: branches, loop bodies.
+    pub(crate) fn bodies(&self, node: Node) -> impl Iterator<Item = usize> + '_ {
+        let start = self.bodies.partition_point(|&(holder, _)| holder < node);
+        let rest = self.bodies.get(start..).unwrap_or_default();
+        rest.iter()
+            .take_while(move |&&(holder, _)| holder == node)
+            .map(|&(_, scope)| scope as usize)
     }
 
     /// The version of the default domain that a node is written in.

@@ -7,9 +7,15 @@ use onnx_swish_model::{Dim as FileDim, Scope, Tensor, TensorError, ValueType};
 use super::{Declared, Graph, Node, Source, Value};
 use crate::ops::Op;
 use crate::shapes::{Dim, Shapes};
+use crate::types::DataType;
 
 /// Most elements that are read from another file: enough for scalars and axes.
 const MAX_EXTERNAL: usize = 32;
+
+/// Codes of `TensorProto.DataType` that attributes have.
+const FLOAT: i32 = 1;
+const INT64: i32 = 7;
+const STRING: i32 = 8;
 
 /// Longest list of integers in an attribute that means anything to us.
 const MAX_INTS: usize = 64;
@@ -62,6 +68,14 @@ impl<'m> Graph<'m> {
         self.attribute(node, name, |attribute| attribute.ints(MAX_INTS))
     }
 
+    /// A text.
+    pub(crate) fn string(&self, node: Node, name: &[u8]) -> Option<&'m [u8]> {
+        match self.attribute(node, name, onnx_swish_model::Attribute::string) {
+            Attribute::Is(text) => Some(text),
+            Attribute::Absent | Attribute::Unknown => None,
+        }
+    }
+
     /// Whether a convolution's padding is written as numbers.
     pub(crate) fn is_padding_explicit(&self, node: Node) -> bool {
         match self.node(node).and_then(|node| node.attribute(b"auto_pad")) {
@@ -90,31 +104,15 @@ impl<'m> Graph<'m> {
             .copied()
     }
 
-    /// Element type and shape of an initializer.
-    pub(crate) fn initializer_type(&self, value: Value) -> Option<(i32, Vec<i64>)> {
-        let tensor = self.initializer(value)?;
-        (tensor.rank() <= MAX_INTS).then(|| (tensor.element_type(), self.model.dims(&tensor)))
-    }
-
     /// Element type of an initializer.
     pub(crate) fn initializer_code(&self, value: Value) -> Option<i32> {
         Some(self.initializer(value)?.element_type())
     }
 
-    /// Element type that the file declares of a value.
-    pub(crate) fn declared_code(&self, value: Value) -> Option<i32> {
-        let record = self.record(value)?;
-        let scope = self.file_scope(record.scope)?;
-        let info = match record.declared {
-            Declared::No => None,
-            Declared::Input(index) => scope.inputs().get(index as usize),
-            Declared::Output(index) => scope.outputs().get(index as usize),
-            Declared::ValueInfo(index) => scope.value_info().get(index as usize),
-        }?;
-        match self.model.value_type(info) {
-            ValueType::Tensor(tensor) => Some(tensor.element_type),
-            ValueType::Other | ValueType::Missing => None,
-        }
+    /// Shape of an initializer.
+    pub(crate) fn initializer_dims(&self, value: Value) -> Option<Vec<i64>> {
+        let tensor = self.initializer(value)?;
+        (tensor.rank() <= MAX_INTS).then(|| self.model.dims(&tensor))
     }
 
     fn read(&self, tensor: &Tensor, max: usize) -> Result<Vec<f64>, TensorError> {
@@ -146,8 +144,6 @@ impl<'m> Graph<'m> {
         node: Node,
         max: usize,
     ) -> Option<(i32, Option<Vec<f64>>)> {
-        const FLOAT: i32 = 1;
-        const INT64: i32 = 7;
         let mut attributes = self.node(node)?.attributes();
         let attribute = attributes.find(|attribute| {
             attribute.name().starts_with(b"value") || attribute.name() == b"sparse_value"
@@ -186,6 +182,36 @@ impl<'m> Graph<'m> {
         }
     }
 
+    /// Element type of the value that a Constant or ConstantOfShape node holds.
+    pub(crate) fn constant_code(&self, node: Node) -> Attribute<DataType> {
+        let mut attributes = self
+            .node(node)
+            .into_iter()
+            .flat_map(|node| node.attributes());
+        let attribute = attributes.find(|attribute| {
+            attribute.name().starts_with(b"value") || attribute.name() == b"sparse_value"
+        });
+        let Some(attribute) = attribute else {
+            return Attribute::Absent;
+        };
+        if !attribute.ref_attr_name().is_empty() || !attribute.is_consistent() {
+            return Attribute::Unknown;
+        }
+        let code = match attribute.name() {
+            b"value" => attribute.tensor().map(|tensor| tensor.element_type()),
+            b"sparse_value" => attribute
+                .sparse_tensor()
+                .and_then(|sparse| sparse.element_type()),
+            b"value_float" | b"value_floats" => Some(FLOAT),
+            b"value_int" | b"value_ints" => Some(INT64),
+            b"value_string" | b"value_strings" => Some(STRING),
+            _ => None,
+        };
+        code.map_or(Attribute::Unknown, |code| {
+            Attribute::Is(DataType::from_code(code))
+        })
+    }
+
     /// The shape of what a Constant node makes.
     pub(crate) fn constant_dims(&self, node: Node) -> Option<Vec<i64>> {
         let mut attributes = self.node(node)?.attributes();
@@ -204,37 +230,42 @@ impl<'m> Graph<'m> {
         }
     }
 
-    /// Element type and, if known, dimensions that the file declares of a value.
-    pub(crate) fn declared_type(
-        &self,
-        value: Value,
-        shapes: &mut Shapes,
-    ) -> Option<(i32, Option<Vec<Dim>>)> {
-        let record = self.record(value)?;
-        let scope = self.file_scope(record.scope)?;
-        let info = match record.declared {
-            Declared::No => None,
-            Declared::Input(index) => scope.inputs().get(index as usize),
-            Declared::Output(index) => scope.outputs().get(index as usize),
-            Declared::ValueInfo(index) => scope.value_info().get(index as usize),
-        }?;
-        let tensor = match self.model.value_type(info) {
-            ValueType::Tensor(tensor) => tensor,
-            // Sequences and optionals: of no type that arithmetic has.
-            ValueType::Other => return Some((i32::MAX, None)),
-            ValueType::Missing => return None,
-        };
-        let function = self.function_of(record.scope);
-        let dims = tensor.shape.map(|dims| {
-            dims.iter()
-                .map(|dim| match *dim {
-                    FileDim::Known(size) => Dim::Known(i64::try_from(size).unwrap_or(i64::MAX)),
-                    FileDim::Symbol(name) => shapes.named(function, self.model.text(name)),
-                    FileDim::Unknown => shapes.fresh(),
-                })
-                .collect()
+    /// What the file declares of a value.
+    fn declared(&self, value: Value) -> ValueType {
+        let info = self.record(value).and_then(|record| {
+            let scope = self.file_scope(record.scope)?;
+            match record.declared {
+                Declared::No => None,
+                Declared::Input(index) => scope.inputs().get(index as usize),
+                Declared::Output(index) => scope.outputs().get(index as usize),
+                Declared::ValueInfo(index) => scope.value_info().get(index as usize),
+            }
         });
-        Some((tensor.element_type, dims))
+        info.map_or(ValueType::Missing, |info| self.model.value_type(info))
+    }
+
+    /// The element type that the file declares of a value.
+    pub(crate) fn declared_code(&self, value: Value) -> Option<i32> {
+        match self.declared(value) {
+            ValueType::Tensor(tensor) => Some(tensor.element_type),
+            // Sequences and optionals: of no type that arithmetic has.
+            ValueType::Other => Some(i32::MAX),
+            ValueType::Missing => None,
+        }
+    }
+
+    /// The dimensions that the file declares of a value.
+    pub(crate) fn declared_dims(&self, value: Value, shapes: &mut Shapes) -> Option<Vec<Dim>> {
+        let ValueType::Tensor(tensor) = self.declared(value) else {
+            return None;
+        };
+        let function = self.function_of(self.value_scope(value));
+        let dim = |dim: &FileDim| match *dim {
+            FileDim::Known(size) => Dim::Known(i64::try_from(size).unwrap_or(i64::MAX)),
+            FileDim::Symbol(name) => shapes.named(function, self.model.text(name)),
+            FileDim::Unknown => shapes.fresh(),
+        };
+        tensor.shape.map(|dims| dims.iter().map(dim).collect())
     }
 }
 

@@ -1,5 +1,5 @@
-//! One pass over every scope: facts, then forms, then products of gates.
-//! Given: the graph.
+//! One pass over every scope: forms, then products of gates.
+//! Given: the graph, of which all facts are learned first.
 //! Promises: each node is looked at a bounded number of times, in an order in which everything it depends on is known.
 
 use std::collections::HashSet;
@@ -14,7 +14,8 @@ use crate::forms::gates::{Almost, Gate};
 use crate::forms::products::{Mismatch, Reading};
 use crate::forms::transfer::transfer;
 use crate::forms::{Core, Forms};
-use crate::graph::{Graph, Node, Source, Value};
+use crate::graph::{Graph, Node, Value};
+use crate::learn;
 use crate::ops::Op;
 use crate::pattern::same_permutation;
 use crate::quantised::{Meaning, Obstacle, Quantised};
@@ -54,7 +55,7 @@ pub(super) struct Analysis<'m> {
 pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
     let values = graph.value_count();
     let mut analysis = Analysis {
-        facts: Facts::new(values),
+        facts: learn::learn(&graph),
         forms: Forms::new(values),
         quantised: Quantised::new(&graph),
         calls: Calls::new(&graph),
@@ -65,11 +66,6 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         misses: Vec::new(),
         ends: HashSet::new(),
     };
-    for value in analysis.graph.values() {
-        if !matches!(analysis.graph.source(value), Source::Node(_)) {
-            analysis.facts.declare(&analysis.graph, value);
-        }
-    }
     for scope in 0..analysis.graph.scope_count() {
         if !analysis.graph.is_our_function(scope) {
             analysis.scope(scope);
@@ -103,11 +99,7 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
 
 impl Analysis<'_> {
     fn scope(&mut self, scope: usize) {
-        // All facts first: a factor behind a product may be a constant that stands later in the file.
         let order: Vec<Node> = self.graph.order(scope).collect();
-        for &node in &order {
-            self.facts.learn(&self.graph, node);
-        }
         for node in order {
             self.visit(node);
         }

@@ -295,7 +295,7 @@ impl Analysis<'_> {
         if nodes >= fusion.pattern.nodes.len() {
             return Err(Block::NoGain);
         }
-        let unknown = fusion.element == Element::Unknown;
+        let unknown = fusion.element.code().is_none();
         if unknown
             && constants.iter().any(|&number| {
                 self.facts

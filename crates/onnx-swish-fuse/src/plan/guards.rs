@@ -100,31 +100,24 @@ pub(crate) fn element(
     end: Value,
     root: Value,
 ) -> Result<Element, Block> {
-    let known = [root, end]
-        .into_iter()
-        .map(|value| facts.element(value))
-        .chain(
-            pattern
-                .nodes
-                .iter()
-                .filter_map(|&node| graph.outputs(node).first())
-                .map(|&value| facts.element(value)),
-        )
-        .find(|&element| element != Element::Unknown);
-    match known {
-        Some(element) if element.is_float() => Ok(element),
-        Some(_) => Err(Block::ElementType),
-        None => {
-            if pattern
-                .nodes
-                .iter()
-                .any(|&node| graph.op(node).is_float_only())
-            {
-                Ok(Element::Unknown)
-            } else {
-                Err(Block::UnknownElement)
-            }
-        }
+    let inner = pattern
+        .nodes
+        .iter()
+        .filter_map(|&node| graph.outputs(node).first());
+    let elements = [root, end].into_iter().chain(inner.copied());
+    let elements: Vec<Element> = elements.map(|value| facts.element(value)).collect();
+    if elements.iter().any(|element| element.is_not_float()) {
+        return Err(Block::ElementType);
+    }
+    if let Some(&element) = elements.iter().find(|element| element.is_float()) {
+        return Ok(element);
+    }
+    if elements.contains(&Element::Float)
+        || pattern.nodes.iter().any(|&node| graph.op(node).is_float_only())
+    {
+        Ok(Element::Float)
+    } else {
+        Err(Block::UnknownElement)
     }
 }
 

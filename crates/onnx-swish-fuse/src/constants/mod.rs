@@ -3,6 +3,8 @@
 //! Promises: numbers in `f64`, rounded as the value's own element type rounds; what a caller may override, what training
 //! changes and what cannot be read is not constant.
 
+mod fold;
+
 use crate::element::Element;
 
 /// Most elements that are looked at in order to see whether all are equal, as when an exporter writes a broadcast
@@ -10,7 +12,7 @@ use crate::element::Element;
 pub(crate) const MAX_ELEMENTS: usize = 1 << 16;
 
 /// Most elements that are kept: shapes, axes, permutations.
-const MAX_KEPT: usize = 32;
+pub(crate) const MAX_KEPT: usize = 32;
 
 /// A constant tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,10 +75,19 @@ impl Constant {
         }
     }
 
+    /// The elements as they are; `count` is how many there are.
+    pub(crate) fn floats(&self, count: usize) -> Option<Vec<f64>> {
+        match &self.content {
+            Content::Uniform(value) => (count <= MAX_KEPT).then(|| vec![*value; count]),
+            Content::Few(values) => Some(values.to_vec()),
+            Content::Many => None,
+        }
+    }
+
     /// Converted to another element type.
     pub(crate) fn cast(mut self, element: Element) -> Self {
         let round = |value: f64| {
-            if element == Element::Unknown {
+            if element.code().is_none() && !element.is_not_float() {
                 value
             } else {
                 element.round(value)
@@ -99,7 +110,7 @@ impl Constant {
 
     /// A function of two constants of one type, in that type's precision.
     pub(crate) fn zip(&self, other: &Self, function: impl FnOnce(f64, f64) -> f64) -> Option<Self> {
-        let element = if self.element == Element::Unknown {
+        let element = if matches!(self.element, Element::Unknown | Element::Float) {
             other.element
         } else {
             self.element

@@ -1,0 +1,60 @@
+//! Shapes of operators outside of ONNX that exporters and ONNX Runtime's tools write, and of rare ones inside.
+//! Given: a node of another domain, or one that recognition has no name for.
+//! Promises: true statements or none.
+
+use super::super::{Dim, ShapeId};
+use super::Infer;
+
+/// Operators whose output has the shape of their first input.
+const SAME: &[&[u8]] = &[
+    b"Acos", b"Acosh", b"Asin", b"Asinh", b"Atan", b"Atanh", b"Bernoulli", b"BitCast", b"BitShift", b"BitwiseNot",
+    b"Cosh", b"CumProd", b"EyeLike", b"RandomNormalLike", b"RandomUniformLike", b"ReverseSequence", b"Scatter",
+    b"Shrink", b"SimplifiedLayerNormalization", b"Sinh", b"TensorScatter",
+];
+
+/// The same, of ONNX Runtime's.
+const SAME_CONTRIBUTED: &[&[u8]] = &[
+    b"BiasAdd", b"BiasGelu", b"FastGelu", b"Gelu", b"GroupNorm", b"QLinearLeakyRelu", b"QLinearSoftmax",
+    b"RotaryEmbedding", b"ScaledSiLU", b"SkipLayerNormalization", b"SkipSimplifiedLayerNormalization",
+];
+
+impl Infer<'_, '_> {
+    pub(super) fn foreign(&mut self) -> Option<ShapeId> {
+        let node = self.graph.node(self.node)?;
+        match (node.domain(), node.op_type()) {
+            (b"" | b"ai.onnx", op) if SAME.contains(&op) => self.of(0),
+            (b"com.microsoft", op) => self.contributed(op),
+            // Convolution in blocks of channels: ONNX Runtime's own layout, of images only.
+            (b"com.microsoft.nchwc", _) => self.of_rank(4),
+            _ => None,
+        }
+    }
+
+    fn contributed(&mut self, op: &[u8]) -> Option<ShapeId> {
+        match op {
+            b"FusedConv" => self.conv(1),
+            b"FusedGemm" => self.gemm(),
+            b"FusedMatMul" | b"TransposeMatMul" => {
+                let flags = [b"transA" as &[u8], b"transB", b"transBatchA", b"transBatchB"];
+                let plain = flags.iter().all(|name| self.int(name, 0) == Some(0));
+                if plain { self.matmul(1) } else { None }
+            }
+            b"MatMulIntegerToFloat" | b"DynamicQuantizeMatMul" => self.matmul(1),
+            b"MatMulNBits" | b"MatMulBnb4" => self.packed_matmul(),
+            _ if SAME_CONTRIBUTED.contains(&op) => self.of(0),
+            _ => None,
+        }
+    }
+
+    /// A product with weights in a few bits, whose shape stands in attributes.
+    fn packed_matmul(&mut self) -> Option<ShapeId> {
+        let last = Dim::Known(self.int(b"N", 0).filter(|&n| n > 0)?);
+        match self.dims(0) {
+            Some(mut dims) => {
+                *dims.last_mut()? = last;
+                self.ranked(&dims)
+            }
+            None => Some(self.facts.shapes.ending(&[last])),
+        }
+    }
+}
