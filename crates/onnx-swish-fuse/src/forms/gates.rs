@@ -6,7 +6,7 @@ use super::{Bounds, Core, Forms, Linear, Quantisation};
 use crate::graph::Value;
 
 /// How many clamps inside clamps are looked through.
-const MAX_CLAMPS: usize = 8;
+pub(super) const MAX_CLAMPS: usize = 8;
 
 /// A gate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,8 +76,13 @@ pub(crate) enum Almost {
 impl Forms {
     /// `value` as a gate.
     pub(crate) fn gate(&self, value: Value) -> Option<Gate> {
+        self.gate_before(value, Value::ABSENT)
+    }
+
+    /// `value` as a gate, where quantisers are looked through as far as `end`, what the gate is multiplied by.
+    pub(crate) fn gate_before(&self, value: Value, end: Value) -> Option<Gate> {
         let direct = self.linear(value);
-        let outer = self.unquantised(direct);
+        let outer = self.behind_quantisers(direct, end);
         match self.core(outer.root) {
             Core::Sigmoid(z) => logistic(outer.p, outer.q, self.linear(z)),
             // tanh(z) = 2 σ(2z) - 1
@@ -87,10 +92,10 @@ impl Forms {
                 self.linear(z).then(2.0, 0.0)?,
             ),
             Core::Reciprocal(z, numerator) => {
-                let (k, argument) = self.logistic_denominator(z)?;
+                let (k, argument) = self.logistic_denominator(z, end)?;
                 logistic(outer.p * self.numerator(numerator) * k, outer.q, argument)
             }
-            Core::Clamp(..) | Core::Code(..) => {
+            Core::Clamp(..) => {
                 let clamp = self.clamp(outer.root)?.then(outer.p, outer.q)?;
                 Some(Gate::Clamp(clamp))
             }
@@ -103,95 +108,17 @@ impl Forms {
         }
     }
 
-    /// A line over a root that is no code, as long as the quantisers on the way only round.
-    fn unquantised(&self, mut line: Linear) -> Linear {
-        for _ in 0..MAX_CLAMPS {
-            let Core::Code(of, index) = self.core(line.root) else {
-                break;
-            };
-            if self.quantisation(index).is_none_or(|q| q.saturates) {
-                break;
-            }
-            let Some(inner) = self.linear(of).then(line.p, line.q) else {
-                break;
-            };
-            line = inner;
-        }
-        line
-    }
-
-    /// A line over a root that no quantiser made, whatever the quantisers on the way do.
-    pub(super) fn behind_quantisers(&self, mut line: Linear) -> Linear {
-        for _ in 0..MAX_CLAMPS {
-            let Core::Code(of, _) = self.core(line.root) else {
-                break;
-            };
-            let Some(inner) = self.linear(of).then(line.p, line.q) else {
-                break;
-            };
-            line = inner;
-        }
-        line
-    }
-
-    /// The line as one over `root`, looking through quantisers; with the first code on the way that saturates.
-    pub(crate) fn over(&self, mut line: Linear, root: Value) -> Option<(Linear, Option<Value>)> {
-        let mut saturated = None;
-        for _ in 0..MAX_CLAMPS {
-            if line.root == root {
-                return Some((line, saturated));
-            }
-            let Core::Code(of, index) = self.core(line.root) else {
-                return None;
-            };
-            if self.quantisation(index)?.saturates {
-                saturated.get_or_insert(line.root);
-            }
-            line = self.linear(of).then(line.p, line.q)?;
-        }
-        None
-    }
-
-    /// The code on the way to a gate that cuts off a part of it, and the line of the gate's argument: the quantiser of
-    /// `σ(z)` has too small a range.
-    pub(crate) fn cut_gate(&self, value: Value) -> Option<(Value, Linear)> {
-        let mut at = value;
-        for _ in 0..MAX_CLAMPS {
-            let code = self.unquantised(self.linear(at)).root;
-            let Core::Code(of, _) = self.core(code) else {
-                return None;
-            };
-            if let Some(Gate::Logistic { argument, .. }) = self.gate(of) {
-                return Some((code, argument));
-            }
-            at = of;
-        }
-        None
-    }
-
-    /// Whether an operator, not only a quantiser, makes a gate of this.
-    pub(crate) fn has_gate_operator(&self, value: Value) -> bool {
-        let mut at = self.linear(value).root;
-        for _ in 0..MAX_CLAMPS {
-            match self.core(at) {
-                Core::Code(of, _) => at = self.linear(of).root,
-                core => return is_gate_operator(core),
-            }
-        }
-        false
-    }
-
     /// `1 / value` as a gate: `1 / (c·(1 + e^-z)) = σ(z) / c`.
     pub(crate) fn reciprocal_gate(&self, value: Value) -> Option<Gate> {
-        let (k, argument) = self.logistic_denominator(value)?;
+        let (k, argument) = self.logistic_denominator(value, Value::ABSENT)?;
         Some(Gate::Logistic { k, argument })
     }
 
     /// For `value = c + a·e^u`: the `k` and `z` with `1 / value = k · σ(z)`.
     ///
     /// `1 / (c + a·e^u) = (1/c) · 1 / (1 + e^(u + ln(a/c))) = (1/c) · σ(-u - ln(a/c))`
-    fn logistic_denominator(&self, value: Value) -> Option<(f64, Linear)> {
-        let outer = self.linear(value);
+    fn logistic_denominator(&self, value: Value, end: Value) -> Option<(f64, Linear)> {
+        let outer = self.behind_quantisers(self.linear(value), end);
         let Core::Exp(exponent) = self.core(outer.root) else {
             return None;
         };
@@ -304,13 +231,6 @@ impl Gate {
             Self::Clamp(clamp) => clamp.lo.is_finite() && clamp.hi.is_finite(),
         }
     }
-}
-
-fn is_gate_operator(core: Core) -> bool {
-    matches!(
-        core,
-        Core::Sigmoid(_) | Core::Tanh(_) | Core::Reciprocal(..) | Core::Clamp(..)
-    )
 }
 
 /// `k·σ(z) + c`, when it is a multiple of one σ: `k·σ(z)` for c = 0, and `k·σ(z) - k = -k·σ(-z)`.

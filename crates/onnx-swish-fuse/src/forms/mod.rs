@@ -8,6 +8,7 @@
 
 pub(crate) mod gates;
 pub(crate) mod products;
+mod through;
 pub(crate) mod transfer;
 
 use crate::graph::Value;
@@ -106,7 +107,7 @@ pub(crate) struct Bounds {
     pub(crate) hi: f64,
 }
 
-/// The numbers that a `Core::Code` can be, and whether that bounds it.
+/// The numbers that a `Core::Code` can be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Quantisation {
     /// The smallest.
@@ -115,8 +116,6 @@ pub(crate) struct Quantisation {
     pub(crate) hi: f64,
     /// From one to the next.
     pub(crate) step: f64,
-    /// Whether what is quantised goes beyond either by more than a step: then this is a clamp, too.
-    pub(crate) saturates: bool,
 }
 
 /// The forms of all values.

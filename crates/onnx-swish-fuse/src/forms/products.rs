@@ -60,8 +60,6 @@ pub(crate) enum Mismatch {
     NotFinite(f64),
     /// The gate is a function of what the partner was before it was quantised.
     Unquantised(Value),
-    /// The quantiser that makes this code cuts off a part of the gate or of its argument.
-    Saturates(Value),
 }
 
 /// A value that a fused node could read, as a function of the value that the gate is a function of.
@@ -134,15 +132,11 @@ impl Forms {
         candidates: &[Candidate],
         element: Element,
     ) -> Result<Vec<Reading>, Mismatch> {
-        let argument = match self.over(argument, partner.root) {
-            Some((_, Some(code))) => return Err(Mismatch::Saturates(code)),
-            Some((line, None)) => line,
-            None if Some(argument.root) == self.before_quantiser(partner.root) => {
-                return Err(Mismatch::Unquantised(argument.root));
-            }
-            // A tensor as beta, quantised: whatever its range, it makes no table.
-            None => self.behind_quantisers(argument),
-        };
+        let inner = self.behind_quantisers(argument, partner.root);
+        if inner.root != partner.root && self.before_quantiser(partner.root) == Some(inner.root) {
+            return Err(Mismatch::Unquantised(inner.root));
+        }
+        let argument = inner;
         if argument.root == partner.root {
             let mut offset = argument.q;
             let readings: Vec<Reading> = candidates
@@ -245,14 +239,6 @@ impl Forms {
         Ok(readings.collect())
     }
 
-    /// What a code was before it was quantised.
-    fn before_quantiser(&self, code: Value) -> Option<Value> {
-        match self.core(code) {
-            Core::Code(of, _) => Some(self.linear(of).root),
-            _ => None,
-        }
-    }
-
     /// Every reading of `gate · partner`, both as values of the graph. `inverted` means `partner / gate`; `before` are the
     /// values on the way from the partner back to its root, which may be what the gate was computed from.
     pub(crate) fn activation(
@@ -264,14 +250,14 @@ impl Forms {
         element: Element,
         same_permutation: impl Fn(Value, Value) -> bool,
     ) -> Option<Result<Vec<Reading>, Mismatch>> {
+        let here = self.linear(partner);
         let read = |value| {
             if inverted {
                 self.reciprocal_gate(value)
             } else {
-                self.gate(value)
+                self.gate_before(value, here.root)
             }
         };
-        let here = self.linear(partner);
         if let Some(form) = read(gate) {
             let candidates: Vec<Candidate> = before
                 .iter()

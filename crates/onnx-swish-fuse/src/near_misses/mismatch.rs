@@ -61,15 +61,6 @@ impl Explainer<'_, '_> {
                 ),
                 "compute the gate from the quantised value, too",
             ),
-            Mismatch::Saturates(code) => Words::new(
-                "saturates",
-                format!(
-                    "{}, a quantised activation, but the quantiser of {} cuts off a part of the gate",
-                    self.product(),
-                    self.name(code)
-                ),
-                "calibrate again, with a range that the gate's values fit into",
-            ),
             Mismatch::Entangled(_) if self.is_tanh_gelu() => self.tanh_gelu(),
             Mismatch::Entangled(tensor) => Words {
                 reason: "full_rank_beta",

@@ -34,6 +34,14 @@ impl Explainer<'_, '_> {
                 ),
                 "nothing: one number as beta would make it a table",
             ),
+            Obstacle::Saturates(code) => Words::new(
+                "saturates",
+                format!(
+                    "{what}, a quantised activation but for the quantiser of {}: it cuts off or rounds away more of the gate than a step",
+                    self.name(code)
+                ),
+                "calibrate again, with a range that the gate's values fit into",
+            ),
             Obstacle::Broken(broken) => self.broken(broken),
         }
     }

@@ -8,6 +8,7 @@
 //! itself, with others an affine function of it. QLinearSigmoid, QLinearMul and QLinearAdd are DequantizeLinear, the
 //! operator, QuantizeLinear.
 
+mod chain;
 mod judge;
 pub(crate) mod params;
 mod regions;
@@ -16,49 +17,15 @@ use std::collections::HashMap;
 
 use crate::element::Element;
 use crate::facts::Facts;
+use crate::forms::gates::Gate;
 use crate::forms::products::{Activation, Beta, Mismatch, Reading};
 use crate::forms::transfer::transfer;
-use crate::forms::{Core, Forms, Linear, Quantisation};
+use crate::forms::{Core, Forms, Quantisation};
 use crate::graph::{Attribute, Graph, Node, Value};
 use crate::ops::Op;
 use crate::pattern::same_permutation;
 use params::{Flaw, Quantiser, code_type};
 pub(crate) use regions::{Obstacle, Region, Unfinished};
-
-/// Quotients of this magnitude and above leave the range of 32-bit integers.
-const QUOTIENT_LIMIT: f64 = 2_147_483_648.0;
-
-/// Everything between two numbers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Range {
-    pub(crate) lo: f64,
-    pub(crate) hi: f64,
-}
-
-impl Range {
-    const ALL: Self = Self {
-        lo: f64::NEG_INFINITY,
-        hi: f64::INFINITY,
-    };
-
-    fn of(ends: &[f64]) -> Self {
-        if ends.iter().any(|end| end.is_nan()) {
-            return Self::ALL;
-        }
-        Self {
-            lo: ends.iter().copied().fold(f64::INFINITY, f64::min),
-            hi: ends.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        }
-    }
-
-    fn map(self, function: impl Fn(f64) -> f64) -> Self {
-        Self::of(&[function(self.lo), function(self.hi)])
-    }
-
-    fn magnitude(self) -> f64 {
-        self.lo.abs().max(self.hi.abs())
-    }
-}
 
 /// A node's operand: a constant or a value of the forms.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +57,6 @@ pub(crate) enum Meaning {
 /// Everything known of quantised values.
 pub(crate) struct Quantised {
     pub(crate) forms: Forms,
-    ranges: Vec<Range>,
     /// What the form of a code takes for its scale and zero point.
     codes: HashMap<Value, Quantiser>,
     /// Codes by what they quantise, and how.
@@ -102,7 +68,7 @@ pub(crate) struct Quantised {
     /// Products that are activations of a code, and what the file calls gate and partner.
     products: HashMap<Value, (Vec<Reading>, (Value, Value))>,
     /// Their gates.
-    gates: HashMap<Value, Value>,
+    gates: HashMap<Value, Try>,
     regions: Vec<Region>,
     by_product: HashMap<Value, usize>,
     unfinished: Vec<Unfinished>,
@@ -118,7 +84,6 @@ impl Quantised {
         let any = (0..graph.node_count() as u32).map(Node).any(quantises);
         any.then(|| Self {
             forms: Forms::new(graph.value_count()),
-            ranges: vec![Range::ALL; graph.value_count()],
             codes: HashMap::new(),
             quantised: HashMap::new(),
             aliases: HashMap::new(),
@@ -129,23 +94,6 @@ impl Quantised {
             by_product: HashMap::new(),
             unfinished: Vec::new(),
         })
-    }
-
-    fn range(&self, value: Value) -> Range {
-        self.ranges
-            .get(value.index())
-            .copied()
-            .unwrap_or(Range::ALL)
-    }
-
-    fn set_range(&mut self, value: Value, range: Range) {
-        // Forms make values of their own, behind those of the file.
-        if value.index() >= self.ranges.len() && !value.is_absent() {
-            self.ranges.resize(value.index() + 1, Range::ALL);
-        }
-        if let Some(slot) = self.ranges.get_mut(value.index()) {
-            *slot = range;
-        }
     }
 
     /// Gives the outputs of `node` their forms, and finds the activation that they may be.
@@ -176,8 +124,6 @@ impl Quantised {
             }
             _ => {
                 transfer(&mut self.forms, graph, facts, node);
-                let range = self.infer_range(output);
-                self.set_range(output, range);
                 if op.is_fused() {
                     return self.fused(graph, facts, node, output);
                 }
@@ -205,7 +151,6 @@ impl Quantised {
     fn alias(&mut self, output: Value, code: Value) {
         let linear = self.forms.linear(code);
         self.forms.set_linear(output, linear);
-        self.set_range(output, self.range(code));
         self.aliases.entry(linear.root).or_default().push(output);
     }
 
@@ -226,13 +171,7 @@ impl Quantised {
         output: Value,
         quantiser: Quantiser,
     ) {
-        let range = self.range(of);
         if let Some(flaw) = quantiser.flaw {
-            self.flaws.insert(node, flaw);
-        } else if range.magnitude().is_finite()
-            && range.magnitude() / quantiser.scale >= QUOTIENT_LIMIT
-        {
-            let flaw = Flaw::Quotients(quantiser.scale_value);
             self.flaws.insert(node, flaw);
         } else {
             let linear = self.forms.linear(of);
@@ -254,23 +193,12 @@ impl Quantised {
                 }
             }
         }
-        let (lo, hi) = (quantiser.lowest(), quantiser.highest());
-        let step = quantiser.scale;
         let quantisation = Quantisation {
-            lo,
-            hi,
-            step,
-            // Beyond an end by no more than a step: the code at the end is the nearest or next to it.
-            saturates: range.lo < lo - step || range.hi > hi + step,
+            lo: quantiser.lowest(),
+            hi: quantiser.highest(),
+            step: quantiser.scale,
         };
         self.forms.set_code(output, of, quantisation);
-        self.set_range(
-            output,
-            Range {
-                lo: (range.lo - step).max(lo),
-                hi: (range.hi + step).min(hi),
-            },
-        );
         self.codes.insert(output, quantiser);
         self.finish(graph, facts, node, of, output);
     }
@@ -317,15 +245,11 @@ impl Quantised {
             }
             None => {
                 self.codes.insert(line.root, quantiser);
-                let (lo, hi) = (quantiser.lowest(), quantiser.highest());
-                self.set_range(line.root, Range { lo, hi });
                 Some(line)
             }
         };
         if let Some(form) = form {
             self.forms.set_linear(output, form);
-            let range = self.range(form.root).map(|end| form.p * end + form.q);
-            self.set_range(output, range);
         }
     }
 
@@ -376,8 +300,6 @@ impl Quantised {
             }
             _ => return None,
         }
-        let range = self.infer_range(result);
-        self.set_range(result, range);
         let input = |index: usize| graph.inputs(node).get(index).copied();
         let names = |index: usize| input(index).unwrap_or(Value::ABSENT);
         let meaning = match self.forms.core(result) {
@@ -428,40 +350,6 @@ impl Quantised {
         }
     }
 
-    /// Bounds of a value, from those of what it is made of.
-    fn infer_range(&self, value: Value) -> Range {
-        let Linear { root, p, q } = self.forms.linear(value);
-        if root != value {
-            return self.range(root).map(|end| p * end + q);
-        }
-        match self.forms.core(value) {
-            Core::Sigmoid(z) => self.range(z).map(judge::sigmoid),
-            Core::Tanh(z) => self.range(z).map(f64::tanh),
-            Core::Exp(z) => self.range(z).map(f64::exp),
-            Core::Cast(z) | Core::Transpose(z) => self.range(z),
-            Core::Clamp(of, bounds) => match self.forms.bounds(bounds) {
-                Some(b) => self
-                    .range(of)
-                    .map(|end| (b.p * end + b.q).max(b.lo).min(b.hi)),
-                None => Range::ALL,
-            },
-            Core::Reciprocal(of, numerator) => {
-                let (range, numerator) = (self.range(of), self.forms.numerator(numerator));
-                if range.lo > 0.0 || range.hi < 0.0 {
-                    range.map(|end| numerator / end)
-                } else {
-                    Range::ALL
-                }
-            }
-            Core::Mul(a, b) => {
-                let (a, b) = (self.range(a), self.range(b));
-                let ends = [a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi];
-                Range::of(&ends)
-            }
-            _ => Range::ALL,
-        }
-    }
-
     /// A Swish or HardSwish that is one operator.
     fn fused(
         &mut self,
@@ -496,15 +384,6 @@ impl Quantised {
             },
             _ => return None,
         };
-        // A gate between 0 and 1: never larger than x.
-        let magnitude = self.range(x).magnitude();
-        self.set_range(
-            output,
-            Range {
-                lo: -magnitude,
-                hi: magnitude,
-            },
-        );
         let reading = Reading {
             root: x,
             k: 1.0,
@@ -541,18 +420,20 @@ impl Quantised {
                     let readings: Vec<Reading> = readings.into_iter().filter(of_code).collect();
                     if !readings.is_empty() {
                         let names = attempt.names;
-                        self.gates.insert(output, gate);
+                        self.gates.insert(output, *attempt);
                         self.products.insert(output, (readings, names));
                         return Some(Meaning::Activation);
                     }
                     of_float = true;
                 }
                 Some(Err(why)) => {
-                    let why = match why {
-                        Mismatch::AnotherTensor => self.cut(gate, partner).unwrap_or(why),
-                        _ => why,
-                    };
-                    let deserves = inverted || self.forms.has_gate_operator(gate);
+                    // A quantiser alone gates nothing, and a Relu neither.
+                    let deserves = inverted
+                        || self.forms.has_gate_operator(gate, root)
+                            && self
+                                .forms
+                                .gate_before(gate, root)
+                                .is_none_or(Gate::is_worth_explaining);
                     if deserves
                         && mismatch.is_none_or(|(known, _)| known == Mismatch::AnotherTensor)
                     {
@@ -566,14 +447,6 @@ impl Quantised {
             return Some(Meaning::OfFloat);
         }
         mismatch.map(|(why, names)| Meaning::Mismatch(why, names))
-    }
-
-    /// A gate of its partner, but for a quantiser that cuts off a part of it.
-    fn cut(&self, gate: Value, partner: Value) -> Option<Mismatch> {
-        let (code, argument) = self.forms.cut_gate(gate)?;
-        let root = self.forms.linear(partner).root;
-        self.forms.over(argument, root)?;
-        Some(Mismatch::Saturates(code))
     }
 }
 

@@ -10,6 +10,9 @@ use crate::shapes::Dim;
 /// How far back a code is followed in order to find its type.
 const MAX_STEPS: usize = 16;
 
+/// Entries of a table of 8-bit codes.
+const TABLE: u32 = 256;
+
 /// Codes of `TensorProto.DataType`.
 pub(super) mod code {
     pub(crate) const U8: i32 = 2;
@@ -136,6 +139,19 @@ impl Quantiser {
     /// The largest number that a code stands for.
     pub(crate) fn highest(&self) -> f64 {
         (self.hi - self.zero) * self.scale
+    }
+
+    /// The numbers that the codes stand for; none if they are unknown, or more than a table holds.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = f64> + use<> {
+        let Self {
+            scale,
+            zero,
+            lo,
+            flaw,
+            ..
+        } = *self;
+        let count = if flaw.is_none() { TABLE } else { 0 };
+        (0..count).map(move |code| (lo + f64::from(code) - zero) * scale)
     }
 
     /// The number that a code stands for, in float32.

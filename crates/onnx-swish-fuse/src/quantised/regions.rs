@@ -4,11 +4,10 @@
 //! is kept with its reason. A constant number of steps per code.
 
 use super::Quantised;
-use super::judge::{GateBounds, settle};
+use super::judge::{Steps, Verdict, verdicts};
 use super::params::Flaw;
 use crate::facts::Facts;
 use crate::forms::Core;
-use crate::forms::gates::Gate;
 use crate::forms::products::{Activation, Beta, Reading};
 use crate::graph::{Graph, Node, Value};
 use crate::pattern::{Broken, MAX_NODES, Pattern, walk};
@@ -44,6 +43,8 @@ pub(crate) enum Obstacle {
     FloatResult,
     /// beta is a tensor: a table holds one function.
     TensorBeta(Value),
+    /// The quantiser of this code cuts off or rounds away a part of the gate.
+    Saturates(Value),
     /// The nodes do not stand as they should.
     Broken(Broken),
 }
@@ -81,7 +82,7 @@ impl Quantised {
         let Some((readings, names)) = self.products.get(&way.product).cloned() else {
             return;
         };
-        match self.region(graph, facts, &way, &readings, names.0, output) {
+        match self.region(graph, facts, &way, &readings, of, output) {
             Some(Ok(region)) => self.keep(region),
             Some(Err(obstacle)) => self.unfinished.push(Unfinished {
                 // Inside of an operator the file has no name for the product.
@@ -163,31 +164,28 @@ impl Quantised {
         facts: &Facts,
         way: &Way,
         readings: &[Reading],
-        gate: Value,
+        of: Value,
         output: Value,
     ) -> Option<Result<Region, Obstacle>> {
-        let judged = readings.iter().filter_map(|reading| {
-            let bounds = self.gate_bounds(gate, way.product);
-            let x = self.range(reading.root);
-            let factor = reading.k * way.factor;
-            Some((*reading, settle(reading.activation, factor, bounds, x)?))
-        });
-        let (reading, verdict) =
-            judged.min_by_key(|(_, verdict)| u8::from(verdict.factor != 1.0))?;
+        let reading = readings.first()?;
         let input = self.forms.linear(reading.root).root;
         let also = self
             .aliases
             .get(&input)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        if let Some(flaw) = self.flaw(graph, output, input) {
+        if let Some(flaw) = self.flaw(graph, output, input, also) {
             return Some(Err(Obstacle::Flaw(flaw)));
         }
         if let Activation::Swish(Beta::Times(_, tensor) | Beta::Over(_, tensor)) =
-            verdict.activation
+            reading.activation
         {
             return Some(Err(Obstacle::TensorBeta(tensor)));
         }
+        let verdict = match self.judge(way, readings, of, output)? {
+            Ok(verdict) => verdict,
+            Err(obstacle) => return Some(Err(obstacle)),
+        };
         let pattern = match walk(graph, facts, output, input, also) {
             Ok(pattern) => pattern,
             Err(broken) => return Some(Err(Obstacle::Broken(broken))),
@@ -208,8 +206,69 @@ impl Quantised {
         }))
     }
 
+    /// The best of the readings that the numbers agree with.
+    fn judge(
+        &self,
+        way: &Way,
+        readings: &[Reading],
+        of: Value,
+        output: Value,
+    ) -> Option<Result<Verdict, Obstacle>> {
+        let mut agreed: Option<Verdict> = None;
+        let mut cut = None;
+        let mut by_operator = false;
+        for reading in readings {
+            let steps = self.steps(way, reading, of, output)?;
+            if let Some(code) = steps.overflowing(reading.activation) {
+                let flaw = Flaw::Quotients(self.codes.get(&code)?.scale_value);
+                return Some(Err(Obstacle::Flaw(flaw)));
+            }
+            cut = cut.or_else(|| steps.product.as_ref()?.0.code());
+            by_operator |= steps.by_operator;
+            let mut verdicts = verdicts(reading.activation, reading.k * way.factor).into_iter();
+            let Some(verdict) = verdicts.find(|&verdict| steps.agree(verdict)) else {
+                continue;
+            };
+            if agreed.is_none_or(|known| known.factor != 1.0 && verdict.factor == 1.0) {
+                agreed = Some(verdict);
+            }
+        }
+        match (agreed, cut) {
+            (Some(verdict), _) => Some(Ok(verdict)),
+            // Nothing but quantisers: a product of two numbers, and no activation.
+            (None, Some(code)) if by_operator => Some(Err(Obstacle::Saturates(code))),
+            (None, _) => None,
+        }
+    }
+
+    /// The steps of a region that ends at `output`, the code of `of`.
+    fn steps(&self, way: &Way, reading: &Reading, of: Value, output: Value) -> Option<Steps> {
+        let input = self.forms.linear(reading.root).root;
+        let Core::Code(_, index) = self.forms.core(output) else {
+            return None;
+        };
+        let result = self.chain(of, way.product)?;
+        let gate = self.gates.get(&way.product);
+        let product = match gate {
+            Some(one) => Some((
+                self.chain(one.gate, input)?,
+                self.chain(one.partner, input)?,
+            )),
+            None => None,
+        };
+        Some(Steps {
+            codes: *self.codes.get(&input)?,
+            x: self.chain(reading.root, input)?,
+            product,
+            inverted: gate.is_some_and(|one| one.inverted),
+            result: result.then_code(output, self.forms.quantisation(index)?),
+            factor: way.factor,
+            by_operator: gate.is_none_or(|one| self.forms.has_gate_operator(one.gate, input)),
+        })
+    }
+
     /// The first quantiser between two codes that admits no table.
-    fn flaw(&self, graph: &Graph<'_>, output: Value, input: Value) -> Option<Flaw> {
+    fn flaw(&self, graph: &Graph<'_>, output: Value, input: Value, also: &[Value]) -> Option<Flaw> {
         if self.flaws.is_empty() {
             return None;
         }
@@ -223,6 +282,7 @@ impl Quantised {
             for &value in graph.inputs(node) {
                 if let Some(producer) = graph.producer(value)
                     && value != input
+                    && !also.contains(&value)
                     && nodes.len() < MAX_NODES
                     && !nodes.contains(&producer)
                 {
@@ -231,25 +291,5 @@ impl Quantised {
             }
         }
         None
-    }
-
-    /// How a clamp that is a gate is bounded. One operator has its own bounds.
-    fn gate_bounds(&self, gate: Value, product: Value) -> GateBounds {
-        let gate = self.gates.get(&product).copied().unwrap_or(gate);
-        let line = self.forms.linear(gate);
-        let step = match (self.forms.core(line.root), self.forms.gate(gate)) {
-            (Core::Code(_, index), Some(Gate::Clamp(clamp))) => {
-                let unit = clamp.lo.abs().max(clamp.hi.abs());
-                self.forms
-                    .quantisation(index)
-                    .map_or(0.0, |q| (q.step * line.p / unit).abs())
-            }
-            _ => 0.0,
-        };
-        GateBounds {
-            step: if step.is_finite() { step } else { 0.0 },
-            by_operator: self.forms.has_gate_operator(gate)
-                || self.forms.core(product) == Core::Activation,
-        }
     }
 }
