@@ -6,7 +6,8 @@
 
 use std::time::Instant;
 
-use onnx_swish_conv::{Activation, Conv2d, Frame, Inline, Isa, Operands, Residual, Spec, Window};
+use onnx_swish_conv::{Activation, Conv2d, Frame, Isa, Operands, Residual, Spec, Window};
+use onnx_swish_threads::Inline;
 
 /// Name, kernel, stride, size, input channels, output channels (0: depthwise).
 const LAYERS: &[(&str, usize, usize, usize, usize, usize)] = &[

@@ -2,9 +2,11 @@
 //! Given: a [`Spec`] with weights once, then tensors with their [`Frame`].
 //! Promise: sizes are checked before anything is computed; what cannot be done is an error, never a wrong number.
 
+use onnx_swish_threads::Workers;
+
 use crate::depthwise::Depthwise;
 use crate::product::Product;
-use crate::{Activation, ConvError, Frame, Isa, Window, Workers};
+use crate::{Activation, ConvError, Frame, Isa, Window};
 
 /// Where a tensor of the output's shape is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,17 +4,19 @@
 
 use std::sync::Mutex;
 
+use onnx_swish_threads::Workers;
+
 use crate::activation::Prepared;
 use crate::arch::depthwise::{Planes, compute};
 use crate::arch::lanes;
 use crate::band::{Layout, beyond};
-use crate::{Frame, Isa, Window, Workers, scratch};
+use crate::{Frame, Isa, Window, scratch};
 
 /// Elements of a band's padded copy. 32 KiB stay in the first-level cache next to the output rows.
 const BAND: usize = 8192;
 
 /// Below this many multiply-adds, a microsecond or two of work, a second thread costs more than it brings: a
-/// [`Pool`](crate::Pool) takes 0.7 microseconds to hand over.
+/// [`Pool`](onnx_swish_threads::Pool) takes 0.7 microseconds to hand over.
 const THREADING_MACS: usize = 25_000;
 
 /// Output rows that are computed together from a copy.

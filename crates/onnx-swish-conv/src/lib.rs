@@ -16,15 +16,11 @@ mod conv2d;
 mod depthwise;
 mod error;
 mod geometry;
-mod pool;
 mod product;
 mod scratch;
-mod workers;
 
 pub use activation::Activation;
 pub use conv2d::{Conv2d, Operands, Residual, Spec};
 pub use error::ConvError;
 pub use geometry::{Frame, Window};
 pub use onnx_swish_kernels::Isa;
-pub use pool::Pool;
-pub use workers::{Inline, Workers};

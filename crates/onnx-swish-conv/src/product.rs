@@ -3,19 +3,21 @@
 //! Promise: the unfolded input exists one block at a time, small enough for the first-level cache; each output is
 //! summed in the same order whatever the number of workers.
 
+use onnx_swish_threads::Workers;
+
 use crate::activation::Prepared;
 use crate::arch::gemm::{Share, SharedOutput, compute, panel_count, scratch_len};
 use crate::arch::tile_rows;
 use crate::bands::Bands;
 use crate::conv2d::Operands;
-use crate::{Frame, Isa, Residual, Window, Workers, scratch};
+use crate::{Frame, Isa, Residual, Window, scratch};
 
 /// Depth of a block: three AVX-512 vectors of columns by 160 rows of unfolded input take 30 KiB,
 /// which leaves room in a first-level cache of 48 KiB for the filters that stream past.
 const DEPTH: usize = 160;
 
 /// Below this many multiply-adds, a microsecond of work, a second thread costs more than it brings: a
-/// [`Pool`](crate::Pool) takes 0.7 microseconds to hand over.
+/// [`Pool`](onnx_swish_threads::Pool) takes 0.7 microseconds to hand over.
 const THREADING_MACS: usize = 50_000;
 
 /// Vectors of a panel of columns.

@@ -4,9 +4,8 @@
 
 mod naive;
 
-use onnx_swish_conv::{
-    Activation, Conv2d, Frame, Inline, Isa, Operands, Residual, Spec, Window, Workers,
-};
+use onnx_swish_conv::{Activation, Conv2d, Frame, Isa, Operands, Residual, Spec, Window};
+use onnx_swish_threads::{Inline, Workers};
 use proptest::prelude::*;
 
 /// Runs tasks on threads of its own, last task first, to show that order does not matter.

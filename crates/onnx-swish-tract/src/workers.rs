@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
-use onnx_swish_conv::{Pool, Workers};
+use onnx_swish_threads::{Pool, Workers};
 use tract_linalg::multithread::{Executor, current_tract_executor, par_chunks_mut};
 
 thread_local! {

@@ -113,7 +113,10 @@ pub(crate) fn element(
         return Ok(element);
     }
     if elements.contains(&Element::Float)
-        || pattern.nodes.iter().any(|&node| graph.op(node).is_float_only())
+        || pattern
+            .nodes
+            .iter()
+            .any(|&node| graph.op(node).is_float_only())
     {
         Ok(Element::Float)
     } else {

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use onnx_swish_conv::{Conv2d, Frame, Operands, Residual, Spec, Workers};
+use onnx_swish_conv::{Conv2d, Frame, Operands, Residual, Spec};
+use onnx_swish_threads::Workers;
 use tract_core::internal::*;
 use tract_core::ops::nn::DataFormat;
 

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use onnx_swish_conv::Pool;
+use onnx_swish_threads::Pool;
 use tract_core::internal::*;
 use tract_linalg::multithread::Executor;
 

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use onnx_swish_conv::Pool;
+use onnx_swish_threads::Pool;
 use tract_core::internal::*;
 use tract_core::plan::eval;
 use tract_linalg::multithread::Executor;

@@ -7,15 +7,42 @@ use super::Infer;
 
 /// Operators whose output has the shape of their first input.
 const SAME: &[&[u8]] = &[
-    b"Acos", b"Acosh", b"Asin", b"Asinh", b"Atan", b"Atanh", b"Bernoulli", b"BitCast", b"BitShift", b"BitwiseNot",
-    b"Cosh", b"CumProd", b"EyeLike", b"RandomNormalLike", b"RandomUniformLike", b"ReverseSequence", b"Scatter",
-    b"Shrink", b"SimplifiedLayerNormalization", b"Sinh", b"TensorScatter",
+    b"Acos",
+    b"Acosh",
+    b"Asin",
+    b"Asinh",
+    b"Atan",
+    b"Atanh",
+    b"Bernoulli",
+    b"BitCast",
+    b"BitShift",
+    b"BitwiseNot",
+    b"Cosh",
+    b"CumProd",
+    b"EyeLike",
+    b"RandomNormalLike",
+    b"RandomUniformLike",
+    b"ReverseSequence",
+    b"Scatter",
+    b"Shrink",
+    b"SimplifiedLayerNormalization",
+    b"Sinh",
+    b"TensorScatter",
 ];
 
 /// The same, of ONNX Runtime's.
 const SAME_CONTRIBUTED: &[&[u8]] = &[
-    b"BiasAdd", b"BiasGelu", b"FastGelu", b"Gelu", b"GroupNorm", b"QLinearLeakyRelu", b"QLinearSoftmax",
-    b"RotaryEmbedding", b"ScaledSiLU", b"SkipLayerNormalization", b"SkipSimplifiedLayerNormalization",
+    b"BiasAdd",
+    b"BiasGelu",
+    b"FastGelu",
+    b"Gelu",
+    b"GroupNorm",
+    b"QLinearLeakyRelu",
+    b"QLinearSoftmax",
+    b"RotaryEmbedding",
+    b"ScaledSiLU",
+    b"SkipLayerNormalization",
+    b"SkipSimplifiedLayerNormalization",
 ];
 
 impl Infer<'_, '_> {
@@ -35,7 +62,12 @@ impl Infer<'_, '_> {
             b"FusedConv" => self.conv(1),
             b"FusedGemm" => self.gemm(),
             b"FusedMatMul" | b"TransposeMatMul" => {
-                let flags = [b"transA" as &[u8], b"transB", b"transBatchA", b"transBatchB"];
+                let flags = [
+                    b"transA" as &[u8],
+                    b"transB",
+                    b"transBatchA",
+                    b"transBatchB",
+                ];
                 let plain = flags.iter().all(|name| self.int(name, 0) == Some(0));
                 if plain { self.matmul(1) } else { None }
             }

@@ -243,7 +243,7 @@ impl Case {
         }
         let threaded =
             multithread_tract_scope(Executor::multithread(3), || plan.run(inputs.clone())).unwrap();
-        let pool = std::sync::Arc::new(onnx_swish_conv::Pool::new(3).unwrap());
+        let pool = std::sync::Arc::new(onnx_swish_threads::Pool::new(3).unwrap());
         let pooled = crate::workers::with_pool(Some(pool), || plan.run(inputs)).unwrap();
         for threaded in [threaded, pooled] {
             assert_eq!(

@@ -196,7 +196,7 @@ fn threads_change_no_bit() {
             let executor = Executor::multithread(threads);
             let together = multithread_tract_scope(executor, || run(model.clone(), &x));
             assert_eq!(alone, together, "{shape:?} on tract's threads");
-            let pool = Arc::new(onnx_swish_conv::Pool::new(threads).unwrap());
+            let pool = Arc::new(onnx_swish_threads::Pool::new(threads).unwrap());
             let together = crate::workers::with_pool(Some(pool), || run(model.clone(), &x));
             assert_eq!(alone, together, "{shape:?} on ours");
         }

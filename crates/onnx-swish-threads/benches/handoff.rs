@@ -1,13 +1,13 @@
-//! What it costs to hand work to the threads of a [`Pool`].
-//!
-//! Given a number of threads; prints the least time of a job of empty tasks with threads awake and asleep, and for tasks
-//! of growing length the time of the job against that of the caller alone: where it falls below one, threads pay.
+//! What it costs to hand work to the threads of a [`Pool`]: `cargo bench -p onnx-swish-threads -- 2`.
+//! Given: a number of threads, two unless it says so.
+//! Promise: the least time of a job of empty tasks with threads awake and asleep, and for tasks of growing length the
+//! time of the job against that of the caller alone: where it falls below one, threads pay.
 #![allow(clippy::print_stdout)]
 
 use std::hint::{black_box, spin_loop};
 use std::time::{Duration, Instant};
 
-use onnx_swish_conv::{Inline, Pool, Workers};
+use onnx_swish_threads::{Inline, Pool, Workers};
 
 fn least(mut work: impl FnMut()) -> f64 {
     let time = |work: &mut dyn FnMut()| {
@@ -35,7 +35,9 @@ fn median(mut times: Vec<f64>) -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let threads = std::env::args().nth(1).map_or(Ok(2), |n| n.parse())?;
+    // `cargo bench` adds a flag of its own.
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    let threads = words.next().map_or(Ok(2), |n| n.parse())?;
     let pool = Pool::new(threads)?;
     let tasks = 4 * threads;
     println!("{:.2} us empty job", least(|| pool.run(tasks, &|_| ())));

@@ -1,6 +1,7 @@
 //! The pool under stress.
 //! Given: jobs of every size from threads of every kind, with panics and with jobs inside jobs.
 //! Promise: each task has run once, before `run` returns, whatever else happens.
+#![cfg(not(loom))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use onnx_swish_conv::{Pool, Workers};
+use onnx_swish_threads::{Pool, Workers};
 
 /// Runs a job and checks that each task ran once; what tasks borrow is gone afterwards, so that late ones would show.
 fn run_and_count(pool: &Pool, tasks: usize) {

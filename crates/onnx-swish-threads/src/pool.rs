@@ -4,7 +4,7 @@
 //! and none runs later; a panic of a task is the caller's panic; no job waits for a thread that has not begun on it.
 //!
 //! A layer takes 5 to 100 microseconds and waking a sleeping thread as long, so after a job threads keep looking for
-//! the next one: [`AWAKE`] long, nearly all of it offering their core to others, and then they sleep.
+//! the next one for a while (see [`watch`]), nearly all of it offering their core to others, and then they sleep.
 //!
 //! How it holds together:
 //! - `run` opens a job: under the lock it puts it in [`State::job`] and raises [`Shared::jobs`], which idle threads watch.
@@ -19,20 +19,14 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-use std::{fmt, hint, io, thread};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::{fmt, io};
 
 use crate::Workers;
-
-/// How long a thread looks for the next job before it sleeps: as long as most operators between two convolutions take.
-const AWAKE: Duration = Duration::from_micros(200);
-
-/// How long it does so without offering its core to other threads of the machine. Longer brings nothing where cores are free,
-/// and where they are not (50, 200 and 1000 microseconds were tried) it takes from the caller what the caller waits for.
-const UNYIELDING: Duration = Duration::from_micros(20);
+use crate::sync::{
+    Arc, AtomicBool, AtomicUsize, Builder, Condvar, JoinHandle, Mutex, MutexGuard, watch,
+};
 
 type Task = dyn Fn(usize) + Sync;
 
@@ -95,7 +89,7 @@ impl Pool {
         };
         for i in 1..threads {
             let shared = pool.shared.clone();
-            let builder = thread::Builder::new().name(format!("onnx-swish-{i}"));
+            let builder = Builder::new().name(format!("onnx-swish-{i}"));
             // Should it fail, those that run end as `pool` is dropped.
             pool.threads.push(builder.spawn(move || shared.serve())?);
         }
@@ -282,25 +276,5 @@ impl fmt::Debug for Pool {
         f.debug_struct("Pool")
             .field("threads", &self.count())
             .finish()
-    }
-}
-
-/// Looks for a while whether something `happened`, without sleeping.
-fn watch(happened: impl Fn() -> bool) -> bool {
-    // Between two looks at the clock, which costs as much as ten at the cache line.
-    const LOOKS: usize = 32;
-    let mut since = None;
-    loop {
-        for _ in 0..LOOKS {
-            if happened() {
-                return true;
-            }
-            hint::spin_loop();
-        }
-        match since.get_or_insert_with(Instant::now).elapsed() {
-            passed if passed >= AWAKE => return false,
-            passed if passed >= UNYIELDING => thread::yield_now(),
-            _ => (),
-        }
     }
 }
