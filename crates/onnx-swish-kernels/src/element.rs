@@ -4,10 +4,12 @@
 
 use half::{bf16, f16};
 
-use crate::arch::portable;
-use crate::formula::{bits, wide, wide64};
-use crate::isa::Isa;
-use crate::slices::Slices;
+use onnx_swish_simd::{Isa, bits};
+
+use crate::formula::{hard_swish, wide, wide64};
+use crate::{lanewise, map};
+
+pub(crate) use sealed::Sealed as Scalar;
 
 /// A floating-point type that the kernels take: `f32`, `f64`, [`half::f16`] or [`half::bf16`].
 pub trait Element: Copy + PartialEq + Send + Sync + 'static + sealed::Sealed {
@@ -32,7 +34,7 @@ pub trait Element: Copy + PartialEq + Send + Sync + 'static + sealed::Sealed {
 pub(crate) mod sealed {
     use crate::slices::Slices;
 
-    /// The portable implementation of one element.
+    /// One element at a time, by arithmetic wider than it.
     pub trait Sealed: Copy {
         const ZERO: Self;
 
@@ -151,7 +153,7 @@ impl sealed::Sealed for f64 {
     }
 }
 
-/// The types that have a table formula on x86-64.
+/// The types that become registers of f32.
 macro_rules! element {
     ($type:ty, $swish:ident, $to_param:expr) => {
         impl Element for $type {
@@ -162,33 +164,36 @@ macro_rules! element {
             }
 
             fn run_swish(isa: Isa, run: sealed::Run<'_, Self>, beta: f32) {
-                let slices = run.0;
-                match isa {
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512(avx512) => avx512.$swish(slices, beta),
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2(avx2) => avx2.$swish(slices, beta),
-                    Isa::Portable => portable::swish(slices, wide::rate(beta)),
-                }
+                isa.run(map::$swish {
+                    slices: run.0,
+                    beta,
+                });
             }
 
             fn run_hard_swish(isa: Isa, run: sealed::Run<'_, Self>, alpha: f32, beta: f32) {
                 let slices = run.0;
-                match isa {
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512(avx512) => avx512.hard_swish(slices, alpha, beta),
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2(avx2) => avx2.hard_swish(slices, alpha, beta),
-                    Isa::Portable => portable::hard_swish(slices, alpha.into(), beta.into()),
+                if hard_swish::takes(alpha, beta) {
+                    isa.run(map::HardSwish {
+                        slices,
+                        alpha,
+                        beta,
+                    });
+                } else {
+                    let (alpha, beta) = (alpha.into(), beta.into());
+                    isa.run(lanewise::HardSwish {
+                        slices,
+                        alpha,
+                        beta,
+                    });
                 }
             }
         }
     };
 }
 
-element!(f32, swish, |x| x);
-element!(f16, short_swish, |x: f16| bits::f16_to_f32(x.to_bits()));
-element!(bf16, short_swish, |x: bf16| bits::bf16_to_f32(x.to_bits()));
+element!(f32, Swish, |x| x);
+element!(f16, ShortSwish, |x: f16| bits::f16_to_f32(x.to_bits()));
+element!(bf16, ShortSwish, |x: bf16| bits::bf16_to_f32(x.to_bits()));
 
 impl Element for f64 {
     type Param = f64;
@@ -198,35 +203,17 @@ impl Element for f64 {
     }
 
     fn run_swish(isa: Isa, run: sealed::Run<'_, Self>, beta: f64) {
-        let slices = run.0;
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(avx512) => avx512.wide_swish(slices, beta),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(avx2) => avx2.wide_swish(slices, beta),
-            Isa::Portable => portable::swish(slices, beta),
-        }
+        isa.run(lanewise::Swish {
+            slices: run.0,
+            rate: beta,
+        });
     }
 
     fn run_hard_swish(isa: Isa, run: sealed::Run<'_, Self>, alpha: f64, beta: f64) {
-        let slices = run.0;
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(avx512) => avx512.wide_hard_swish(slices, alpha, beta),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(avx2) => avx2.wide_hard_swish(slices, alpha, beta),
-            Isa::Portable => portable::hard_swish(slices, alpha, beta),
-        }
-    }
-}
-
-/// β in lockstep with x: the portable loop for every type.
-pub(crate) fn run_swish_lockstep<T: Element>(isa: Isa, slices: Slices<'_, T>, betas: &[T]) {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(avx512) => avx512.swish_lockstep(slices, betas),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(avx2) => avx2.swish_lockstep(slices, betas),
-        Isa::Portable => portable::swish_lockstep(slices, betas),
+        isa.run(lanewise::HardSwish {
+            slices: run.0,
+            alpha,
+            beta,
+        });
     }
 }

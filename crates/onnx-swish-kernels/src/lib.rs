@@ -13,23 +13,24 @@
 //!
 //! Every activation has an `_in_place` form, and every function a `_with` form that takes the [`Isa`] instead of
 //! [`Isa::best`], which the environment variable [`ISA_VARIABLE`] overrides. The same functions on
-//! registers, for the epilogues of other loops, are in [`arch`].
+//! registers, for the epilogues of other loops, are in [`registers`].
 #![deny(unsafe_code)]
-// The ISA modules hold all the unsafe code.
+// Three modules go through memory by pointers: `map`, `registers` and `softmax::loops`.
 
-#[allow(unsafe_code)]
-pub mod arch;
 pub mod contract;
 mod element;
 mod formula;
 mod hard_swish;
-mod isa;
+mod lanewise;
+#[allow(unsafe_code)]
+mod map;
+#[allow(unsafe_code)]
+pub mod registers;
 mod silu;
 mod slices;
 mod softmax;
 mod swish;
 
-pub use arch::registers::clean_vector_registers;
 pub use element::Element;
 pub use formula::swish_constants::SwishConstants;
 pub use hard_swish::{
@@ -37,7 +38,7 @@ pub use hard_swish::{
     hard_swish_with, sloped_hard_swish, sloped_hard_swish_in_place,
     sloped_hard_swish_in_place_with, sloped_hard_swish_with,
 };
-pub use isa::{ISA_VARIABLE, Isa, IsaError};
+pub use onnx_swish_simd::{ISA_VARIABLE, Isa, IsaError, clean_vector_registers};
 pub use silu::{silu, silu_in_place, silu_in_place_with, silu_with};
 pub use softmax::{
     softmax_columns_in_place, softmax_columns_in_place_with, softmax_in_place,

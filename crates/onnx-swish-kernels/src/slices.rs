@@ -25,7 +25,6 @@ impl<'a, T> Slices<'a, T> {
     }
 
     /// Where to read, where to write, and how many: the same place, or places that do not overlap.
-    #[cfg(target_arch = "x86_64")]
     pub(crate) fn parts(self) -> (*const T, *mut T, usize) {
         match self {
             Slices::Apart(x, y) => (x.as_ptr(), y.as_mut_ptr(), x.len()),

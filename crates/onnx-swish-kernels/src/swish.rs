@@ -2,8 +2,8 @@
 //!
 //! Given slices; promises the bound of [`swish`] on every instruction set.
 
-use crate::element::run_swish_lockstep;
 use crate::element::sealed::Run;
+use crate::lanewise::Lockstep;
 use crate::slices::Slices;
 use crate::{Element, Isa};
 
@@ -73,7 +73,7 @@ pub fn swish_lockstep_in_place_with<T: Element>(isa: Isa, xy: &mut [T], betas: &
 
 fn lockstep<T: Element>(isa: Isa, slices: Slices<'_, T>, betas: &[T]) {
     assert_eq!(slices.len(), betas.len(), "x and betas differ in length");
-    run_swish_lockstep(isa, slices, betas);
+    isa.run(Lockstep { slices, betas });
 }
 
 /// Swish with one β per channel, x being `[.., channels, inner]` in row-major order: plane `p`
@@ -133,7 +133,7 @@ fn per_channel<T: Element>(isa: Isa, slices: Slices<'_, T>, betas: &[T], inner: 
         betas.len(),
     );
     if inner == 1 {
-        slices.for_each_piece(betas.len(), |pixel| run_swish_lockstep(isa, pixel, betas));
+        slices.for_each_piece(betas.len(), |slices| isa.run(Lockstep { slices, betas }));
         return;
     }
     let mut betas = betas.iter().cycle();

@@ -64,6 +64,9 @@ pub trait Simd:
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `a·b − c`, rounded once if [`Simd::FUSED`].
     fn mul_sub(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a·b + c` to within 0.51 ulp on every set: where product and addend cancel, nothing is lost. By way of f64, and that
+    /// much slower, where the set is not [`Simd::FUSED`].
+    fn mul_add_exact(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 
     /// The bits of each lane as an integer.
     fn to_bits(self, v: Self::V) -> Self::I;
@@ -75,8 +78,8 @@ pub trait Simd:
     fn int_add(self, a: Self::I, b: Self::I) -> Self::I;
     /// The bits that are set in both.
     fn int_and(self, a: Self::I, b: Self::I) -> Self::I;
-    /// `i·2ᴺ`, modulo 2³²; N is 0 to 31.
-    fn int_shl<const N: u32>(self, i: Self::I) -> Self::I;
+    /// `i·2ᵇʸ`, modulo 2³²; `by` is 0 to 31 and known to the compiler, or this is slow.
+    fn int_shl(self, i: Self::I, by: u32) -> Self::I;
 
     /// A table of these entries.
     ///

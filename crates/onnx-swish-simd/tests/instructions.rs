@@ -137,6 +137,18 @@ fn arithmetic_is_that_of_scalars() {
                     }
                 },
             );
+            pairwise(
+                s,
+                "mul_add_exact",
+                |s, a, b| s.mul_add_exact(a, b, s.splat(c)),
+                |a, b| {
+                    if S::FUSED {
+                        a.mul_add(b, c)
+                    } else {
+                        (f64::from(a) * f64::from(b) + f64::from(c)) as f32
+                    }
+                },
+            );
         }
     });
 }

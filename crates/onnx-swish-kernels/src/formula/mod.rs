@@ -1,17 +1,53 @@
-//! The formulas, each written once.
+//! The formulas, each written once, with their coefficients.
 //!
-//! Given x and the constants that a call derives from β; promises the error bounds that the crate
-//! states. `table` and, on it, `softmax` are for registers with a permute and FMA; `wide` for f32 and shorter types
-//! elsewhere, and for the inputs that `table` leaves out; `wide64` for f64.
+//! Given x and the constants that a call derives from β; promises the error bounds that the crate states. Which formula an
+//! instruction set takes depends on what the set has, see [`by_table`]: `table` wants look-ups and products that are added to
+//! before they are rounded, `plain` wants neither. `wide` (f32 and shorter by way of f64, one element at a time) is for the
+//! inputs that both leave out; `wide64` for f64.
 
-pub(crate) mod bits;
-pub(crate) mod constants;
-#[cfg(target_arch = "x86_64")]
+pub(crate) mod coefficients;
+pub(crate) mod hard_swish;
+pub(crate) mod plain;
 pub(crate) mod softmax;
 pub(crate) mod swish_constants;
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod table;
-#[cfg(target_arch = "x86_64")]
-pub(crate) mod table_constants;
 pub(crate) mod wide;
 pub(crate) mod wide64;
+
+use onnx_swish_simd::Simd;
+
+/// Whether [`table`] has coefficients for this set and keeps its bounds there; else it is [`plain`]'s.
+#[inline(always)]
+pub(crate) const fn by_table<S: Simd>() -> bool {
+    S::FUSED && (S::TABLE == 8 || S::TABLE == 16)
+}
+
+/// A function of x, with its constants in registers, in two steps: something of x, and what x and that become.
+pub(crate) trait Activation<S: Simd>: Copy {
+    /// Whether the function holds only below [`Activation::limit`].
+    const LIMITED: bool;
+    /// Whether each instruction of the first step waits for the one before, more of them than a processor looks ahead. The two
+    /// steps are then better two loops.
+    const LONG: bool;
+
+    /// The magnitude of x from which on the function does not hold.
+    fn limit(&self) -> S::V;
+    /// The first step: a divisor or a factor.
+    fn part(&self, s: S, x: S::V) -> S::V;
+    /// The second step.
+    fn whole(&self, s: S, x: S::V, part: S::V) -> S::V;
+
+    #[inline(always)]
+    fn eval(&self, s: S, x: S::V) -> S::V {
+        self.whole(s, x, self.part(s, x))
+    }
+}
+
+/// The exponential of softmax.
+pub(crate) trait Exponential<S: Simd>: Copy {
+    /// `2⁶⁴·e^(x − max)`, times a power of two that all x of one sum share, from `shift` of their max: to about 1.15 units of
+    /// 2⁻²⁴. −∞ gives zero.
+    fn eval(&self, s: S, shift: &softmax::Shift<S>, x: S::V) -> S::V;
+    /// `1.5·2²³` over the steps that the exponential divides a power of two into.
+    fn round(&self) -> f32;
+}

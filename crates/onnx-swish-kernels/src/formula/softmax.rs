@@ -1,24 +1,23 @@
-//! The exponential of softmax and the sum of exponentials, written over the few operations of [`Lanes`].
+//! The exponential of softmax and the sum of exponentials, for every set.
 //!
 //! Given a register of any x and one of the largest x that share its sum; promises the bound of
 //! [`crate::contract::SOFTMAX_F32_MAX_ULP`] for their quotient, NaN and infinities as IEEE arithmetic has them.
 //!
 //! Softmax does not change when every exponential is multiplied by the same number. So instead of `e^(x − max)`, whose
 //! argument would be rounded (by up to 64 ulp of the result), it takes `2^(x·log₂e − K + 64)`, K the integer next to
-//! `max·log₂e`: two FMAs give that argument to 2⁻²⁹. The 64 keeps what becomes a subnormal quotient normal until it
+//! `max·log₂e`. [`super::table`] and [`super::plain`] have that exponential. The 64 keeps what becomes a subnormal quotient normal until it
 //! is divided.
 
-use super::constants::LOG2_E;
-use super::table::{Lanes, round_to};
+use onnx_swish_simd::Simd;
 
-/// `log₂ e` as the sum of two f32.
-const RATE: [f32; 2] = [LOG2_E as f32, (LOG2_E - LOG2_E as f32 as f64) as f32];
+use super::Exponential;
+use super::coefficients::LOG2_E_PARTS;
 
 /// The factor of all exponentials is two to this.
 const BIAS: f32 = 64.0;
 
 /// Exponents below this are those of zero: the quotient is then below `2⁻¹⁸⁴`, and half the smallest f32 is `2⁻¹⁵⁰`.
-const FLOOR: f32 = -120.0;
+pub(super) const FLOOR: f32 = -120.0;
 
 /// Where max is this large, `x − max` is exact for every x that counts (Sterbenz: x is within a factor of two of max,
 /// for `x − max >= −128`, and below that the exponent is under [`FLOOR`]), and `x·log₂e` would leave the range in which
@@ -31,72 +30,39 @@ const START: f32 = (1u128 << 65) as f32;
 /// `1.5·2²³`: adding it rounds to an integer.
 const ROUND: f32 = 12_582_912.0;
 
-/// The constants in registers.
-#[derive(Clone, Copy)]
-pub(crate) struct Exp<S: Lanes> {
-    rate: [S::F32; 2],
-    power: S::F32,
-    excess: S::F32,
-    floor: S::F32,
-}
-
 /// What all exponentials of one sum share.
 #[derive(Clone, Copy)]
-pub(crate) struct Shift<S: Lanes> {
+pub(crate) struct Shift<S: Simd> {
     /// max where it is large, else zero.
-    base: S::F32,
-    /// What rounds to the table's steps, less K and with [`BIAS`].
-    round: S::F32,
+    pub(super) base: S::V,
+    /// What rounds to the exponential's steps, less K and with [`BIAS`].
+    pub(super) round: S::V,
 }
 
-impl<S: Lanes> Exp<S> {
-    #[inline(always)]
-    pub(crate) fn new(s: S) -> Self {
-        Self {
-            rate: [s.splat(RATE[0]), s.splat(RATE[1])],
-            power: s.power_table(),
-            excess: s.excess_table(),
-            floor: s.splat(round_to(S::TABLE_BITS) + FLOOR),
-        }
-    }
-
+impl<S: Simd> Shift<S> {
     /// For the largest of the x that are no NaN. An infinite one makes all exponentials NaN: `∞ − ∞`.
     #[inline(always)]
-    pub(crate) fn shift(&self, s: S, max: S::F32) -> Shift<S> {
+    pub(crate) fn new<E: Exponential<S>>(s: S, exp: &E, max: S::V) -> Self {
         let magnitude = s.max(max, s.sub(s.splat(0.0), max));
-        let base = s.zero_below(max, magnitude, s.splat(LARGE));
+        let base = s.keep(max, s.not_less(magnitude, s.splat(LARGE)));
         let round = s.splat(ROUND);
-        let whole = s.sub(s.mul_add(s.sub(max, base), self.rate[0], round), round);
-        Shift {
+        let log = s.mul_add(s.sub(max, base), s.splat(LOG2_E_PARTS[0]), round);
+        Self {
             base,
-            round: s.sub(s.splat(round_to(S::TABLE_BITS) + BIAS), whole),
+            round: s.sub(s.splat(exp.round() + BIAS), s.sub(log, round)),
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn eval(&self, s: S, shift: &Shift<S>, x: S::F32) -> S::F32 {
-        let x = s.sub(x, shift.base);
-        let m = s.mul_add(x, self.rate[0], shift.round);
-        let k = s.sub(m, shift.round);
-        let r = s.mul_sub(x, self.rate[0], k);
-        let r = s.mul_add(x, self.rate[1], r);
-        let q = s.polynomial(r, s.look_up(self.excess, m));
-        let u = s.scale(s.look_up(self.power, m), m);
-        // Below the floor, −∞ included, this may be anything, NaN too.
-        let e = s.mul_add(u, q, u);
-        s.zero_below(e, m, self.floor)
     }
 }
 
 /// A sum that carries what rounding took from it (Dekker's Fast2Sum, "A floating-point technique for extending the
 /// available precision", 1971: exact as long as no term is larger than the sum).
 #[derive(Clone, Copy)]
-pub(crate) struct Sum<S: Lanes> {
-    high: S::F32,
-    low: S::F32,
+pub(crate) struct Sum<S: Simd> {
+    high: S::V,
+    low: S::V,
 }
 
-impl<S: Lanes> Sum<S> {
+impl<S: Simd> Sum<S> {
     #[inline(always)]
     pub(crate) fn new(s: S) -> Self {
         Self {
@@ -106,7 +72,7 @@ impl<S: Lanes> Sum<S> {
     }
 
     #[inline(always)]
-    pub(crate) fn add(&mut self, s: S, e: S::F32) {
+    pub(crate) fn add(&mut self, s: S, e: S::V) {
         let high = s.add(self.high, e);
         self.low = s.add(self.low, s.sub(e, s.sub(high, self.high)));
         self.high = high;
@@ -122,25 +88,25 @@ impl<S: Lanes> Sum<S> {
 
     /// The sum as two terms: the first is exact, since START is a multiple of every unit in the last place on the way.
     #[inline(always)]
-    pub(crate) fn terms(&self, s: S) -> [S::F32; 2] {
+    pub(crate) fn terms(&self, s: S) -> [S::V; 2] {
         [s.sub(self.high, s.splat(START)), self.low]
     }
 
     /// One over the sum, rounded once and off by another 2⁻⁴⁰ or so: a step of Newton's from the reciprocal of its head.
     #[inline(always)]
-    pub(crate) fn reciprocal(&self, s: S) -> S::F32 {
+    pub(crate) fn reciprocal(&self, s: S) -> S::V {
         let [high, low] = self.terms(s);
         let head = s.add(high, low);
         let tail = s.sub(low, s.sub(head, high));
         let near = s.div(s.splat(1.0), head);
-        let off = s.mul_add(tail, near, s.mul_sub(head, near, s.splat(1.0)));
+        let off = s.mul_add(tail, near, s.mul_add_exact(head, near, s.splat(-1.0)));
         s.sub(near, s.mul(near, off))
     }
 }
 
 /// `e` times the reciprocal of its sum, which a rounding could take above 1.
 #[inline(always)]
-pub(crate) fn quotient<S: Lanes>(s: S, e: S::F32, reciprocal: S::F32) -> S::F32 {
+pub(crate) fn quotient<S: Simd>(s: S, e: S::V, reciprocal: S::V) -> S::V {
     // Of a NaN and a number, `min` gives its second operand.
     s.min(s.splat(1.0), s.mul(e, reciprocal))
 }

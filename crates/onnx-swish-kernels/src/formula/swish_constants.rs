@@ -1,21 +1,21 @@
 //! What one call derives from β.
 //!
-//! Given any β; promises constants with which every implementation takes it.
+//! Given any β; promises constants with which every formula takes it.
 
-use super::constants::LOG2_E;
+use super::coefficients::LOG2_E;
 
 /// The constants of `x·σ(β·x)` for one β, f32: for functions on registers, which take them ready.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(
-    not(target_arch = "x86_64"),
-    allow(dead_code, reason = "for the table formula")
-)]
 pub struct SwishConstants {
     /// `−β·log₂e` as the sum of two f32.
     pub(crate) rate: [f32; 2],
     /// The same in f64.
     pub(crate) wide_rate: f64,
-    /// The magnitude of x from which on the table formula does not hold; 0 if it never does.
+    /// −β as the sum of two f32 of 12 bits each, whose products with other 12 bits are exact.
+    pub(crate) slope: [f32; 2],
+    /// Whether β is a power of two, ±1 among them: its product with any x is exact.
+    pub(crate) exact: bool,
+    /// The magnitude of x from which on the formulas on registers do not hold; 0 if they never do.
     pub(crate) limit: f32,
 }
 
@@ -32,10 +32,16 @@ impl SwishConstants {
         // its low part or of its products.
         let magnitude = high.abs();
         let usable = 5.5e-20 < magnitude && magnitude < 1.8e19;
+        let upper = f32::from_bits((-beta).to_bits() & UPPER_BITS);
         Self {
             rate: [high, (wide_rate - high as f64) as f32],
             wide_rate,
+            slope: [upper, -beta - upper],
+            exact: beta.to_bits() & 0x007f_ffff == 0,
             limit: if usable { 125.0 / magnitude } else { 0.0 },
         }
     }
 }
+
+/// Sign, exponent and the upper 12 bits of an f32's significand, the hidden one among them.
+pub(crate) const UPPER_BITS: u32 = 0xffff_f000;

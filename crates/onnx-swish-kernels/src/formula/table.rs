@@ -1,93 +1,101 @@
-//! f32 by table and short polynomial, written over the few operations of [`Lanes`].
+//! f32 by table and short polynomial, for sets with look-ups and fused products.
 //!
 //! Given a register of finite x with |x| at most the limit of [`SwishConstants`]; promises at most 2 ulp
 //! ([`Swish`]) or 2⁻¹⁷ relative ([`ShortSwish`], for results that are rounded to 16 bits).
 
+use onnx_swish_simd::Simd;
+
+use super::coefficients::{EXP2_8, EXP2_16, Exp2Table, LOG2_E_PARTS};
+use super::softmax::{FLOOR, Shift};
 use super::swish_constants::SwishConstants;
+use super::{Activation, Exponential};
 
-/// What the formulas need of a register of f32. An implementor is a token: it exists only where
-/// its instructions do.
-pub(crate) trait Lanes: Copy {
-    /// A register of f32.
-    type F32: Copy;
-    /// `log₂ N` of a table with one entry per lane.
-    const TABLE_BITS: u32;
-
-    fn splat(self, x: f32) -> Self::F32;
-    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// `a·b + c`, rounded once.
-    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
-    /// `a·b − c`, rounded once.
-    fn mul_sub(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
-
-    /// The powers of the table, less what [`Lanes::scale`] adds for the index.
-    fn power_table(self) -> Self::F32;
-    /// The excess of each power.
-    fn excess_table(self) -> Self::F32;
-    /// `constant + r·(c₁ + r·(c₂ + ...))` with the coefficients of the table.
-    fn polynomial(self, r: Self::F32, constant: Self::F32) -> Self::F32;
-    /// `2^(r − 1/(2·N))` for 16-bit results.
-    fn short_polynomial(self, r: Self::F32) -> Self::F32;
-    /// `table[m mod N]` for the bits m of each lane.
-    fn look_up(self, table: Self::F32, m: Self::F32) -> Self::F32;
-    /// Adds the bits of m to the exponent of each lane: times `2^⌊k⌋`, and off by the index.
-    fn scale(self, power: Self::F32, m: Self::F32) -> Self::F32;
-    /// Whether a lane's magnitude is `limit` or above, or NaN.
-    fn any_beyond<const N: usize>(self, x: [Self::F32; N], limit: Self::F32) -> bool;
-    /// The lanes of v, but zero where m is less than `limit`. A NaN in m is not less.
-    fn zero_below(self, v: Self::F32, m: Self::F32, limit: Self::F32) -> Self::F32;
+/// The coefficients for a table of this many entries; for [`super::by_table`] alone, there are others.
+const fn coefficients(entries: usize) -> &'static Exp2Table {
+    if entries == 8 { &EXP2_8 } else { &EXP2_16 }
 }
 
 /// `1.5·2²³/N`: adding it rounds to a multiple of 1/N; the low bits of the sum are then the index
 /// and, above it, the integer part.
-#[inline(always)]
-pub(super) const fn round_to(table_bits: u32) -> f32 {
-    12_582_912.0 / (1u32 << table_bits) as f32
+const fn round_to<S: Simd>() -> f32 {
+    12_582_912.0 / S::TABLE as f32
 }
 
-/// A function of x, with its constants in registers.
-pub(crate) trait Activation<S: Lanes>: Copy {
-    /// Whether the function holds only below [`Activation::limit`].
-    const LIMITED: bool;
-    fn limit(&self) -> S::F32;
-    fn eval(&self, s: S, x: S::F32) -> S::F32;
+/// `2^(k + r)` by table and polynomial, in two forms.
+#[derive(Clone, Copy)]
+struct Exp2<S: Simd> {
+    power: S::Table,
+    excess: S::Table,
+}
+
+impl<S: Simd> Exp2<S> {
+    const COEFFICIENTS: &Exp2Table = coefficients(S::TABLE);
+
+    #[inline(always)]
+    fn new(s: S) -> Self {
+        Self {
+            power: s.table(Self::COEFFICIENTS.power_without_index),
+            excess: s.table(Self::COEFFICIENTS.excess),
+        }
+    }
+
+    /// A power of two times an entry of the table, for k + [`round_to`].
+    #[inline(always)]
+    fn power(&self, s: S, m: S::V) -> S::V {
+        let bits = s.to_bits(m);
+        let exponent = s.int_shl(bits, 23 - S::TABLE.trailing_zeros());
+        s.from_bits(s.int_add(s.to_bits(s.look_up(self.power, bits)), exponent))
+    }
+
+    /// What to multiply the power by, less 1; never above 0.
+    #[inline(always)]
+    fn excess(&self, s: S, m: S::V, r: S::V) -> S::V {
+        let constant = s.look_up(self.excess, s.to_bits(m));
+        s.mul_add(r, horner(s, r, Self::COEFFICIENTS.coefficients), constant)
+    }
+}
+
+/// `c₀ + r·(c₁ + r·(c₂ + ...))`
+#[inline(always)]
+fn horner<S: Simd>(s: S, r: S::V, coefficients: &[f32]) -> S::V {
+    let mut p = s.splat(coefficients[coefficients.len() - 1]);
+    let mut i = coefficients.len() - 1;
+    while i > 0 {
+        i -= 1;
+        p = s.mul_add(r, p, s.splat(coefficients[i]));
+    }
+    p
 }
 
 /// `x/(1 + 2ᶻ)`, `z = x·rate`, to f32 precision.
 #[derive(Clone, Copy)]
-pub(crate) struct Swish<S: Lanes> {
-    rate: [S::F32; 2],
-    round: S::F32,
-    power: S::F32,
-    excess: S::F32,
-    one: S::F32,
-    limit: S::F32,
+pub(crate) struct Swish<S: Simd> {
+    rate: [S::V; 2],
+    round: S::V,
+    exp2: Exp2<S>,
+    one: S::V,
+    limit: S::V,
 }
 
-impl<S: Lanes> Swish<S> {
+impl<S: Simd> Swish<S> {
     #[inline(always)]
     pub(crate) fn new(s: S, constants: &SwishConstants) -> Self {
         Self {
             rate: [s.splat(constants.rate[0]), s.splat(constants.rate[1])],
-            round: s.splat(round_to(S::TABLE_BITS)),
-            power: s.power_table(),
-            excess: s.excess_table(),
+            round: s.splat(round_to::<S>()),
+            exp2: Exp2::new(s),
             one: s.splat(1.0),
             limit: s.splat(constants.limit),
         }
     }
 }
 
-impl<S: Lanes> Activation<S> for Swish<S> {
+impl<S: Simd> Activation<S> for Swish<S> {
     const LIMITED: bool = true;
+    const LONG: bool = false;
 
     #[inline(always)]
-    fn limit(&self) -> S::F32 {
+    fn limit(&self) -> S::V {
         self.limit
     }
 
@@ -96,99 +104,105 @@ impl<S: Lanes> Activation<S> for Swish<S> {
     /// addition, 1/4 for the inner one, 1/16 for q. With half an ulp for the division that is below
     /// 1.9 ulp.
     #[inline(always)]
-    fn eval(&self, s: S, x: S::F32) -> S::F32 {
+    fn part(&self, s: S, x: S::V) -> S::V {
         let m = s.mul_add(x, self.rate[0], self.round);
         let k = s.sub(m, self.round);
         let r = s.mul_sub(x, self.rate[0], k);
         let r = s.mul_add(x, self.rate[1], r);
-        let q = s.polynomial(r, s.look_up(self.excess, m));
-        let u = s.scale(s.look_up(self.power, m), m);
+        let q = self.exp2.excess(s, m, r);
+        let u = self.exp2.power(s, m);
         let low = s.mul_add(u, q, s.min(u, self.one));
-        s.div(x, s.add(low, s.max(u, self.one)))
+        s.add(low, s.max(u, self.one))
+    }
+
+    #[inline(always)]
+    fn whole(&self, s: S, x: S::V, part: S::V) -> S::V {
+        s.div(x, part)
     }
 }
 
 /// `x/(1 + 2ᶻ)` for results of 11 bits or fewer.
 #[derive(Clone, Copy)]
-pub(crate) struct ShortSwish<S: Lanes> {
-    rate: S::F32,
-    round: S::F32,
-    power: S::F32,
-    one: S::F32,
-    limit: S::F32,
+pub(crate) struct ShortSwish<S: Simd> {
+    rate: S::V,
+    round: S::V,
+    exp2: Exp2<S>,
+    one: S::V,
+    limit: S::V,
 }
 
-impl<S: Lanes> ShortSwish<S> {
+impl<S: Simd> ShortSwish<S> {
     #[inline(always)]
     pub(crate) fn new(s: S, constants: &SwishConstants) -> Self {
         Self {
             rate: s.splat(constants.rate[0]),
-            round: s.splat(round_to(S::TABLE_BITS)),
-            power: s.power_table(),
+            round: s.splat(round_to::<S>()),
+            exp2: Exp2::new(s),
             one: s.splat(1.0),
             limit: s.splat(constants.limit),
         }
     }
 }
 
-impl<S: Lanes> Activation<S> for ShortSwish<S> {
+impl<S: Simd> Activation<S> for ShortSwish<S> {
     const LIMITED: bool = true;
+    const LONG: bool = false;
 
     #[inline(always)]
-    fn limit(&self) -> S::F32 {
+    fn limit(&self) -> S::V {
         self.limit
     }
 
     #[inline(always)]
-    fn eval(&self, s: S, x: S::F32) -> S::F32 {
+    fn part(&self, s: S, x: S::V) -> S::V {
         let m = s.mul_add(x, self.rate, self.round);
         let r = s.mul_sub(x, self.rate, s.sub(m, self.round));
-        let u = s.scale(s.look_up(self.power, m), m);
-        s.div(x, s.mul_add(u, s.short_polynomial(r), self.one))
+        let p = horner(s, r, Exp2::<S>::COEFFICIENTS.short);
+        s.mul_add(self.exp2.power(s, m), p, self.one)
+    }
+
+    #[inline(always)]
+    fn whole(&self, s: S, x: S::V, part: S::V) -> S::V {
+        s.div(x, part)
     }
 }
 
-/// `x·clamp(α·x + β, 0, 1)`.
+/// The exponential of softmax.
 #[derive(Clone, Copy)]
-pub(crate) struct HardSwish<S: Lanes> {
-    alpha: S::F32,
-    beta: S::F32,
-    zero: S::F32,
-    one: S::F32,
+pub(crate) struct Exp<S: Simd> {
+    rate: [S::V; 2],
+    exp2: Exp2<S>,
+    floor: S::V,
 }
 
-impl<S: Lanes> HardSwish<S> {
-    /// Whether the bounds hold for these parameters. The clamping would swallow a NaN gate, which
-    /// takes a parameter that is not finite; and a gate below the normal range, not yet multiplied
-    /// by a large x, would have lost bits, which takes a slope below 2⁻⁸².
+impl<S: Simd> Exp<S> {
     #[inline(always)]
-    pub(crate) fn takes(alpha: f32, beta: f32) -> bool {
-        let slope = alpha.abs();
-        1e-24 < slope && slope < f32::INFINITY && beta.is_finite()
-    }
-
-    #[inline(always)]
-    pub(crate) fn new(s: S, alpha: f32, beta: f32) -> Self {
+    pub(crate) fn new(s: S) -> Self {
         Self {
-            alpha: s.splat(alpha),
-            beta: s.splat(beta),
-            zero: s.splat(0.0),
-            one: s.splat(1.0),
+            rate: [s.splat(LOG2_E_PARTS[0]), s.splat(LOG2_E_PARTS[1])],
+            exp2: Exp2::new(s),
+            floor: s.splat(round_to::<S>() + FLOOR),
         }
     }
 }
 
-impl<S: Lanes> Activation<S> for HardSwish<S> {
-    const LIMITED: bool = false;
-
+impl<S: Simd> Exponential<S> for Exp<S> {
     #[inline(always)]
-    fn limit(&self) -> S::F32 {
-        self.one
+    fn round(&self) -> f32 {
+        round_to::<S>()
     }
 
     #[inline(always)]
-    fn eval(&self, s: S, x: S::F32) -> S::F32 {
-        let gate = s.mul_add(x, self.alpha, self.beta);
-        s.mul(x, s.min(s.max(gate, self.zero), self.one))
+    fn eval(&self, s: S, shift: &Shift<S>, x: S::V) -> S::V {
+        let x = s.sub(x, shift.base);
+        let m = s.mul_add(x, self.rate[0], shift.round);
+        let k = s.sub(m, shift.round);
+        let r = s.mul_sub(x, self.rate[0], k);
+        let r = s.mul_add(x, self.rate[1], r);
+        let q = self.exp2.excess(s, m, r);
+        let u = self.exp2.power(s, m);
+        // Below the floor, −∞ included, this may be anything, NaN too.
+        let e = s.mul_add(u, q, u);
+        s.keep(e, s.not_less(m, self.floor))
     }
 }

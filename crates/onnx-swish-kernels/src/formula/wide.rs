@@ -4,7 +4,7 @@
 //! Given any x and β, infinities and NaN included; promises the function rounded once: an error
 //! below 0.51 ulp of f32 everywhere.
 
-use super::constants::{EXP2_WIDE, LOG2_E};
+use super::coefficients::{EXP2_WIDE, LOG2_E};
 
 /// `1.5·2⁵²`: adding it rounds to an integer, in the low bits of the sum. With 1023 more, those
 /// bits are the biased exponent of two to that integer.
@@ -49,14 +49,6 @@ fn exp2(z: f64) -> f64 {
     let p = c[1] + r * p;
     let p = c[0] + r * p;
     scale + scale * (r * p)
-}
-
-/// `2⁶⁴·e^(x − max)`, `x <= max`, for softmax: the factor keeps what becomes a subnormal quotient a normal
-/// f32 until it is divided, and what underflows even so is zero in the quotient. −∞ gives zero, and NaN comes of
-/// NaN and of `x = max` where max is infinite.
-#[inline(always)]
-pub(crate) fn scaled_exp(x: f32, max: f32) -> f64 {
-    exp2((f64::from(x) - f64::from(max)) * LOG2_E + 64.0)
 }
 
 /// `x·clamp(α·x + β, 0, 1)`. The product of two f32 is exact in f64. Comparisons that NaN (a parameter,

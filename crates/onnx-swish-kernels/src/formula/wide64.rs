@@ -3,7 +3,7 @@
 //! Given any x and β, infinities and NaN included; promises at most 2 ulp everywhere, with no FMA
 //! instruction needed.
 
-use super::constants::{EXP_64, LN_2, LOG2_E};
+use super::coefficients::{EXP_64, LN_2, LOG2_E};
 
 /// `1.5·2⁵²`: adding it rounds to an integer.
 const ROUND: f64 = 6_755_399_441_055_744.0;

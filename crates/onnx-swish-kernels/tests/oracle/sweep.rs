@@ -73,7 +73,7 @@ pub fn apply<T: Oracle>(isa: Isa, function: Function, x: &[T], y: &mut [T]) {
 pub fn isas() -> Vec<Isa> {
     let available = Isa::available();
     for name in Isa::NAMES {
-        if !available.iter().any(|isa| isa.name() == name) {
+        if !available.iter().any(|isa| isa.name() == *name) {
             eprintln!("skipped: this machine does not execute {name}");
         }
     }

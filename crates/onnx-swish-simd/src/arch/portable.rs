@@ -102,6 +102,11 @@ impl<const N: usize, const R: usize> Simd for Plain<N, R> {
     fn mul_sub(self, a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
         self.sub(self.mul(a, b), c)
     }
+    #[inline(always)]
+    fn mul_add_exact(self, a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
+        // The product of two f32 is exact in f64.
+        from_fn(|i| (f64::from(a[i]) * f64::from(b[i]) + f64::from(c[i])) as f32)
+    }
 
     #[inline(always)]
     fn to_bits(self, v: [f32; N]) -> [u32; N] {
@@ -124,8 +129,8 @@ impl<const N: usize, const R: usize> Simd for Plain<N, R> {
         each(a, b, |a, b| a & b)
     }
     #[inline(always)]
-    fn int_shl<const BY: u32>(self, i: [u32; N]) -> [u32; N] {
-        from_fn(|lane| i[lane] << BY)
+    fn int_shl(self, i: [u32; N], by: u32) -> [u32; N] {
+        from_fn(|lane| i[lane] << by)
     }
 
     #[inline(always)]
@@ -157,15 +162,18 @@ impl<const N: usize, const R: usize> Simd for Plain<N, R> {
     }
     #[inline(always)]
     fn any_beyond<const K: usize>(self, v: [[f32; N]; K], limit: [f32; N]) -> bool {
-        // As integers, whose order is that of the magnitudes and has NaN above all numbers.
-        let mut beyond = [0; N];
+        // A NaN in v is not the larger.
+        let mut most = [0.0; N];
         for v in v {
-            beyond = from_fn(|i| {
-                let magnitude = (v[i].to_bits() & 0x7fff_ffff).cast_signed();
-                beyond[i] | choice(magnitude > limit[i].to_bits().cast_signed() - 1)
-            });
+            most = each(
+                v,
+                most,
+                |x, most| if x.abs() > most { x.abs() } else { most },
+            );
         }
-        beyond.into_iter().fold(0, |all, one| all | one) != 0
+        each(most, limit, |most, limit| most >= limit)
+            .into_iter()
+            .any(|beyond| beyond)
     }
 
     #[inline(always)]

@@ -69,6 +69,10 @@ impl Simd for Avx2 {
     fn mul_sub(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         instruction!(_mm256_fmsub_ps(a, b, c))
     }
+    #[inline(always)]
+    fn mul_add_exact(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        self.mul_add(a, b, c)
+    }
 
     #[inline(always)]
     fn to_bits(self, v: __m256) -> __m256i {
@@ -91,8 +95,9 @@ impl Simd for Avx2 {
         instruction!(_mm256_and_si256(a, b))
     }
     #[inline(always)]
-    fn int_shl<const N: u32>(self, i: __m256i) -> __m256i {
-        instruction!(_mm256_sll_epi32(i, _mm_cvtsi32_si128(N.cast_signed())))
+    fn int_shl(self, i: __m256i, by: u32) -> __m256i {
+        // An immediate shift, once the compiler has seen where the count comes from.
+        instruction!(_mm256_sll_epi32(i, _mm_cvtsi32_si128(by.cast_signed())))
     }
 
     #[inline(always)]

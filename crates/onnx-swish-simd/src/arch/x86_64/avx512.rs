@@ -83,6 +83,10 @@ impl Simd for Avx512 {
     fn mul_sub(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         instruction!(_mm512_fmsub_ps(a, b, c))
     }
+    #[inline(always)]
+    fn mul_add_exact(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        self.mul_add(a, b, c)
+    }
 
     #[inline(always)]
     fn to_bits(self, v: __m512) -> __m512i {
@@ -105,8 +109,9 @@ impl Simd for Avx512 {
         instruction!(_mm512_and_si512(a, b))
     }
     #[inline(always)]
-    fn int_shl<const N: u32>(self, i: __m512i) -> __m512i {
-        instruction!(_mm512_slli_epi32::<N>(i))
+    fn int_shl(self, i: __m512i, by: u32) -> __m512i {
+        // An immediate shift, once the compiler has seen where the count comes from.
+        instruction!(_mm512_sll_epi32(i, _mm_cvtsi32_si128(by.cast_signed())))
     }
 
     #[inline(always)]

@@ -1,39 +1,48 @@
-//! The loops of softmax that both instruction sets share.
+//! The loops of softmax.
 //!
 //! Given rows of elements; promises to read and write these only. Three passes, over little enough to stay in the nearest cache
 //! for any common length: the largest, the exponentials and their sum, the quotients.
 
-use super::drive::Memory;
-use crate::formula::softmax::{Exp, Shift, Sum, quotient};
+use onnx_swish_simd::{Kernel, Lane, Simd};
 
-/// What softmax needs besides: whole registers, and what a register holds as one number.
-pub(super) trait Reduce: Memory<f32> {
-    /// # Safety
-    /// `LANES` elements can be read at `x`.
-    unsafe fn load(self, x: *const f32) -> Self::F32;
+use crate::formula::softmax::{Shift, Sum, quotient};
+use crate::formula::{Exponential, by_table, plain, table};
 
-    /// # Safety
-    /// `LANES` elements can be written at `y`.
-    unsafe fn store(self, y: *mut f32, v: Self::F32);
+/// Softmax of each run of `length` elements, which divides the slice's length.
+pub(super) struct Rows<'a> {
+    pub(super) xy: &'a mut [f32],
+    pub(super) length: usize,
+}
 
-    /// The first n lanes from memory, the others from `rest`; `n <= LANES`.
-    ///
-    /// # Safety
-    /// `n` elements can be read at `x`.
-    unsafe fn load_first_or(self, x: *const f32, n: usize, rest: Self::F32) -> Self::F32;
+impl Kernel for Rows<'_> {
+    type Output = ();
 
-    /// The first n lanes to memory, by stores that are no wider; `n < LANES`. A masked store is taken for one of a whole register by
-    /// the loads that come after it: those of the next row, which then wait until it has left the store queue.
-    ///
-    /// # Safety
-    /// `n` elements can be written at `y`.
-    unsafe fn store_exactly(self, y: *mut f32, v: Self::F32, n: usize);
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if by_table::<S>() {
+            rows(s, &table::Exp::new(s), self.xy, self.length);
+        } else {
+            rows(s, &plain::Exp, self.xy, self.length);
+        }
+    }
+}
 
-    /// The largest lane; any number if one is NaN.
-    fn largest(self, v: Self::F32) -> f32;
+/// Softmax across rows of equal lengths: over the elements of the same index.
+pub(super) struct Columns<'a, 'b> {
+    pub(super) rows: &'a mut [&'b mut [f32]],
+}
 
-    /// The sum of the lanes.
-    fn total(self, v: Self::F32) -> f64;
+impl Kernel for Columns<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if by_table::<S>() {
+            columns(s, &table::Exp::new(s), self.rows);
+        } else {
+            columns(s, &plain::Exp, self.rows);
+        }
+    }
 }
 
 /// Registers that go through the columns abreast: enough work to hide the latency of each step, and each touches a cache
@@ -43,23 +52,15 @@ const ABREAST: usize = 4;
 /// Terms after which a sum over columns is settled: often enough for a million of them, too seldom to cost anything.
 const SETTLED: usize = 256;
 
-/// Softmax of each run of `length` elements.
-///
-/// # Safety
-/// The caller enables the instructions of `S`, so that everything here becomes part of it.
 #[inline(always)]
-pub(super) unsafe fn rows<S: Reduce>(s: S, xy: &mut [f32], length: usize) {
-    let exp = Exp::new(s);
+fn rows<S: Simd, E: Exponential<S>>(s: S, exp: &E, xy: &mut [f32], length: usize) {
     for row in xy.chunks_exact_mut(length) {
-        // SAFETY: the caller's promise.
-        unsafe { self::row(s, &exp, row) };
+        self::row(s, exp, row);
     }
 }
 
-/// # Safety
-/// As [`rows`].
 #[inline(always)]
-unsafe fn row<S: Reduce>(s: S, exp: &Exp<S>, row: &mut [f32]) {
+fn row<S: Simd, E: Exponential<S>>(s: S, exp: &E, row: &mut [f32]) {
     let rest = row.len() % S::LANES;
     let whole = row.len() - rest;
     let groups = whole - whole % (4 * S::LANES);
@@ -69,7 +70,7 @@ unsafe fn row<S: Reduce>(s: S, exp: &Exp<S>, row: &mut [f32]) {
     let mut max = [lowest; 4];
     for at in (0..groups).step_by(4 * S::LANES) {
         // SAFETY: `at + 4·LANES <= groups <= row.len()`.
-        let v = unsafe { s.load_group(x.add(at)) };
+        let v = unsafe { f32::load_group(s, x.add(at)) };
         for (max, v) in max.iter_mut().zip(v) {
             *max = s.max(v, *max);
         }
@@ -79,21 +80,22 @@ unsafe fn row<S: Reduce>(s: S, exp: &Exp<S>, row: &mut [f32]) {
         max[0] = s.max(unsafe { s.load(x.add(at)) }, max[0]);
     }
     // SAFETY: `whole + rest = row.len()`.
-    let last = unsafe { s.load_first_or(x.add(whole), rest, lowest) };
+    let last = unsafe { s.load_first(x.add(whole), rest) };
+    let last = s.select(s.lanes(0, rest), last, lowest);
     let max = s.max(s.max(max[0], max[1]), s.max(max[2], max[3]));
     let max = s.largest(s.max(last, max));
 
-    let shift = exp.shift(s, s.splat(max));
+    let shift = Shift::new(s, exp, s.splat(max));
     let mut sum = Sum::new(s);
     for at in (0..groups).step_by(4 * S::LANES) {
         // SAFETY: as above.
-        let v = unsafe { s.load_group(x.add(at)) };
+        let v = unsafe { f32::load_group(s, x.add(at)) };
         let mut e = v;
         for (e, v) in e.iter_mut().zip(v) {
             *e = exp.eval(s, &shift, v);
         }
         // SAFETY: as above.
-        unsafe { s.store_group(x.add(at), e) };
+        unsafe { f32::store_group(s, x.add(at), e) };
         for e in e {
             sum.add(s, e);
         }
@@ -110,7 +112,7 @@ unsafe fn row<S: Reduce>(s: S, exp: &Exp<S>, row: &mut [f32]) {
     sum.add(s, last);
 
     let [high, low] = sum.terms(s);
-    let total = s.total(high) + s.total(low);
+    let total = s.sum_wide(high) + s.sum_wide(low);
     let factor = s.splat((1.0 / total) as f32);
     for at in (0..whole).step_by(S::LANES) {
         // SAFETY: as above.
@@ -120,28 +122,24 @@ unsafe fn row<S: Reduce>(s: S, exp: &Exp<S>, row: &mut [f32]) {
     unsafe { s.store_exactly(x.add(whole), quotient(s, last, factor), rest) };
 }
 
-/// Softmax across rows of equal lengths: over the elements of the same index.
-///
-/// # Safety
-/// All rows are equally long. The caller enables the instructions of `S`, so that everything here becomes part of it.
+/// All rows are equally long.
 #[inline(always)]
-pub(super) unsafe fn columns<S: Reduce>(s: S, rows: &mut [&mut [f32]]) {
+fn columns<S: Simd, E: Exponential<S>>(s: S, exp: &E, rows: &mut [&mut [f32]]) {
     let width = rows.first().map_or(0, |row| row.len());
-    let exp = Exp::new(s);
     let mut at = 0;
     while width - at >= ABREAST * S::LANES {
         // SAFETY: every row has that many elements from `at` on.
-        unsafe { block::<S, ABREAST, true>(s, &exp, rows, at, S::LANES) };
+        unsafe { block::<S, E, ABREAST, true>(s, exp, rows, at, S::LANES) };
         at += ABREAST * S::LANES;
     }
     while width - at >= S::LANES {
         // SAFETY: every row has that many elements from `at` on.
-        unsafe { block::<S, 1, true>(s, &exp, rows, at, S::LANES) };
+        unsafe { block::<S, E, 1, true>(s, exp, rows, at, S::LANES) };
         at += S::LANES;
     }
     if at < width {
         // SAFETY: every row has that many elements from `at` on.
-        unsafe { block::<S, 1, false>(s, &exp, rows, at, width - at) };
+        unsafe { block::<S, E, 1, false>(s, exp, rows, at, width - at) };
     }
 }
 
@@ -150,9 +148,9 @@ pub(super) unsafe fn columns<S: Reduce>(s: S, rows: &mut [&mut [f32]]) {
 /// # Safety
 /// Each row has `N·LANES` elements from `at` on if `WHOLE`, else `lanes < LANES`, and `N` is one.
 #[inline(always)]
-unsafe fn block<S: Reduce, const N: usize, const WHOLE: bool>(
+unsafe fn block<S: Simd, E: Exponential<S>, const N: usize, const WHOLE: bool>(
     s: S,
-    exp: &Exp<S>,
+    exp: &E,
     rows: &mut [&mut [f32]],
     at: usize,
     lanes: usize,
@@ -166,9 +164,9 @@ unsafe fn block<S: Reduce, const N: usize, const WHOLE: bool>(
             *max = s.max(v, *max);
         }
     }
-    let mut shift: [Shift<S>; N] = [exp.shift(s, zero); N];
+    let mut shift: [Shift<S>; N] = [Shift::new(s, exp, zero); N];
     for (shift, max) in shift.iter_mut().zip(max) {
-        *shift = exp.shift(s, max);
+        *shift = Shift::new(s, exp, max);
     }
     let mut sum = [Sum::new(s); N];
     for rows in rows.chunks_mut(SETTLED) {
@@ -208,11 +206,11 @@ unsafe fn block<S: Reduce, const N: usize, const WHOLE: bool>(
 /// # Safety
 /// As [`block`], for the row that begins `at` elements before `x`.
 #[inline(always)]
-unsafe fn load<S: Reduce, const N: usize, const WHOLE: bool>(
+unsafe fn load<S: Simd, const N: usize, const WHOLE: bool>(
     s: S,
     x: *const f32,
     lanes: usize,
-) -> [S::F32; N] {
+) -> [S::V; N] {
     let mut v = [s.splat(0.0); N];
     for (i, v) in v.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
@@ -230,10 +228,10 @@ unsafe fn load<S: Reduce, const N: usize, const WHOLE: bool>(
 /// # Safety
 /// As [`load`].
 #[inline(always)]
-unsafe fn store<S: Reduce, const N: usize, const WHOLE: bool>(
+unsafe fn store<S: Simd, const N: usize, const WHOLE: bool>(
     s: S,
     y: *mut f32,
-    v: [S::F32; N],
+    v: [S::V; N],
     lanes: usize,
 ) {
     for (i, v) in v.into_iter().enumerate() {

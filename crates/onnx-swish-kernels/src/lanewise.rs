@@ -1,11 +1,11 @@
-//! Plain Rust, in blocks that the compiler turns into the vectors of the target.
+//! One element at a time, in blocks that the compiler turns into the vectors of an instruction set.
 //!
-//! Given slices; promises the same results on every target, f32 and shorter rounded once from f64.
+//! Given slices; promises the same bits on every instruction set. For f64, for β in lockstep with x, and for the parameters of
+//! HardSwish that the formulas on registers leave out.
 
-pub(crate) mod softmax;
+use onnx_swish_simd::{Kernel, Simd};
 
-use crate::element::sealed::Sealed;
-use crate::formula::wide;
+use crate::element::Scalar;
 use crate::slices::Slices;
 
 /// Elements per block: whole vectors everywhere, and a loop that the compiler vectorises rather than
@@ -15,46 +15,56 @@ const BLOCK: usize = 64;
 /// The same for what is left over, padded with zeros: there is no loop over single elements.
 const LAST: usize = 8;
 
-/// `x·σ(x)` of one element.
-#[must_use]
-#[inline]
-pub fn silu_lane(x: f32) -> f32 {
-    wide::swish(x, wide::rate(1.0))
+/// `x·σ(β·x)`, given what [`Scalar::own_rate`] is of β.
+pub(crate) struct Swish<'a, T> {
+    pub(crate) slices: Slices<'a, T>,
+    pub(crate) rate: f64,
 }
 
-/// `x·σ(β·x)` of one element.
-#[must_use]
-#[inline]
-pub fn swish_lane(x: f32, constants: &crate::SwishConstants) -> f32 {
-    wide::swish(x, constants.wide_rate)
+impl<T: Scalar> Kernel for Swish<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        map(self.slices, |x| x.swish_one(self.rate));
+    }
 }
 
-/// `x·clamp(x/6 + 1/2, 0, 1)` of one element.
-#[must_use]
-#[inline]
-pub fn hard_swish_lane(x: f32) -> f32 {
-    sloped_hard_swish_lane(x, crate::HARD_SWISH_ALPHA, crate::HARD_SWISH_BETA)
+/// `x·clamp(α·x + β, 0, 1)` of any α and β.
+pub(crate) struct HardSwish<'a, T> {
+    pub(crate) slices: Slices<'a, T>,
+    pub(crate) alpha: f64,
+    pub(crate) beta: f64,
 }
 
-/// `x·clamp(alpha·x + beta, 0, 1)` of one element.
-#[must_use]
-#[inline]
-pub fn sloped_hard_swish_lane(x: f32, alpha: f32, beta: f32) -> f32 {
-    wide::hard_swish(x, alpha.into(), beta.into())
+impl<T: Scalar> Kernel for HardSwish<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        map(self.slices, |x| x.hard_swish_one(self.alpha, self.beta));
+    }
 }
+
+/// `x[i]·σ(betas[i]·x[i])`.
+pub(crate) struct Lockstep<'a, T> {
+    pub(crate) slices: Slices<'a, T>,
+    pub(crate) betas: &'a [T],
+}
+
+impl<T: Scalar> Kernel for Lockstep<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        swish_lockstep(self.slices, self.betas);
+    }
+}
+
+// These are inlined by force: each instruction set enables its own instructions for them.
 
 #[inline(always)]
-pub(crate) fn swish<T: Sealed>(slices: Slices<'_, T>, rate: f64) {
-    map(slices, |x| x.swish_one(rate));
-}
-
-#[inline(always)]
-pub(crate) fn hard_swish<T: Sealed>(slices: Slices<'_, T>, alpha: f64, beta: f64) {
-    map(slices, |x| x.hard_swish_one(alpha, beta));
-}
-
-#[inline(always)]
-pub(crate) fn swish_lockstep<T: Sealed>(slices: Slices<'_, T>, betas: &[T]) {
+fn swish_lockstep<T: Scalar>(slices: Slices<'_, T>, betas: &[T]) {
     match slices {
         Slices::Apart(x, y) => {
             let ((x, last_x), (y, last_y)) = (x.as_chunks(), y.as_chunks_mut());
@@ -86,7 +96,7 @@ pub(crate) fn swish_lockstep<T: Sealed>(slices: Slices<'_, T>, betas: &[T]) {
 }
 
 #[inline(always)]
-fn map<T: Sealed>(slices: Slices<'_, T>, f: impl Fn(T) -> T) {
+fn map<T: Scalar>(slices: Slices<'_, T>, f: impl Fn(T) -> T) {
     match slices {
         Slices::Apart(x, y) => {
             let ((x, last_x), (y, last_y)) = (x.as_chunks::<BLOCK>(), y.as_chunks_mut());
@@ -114,24 +124,22 @@ fn map<T: Sealed>(slices: Slices<'_, T>, f: impl Fn(T) -> T) {
     }
 }
 
-// These are inlined by force: each caller enables its own instructions for them.
-
 #[inline(always)]
-fn block<T: Sealed, const N: usize>(x: &[T; N], y: &mut [T; N], f: &impl Fn(T) -> T) {
+fn block<T: Scalar, const N: usize>(x: &[T; N], y: &mut [T; N], f: &impl Fn(T) -> T) {
     for (x, y) in x.iter().zip(y) {
         *y = f(*x);
     }
 }
 
 #[inline(always)]
-fn lockstep_block<T: Sealed, const N: usize>(x: &[T; N], betas: &[T; N], y: &mut [T; N]) {
+fn lockstep_block<T: Scalar, const N: usize>(x: &[T; N], betas: &[T; N], y: &mut [T; N]) {
     for ((x, beta), y) in x.iter().zip(betas).zip(y) {
         *y = x.swish_one(beta.own_rate());
     }
 }
 
 #[inline(always)]
-fn padded<T: Sealed>(last: &[T]) -> [T; LAST] {
+fn padded<T: Scalar>(last: &[T]) -> [T; LAST] {
     let mut buffer = [T::ZERO; LAST];
     buffer[..last.len()].copy_from_slice(last);
     buffer

@@ -2,8 +2,10 @@
 //!
 //! Given slices; promises the bound of [`softmax_in_place`] on every instruction set.
 
+#[allow(unsafe_code)]
+mod loops;
+
 use crate::Isa;
-use crate::arch::portable;
 
 /// Replaces each element of a tensor by its softmax along one axis: `e^xᵢ / Σⱼ e^xⱼ`, the sum over the axis.
 ///
@@ -42,13 +44,7 @@ pub fn softmax_in_place_with(isa: Isa, xy: &mut [f32], length: usize, inner: usi
         xy.len()
     );
     if inner == 1 {
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(isa) => isa.softmax_rows(xy, length),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(isa) => isa.softmax_rows(xy, length),
-            Isa::Portable => portable::softmax::rows(xy, length),
-        }
+        isa.run(loops::Rows { xy, length });
         return;
     }
     for block in xy.chunks_exact_mut(block) {
@@ -81,11 +77,5 @@ pub fn softmax_columns_in_place_with(isa: Isa, rows: &mut [&mut [f32]]) {
 
 /// Of rows whose lengths agree.
 fn columns(isa: Isa, rows: &mut [&mut [f32]]) {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(isa) => isa.softmax_columns(rows),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(isa) => isa.softmax_columns(rows),
-        Isa::Portable => portable::softmax::columns(rows),
-    }
+    isa.run(loops::Columns { rows });
 }
