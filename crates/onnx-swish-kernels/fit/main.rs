@@ -43,15 +43,26 @@ fn grouped(digits: String) -> String {
 }
 
 fn source_f32(x: f32) -> String {
-    grouped(if x.abs() < 1e-4 { format!("{x:e}") } else { format!("{x:?}") })
+    grouped(if x.abs() < 1e-4 {
+        format!("{x:e}")
+    } else {
+        format!("{x:?}")
+    })
 }
 
 fn source_f64(x: f64) -> String {
-    grouped(if x.abs() < 1e-4 { format!("{x:e}") } else { format!("{x:?}") })
+    grouped(if x.abs() < 1e-4 {
+        format!("{x:e}")
+    } else {
+        format!("{x:?}")
+    })
 }
 
 fn list_f32(values: &[f32]) -> String {
-    values.iter().map(|x| format!("    {},\n", source_f32(*x))).collect()
+    values
+        .iter()
+        .map(|x| format!("    {},\n", source_f32(*x)))
+        .collect()
 }
 
 fn coefficients_f32(fit: &Fit) -> Vec<f32> {
@@ -120,7 +131,11 @@ fn table(entries: u32, degree: i32) -> Table {
         excess: excess.collect(),
         power,
         coefficients: c[1..].iter().map(|c| nearest_f32(*c)).collect(),
-        short: short.coefficients.iter().map(|c| nearest_f32(*c * down)).collect(),
+        short: short
+            .coefficients
+            .iter()
+            .map(|c| nearest_f32(*c * down))
+            .collect(),
         before: main.error,
         short_error: short.error,
     }
@@ -134,25 +149,61 @@ fn arrays() -> Vec<(String, String)> {
     };
     let error = |fit: &Fit| format!("2^{:.1}", fit.error.log2());
     let fit = exp2_wide();
-    let values: String = fit.coefficients.iter().map(|c| format!("    {},\n", source_f64(c.0))).collect();
+    let values: String = fit
+        .coefficients
+        .iter()
+        .map(|c| format!("    {},\n", source_f64(c.0)))
+        .collect();
     add(error(&fit), "EXP2_WIDE: [f64; 7]", values);
     let fit = exp_minus(HALF_LN_2, 12).fit_rounded(to_f64);
-    let values: String = fit.coefficients.iter().map(|c| format!("    {},\n", source_f64(c.0))).collect();
-    add(error(&exp_minus(HALF_LN_2, 12).fit()), "EXP_64: [f64; 11]", values);
+    let values: String = fit
+        .coefficients
+        .iter()
+        .map(|c| format!("    {},\n", source_f64(c.0)))
+        .collect();
+    add(
+        error(&exp_minus(HALF_LN_2, 12).fit()),
+        "EXP_64: [f64; 11]",
+        values,
+    );
     // k is rounded from a rounded product: a rest may be a little beyond the half.
     let fit = exp_minus(HALF_LN_2 * 1.001, 6).fit_rounded(to_f32);
-    add(error(&fit), "EXP_PLAIN: [f32; 5]", list_f32(&coefficients_f32(&fit)));
+    add(
+        error(&fit),
+        "EXP_PLAIN: [f32; 5]",
+        list_f32(&coefficients_f32(&fit)),
+    );
     let fit = exp2_problem(0.5005, 4).fit_rounded(to_f32);
-    add(error(&fit), "EXP2_PLAIN_SHORT: [f32; 5]", list_f32(&coefficients_f32(&fit)));
+    add(
+        error(&fit),
+        "EXP2_PLAIN_SHORT: [f32; 5]",
+        list_f32(&coefficients_f32(&fit)),
+    );
     for table in [table(16, 3), table(8, 4)] {
         let n = table.entries;
         let before = format!("2^{:.1} before rounding", table.before.log2());
-        add(before, &format!("POWER_{n}: [f32; {n}]"), list_f32(&table.power));
-        add(String::new(), &format!("EXCESS_{n}: [f32; {n}]"), list_f32(&table.excess));
+        add(
+            before,
+            &format!("POWER_{n}: [f32; {n}]"),
+            list_f32(&table.power),
+        );
+        add(
+            String::new(),
+            &format!("EXCESS_{n}: [f32; {n}]"),
+            list_f32(&table.excess),
+        );
         let count = table.coefficients.len();
-        add(String::new(), &format!("POLYNOMIAL_{n}: [f32; {count}]"), list_f32(&table.coefficients));
+        add(
+            String::new(),
+            &format!("POLYNOMIAL_{n}: [f32; {count}]"),
+            list_f32(&table.coefficients),
+        );
         let error = format!("2^{:.1}", table.short_error.log2());
-        add(error, &format!("SHORT_{n}: [f32; 3]"), list_f32(&table.short));
+        add(
+            error,
+            &format!("SHORT_{n}: [f32; 3]"),
+            list_f32(&table.short),
+        );
     }
     all
 }
@@ -160,7 +211,11 @@ fn arrays() -> Vec<(String, String)> {
 fn main() -> std::io::Result<()> {
     let mut text = String::new();
     for (comment, array) in arrays() {
-        let comment = if comment.is_empty() { comment } else { format!("// {comment}\n") };
+        let comment = if comment.is_empty() {
+            comment
+        } else {
+            format!("// {comment}\n")
+        };
         let _ = writeln!(text, "{comment}{array}");
     }
     std::io::stdout().write_all(text.as_bytes())

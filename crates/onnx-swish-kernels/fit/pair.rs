@@ -73,10 +73,7 @@ impl Pair {
     pub const ONE: Pair = Pair(1.0, 0.0);
 
     /// ln 2: `std::f64::consts::LN_2` and what it lacks, 0x1.abc9e3b39803fp-56 (OEIS A002162).
-    pub const LN_2: Pair = Pair(
-        std::f64::consts::LN_2,
-        2.319_046_813_846_299_6e-17,
-    );
+    pub const LN_2: Pair = Pair(std::f64::consts::LN_2, 2.319_046_813_846_299_6e-17);
 
     pub fn abs(self) -> Pair {
         if self.0 < 0.0 { -self } else { self }
@@ -90,9 +87,9 @@ impl Pair {
     pub fn exp(self) -> Pair {
         let x = self * Pair::from(1.0 / 64.0);
         // The last term is below `8⁻²²/22!`.
-        let series = (1..=22)
-            .rev()
-            .fold(Pair::ONE, |sum, n| Pair::ONE + sum * x / Pair::from(f64::from(n)));
+        let series = (1..=22).rev().fold(Pair::ONE, |sum, n| {
+            Pair::ONE + sum * x / Pair::from(f64::from(n))
+        });
         (0..6).fold(series, |power, _| power * power)
     }
 

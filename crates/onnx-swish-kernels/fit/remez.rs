@@ -90,7 +90,9 @@ fn error(point: &Point, coefficients: &[Pair]) -> Pair {
 }
 
 fn largest(points: &[Point], coefficients: &[Pair]) -> f64 {
-    let errors = points.iter().map(|point| error(point, coefficients).abs().0);
+    let errors = points
+        .iter()
+        .map(|point| error(point, coefficients).abs().0);
     errors.fold(0.0, f64::max)
 }
 
@@ -100,7 +102,11 @@ fn levelled(points: &[Point], chosen: &[usize]) -> Vec<Pair> {
     let mut rows: Vec<Vec<Pair>> = Vec::new();
     for (i, point) in chosen.iter().map(|i| &points[*i]).enumerate() {
         let mut row = point.powers.clone();
-        row.push(Pair::from(if i % 2 == 0 { point.sign } else { -point.sign }));
+        row.push(Pair::from(if i % 2 == 0 {
+            point.sign
+        } else {
+            -point.sign
+        }));
         row.push(point.function);
         rows.push(row);
     }
@@ -132,7 +138,10 @@ fn solve(mut rows: Vec<Vec<Pair>>) -> Vec<Pair> {
 
 /// The largest error of each run of errors of one sign: `count` neighbouring ones, the largest of all among them.
 fn extrema(points: &[Point], coefficients: &[Pair], count: usize) -> Vec<usize> {
-    let errors: Vec<f64> = points.iter().map(|p| p.sign * error(p, coefficients).0).collect();
+    let errors: Vec<f64> = points
+        .iter()
+        .map(|p| p.sign * error(p, coefficients).0)
+        .collect();
     let mut runs: Vec<usize> = Vec::new();
     for (i, e) in errors.iter().enumerate() {
         match runs.last_mut() {

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use onnx_swish_simd::{Isa, bits};
 
-use crate::formula::{hard_swish, wide, wide64};
+use crate::formula::{Short, Single, hard_swish, wide, wide64};
 use crate::{lanewise, map};
 
 pub(crate) use sealed::Sealed as Scalar;
@@ -155,7 +155,7 @@ impl sealed::Sealed for f64 {
 
 /// The types that become registers of f32.
 macro_rules! element {
-    ($type:ty, $swish:ident, $to_param:expr) => {
+    ($type:ty, $precision:ty, $to_param:expr) => {
         impl Element for $type {
             type Param = f32;
 
@@ -164,20 +164,13 @@ macro_rules! element {
             }
 
             fn run_swish(isa: Isa, run: sealed::Run<'_, Self>, beta: f32) {
-                isa.run(map::$swish {
-                    slices: run.0,
-                    beta,
-                });
+                isa.run(map::Swish::<_, $precision>::new(run.0, beta));
             }
 
             fn run_hard_swish(isa: Isa, run: sealed::Run<'_, Self>, alpha: f32, beta: f32) {
                 let slices = run.0;
                 if hard_swish::takes(alpha, beta) {
-                    isa.run(map::HardSwish {
-                        slices,
-                        alpha,
-                        beta,
-                    });
+                    isa.run(map::HardSwish::new(slices, alpha, beta));
                 } else {
                     let (alpha, beta) = (alpha.into(), beta.into());
                     isa.run(lanewise::HardSwish {
@@ -191,9 +184,9 @@ macro_rules! element {
     };
 }
 
-element!(f32, Swish, |x| x);
-element!(f16, ShortSwish, |x: f16| bits::f16_to_f32(x.to_bits()));
-element!(bf16, ShortSwish, |x: bf16| bits::bf16_to_f32(x.to_bits()));
+element!(f32, Single, |x| x);
+element!(f16, Short, |x: f16| bits::f16_to_f32(x.to_bits()));
+element!(bf16, Short, |x: bf16| bits::bf16_to_f32(x.to_bits()));
 
 impl Element for f64 {
     type Param = f64;

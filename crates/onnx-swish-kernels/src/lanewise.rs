@@ -96,7 +96,7 @@ fn swish_lockstep<T: Scalar>(slices: Slices<'_, T>, betas: &[T]) {
 }
 
 #[inline(always)]
-fn map<T: Scalar>(slices: Slices<'_, T>, f: impl Fn(T) -> T) {
+pub(crate) fn map<T: Scalar>(slices: Slices<'_, T>, f: impl Fn(T) -> T) {
     match slices {
         Slices::Apart(x, y) => {
             let ((x, last_x), (y, last_y)) = (x.as_chunks::<BLOCK>(), y.as_chunks_mut());

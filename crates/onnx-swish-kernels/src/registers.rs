@@ -6,8 +6,8 @@
 use onnx_swish_simd::{Lane, Simd};
 
 use crate::SwishConstants;
-use crate::formula::{Activation, by_table, hard_swish, plain, table};
-use crate::map::repair;
+use crate::formula::{Activation, Precision, Single, Use, hard_swish};
+use crate::map::careful;
 
 /// The most lanes of a register.
 const MOST: usize = 64;
@@ -23,30 +23,32 @@ pub fn silu<S: Simd>(s: S, x: S::V) -> S::V {
 #[must_use]
 #[inline(always)]
 pub fn swish<S: Simd>(s: S, x: S::V, constants: &SwishConstants) -> S::V {
-    let y = if by_table::<S>() {
-        table::Swish::new(s, constants).eval(s, x)
-    } else if constants.exact {
-        plain::Swish::<S, true>::new(s, constants).eval(s, x)
-    } else {
-        plain::Swish::<S, false>::new(s, constants).eval(s, x)
-    };
-    if s.any_beyond([x], s.splat(constants.limit)) {
-        let (mut before, mut after) = ([0.0f32; MOST], [0.0f32; MOST]);
-        // SAFETY: a register has no more than MOST lanes.
-        unsafe {
-            f32::store(s, before.as_mut_ptr(), x);
-            f32::store(s, after.as_mut_ptr(), y);
-            repair(
-                s,
-                before.as_mut_ptr(),
-                after.as_mut_ptr(),
-                S::LANES,
-                constants,
-            );
-            f32::load(s, after.as_ptr())
+    Single::choose(s, constants, Of { x, constants })
+}
+
+/// An activation of one register.
+struct Of<'a, V> {
+    x: V,
+    constants: &'a SwishConstants,
+}
+
+impl<S: Simd> Use<S> for Of<'_, S::V> {
+    type Output = S::V;
+
+    #[inline(always)]
+    fn with<A: Activation<S>>(self, s: S, f: A) -> S::V {
+        if A::LIMITED && s.any_beyond([self.x], f.limit()) {
+            let mut lanes = [0.0f32; MOST];
+            let (x, y) = (lanes.as_ptr(), lanes.as_mut_ptr());
+            // SAFETY: a register has no more than MOST lanes.
+            unsafe {
+                f32::store(s, y, self.x);
+                careful::<f32, Single, S>(s, x, y, S::LANES, self.constants.beta);
+                f32::load(s, y)
+            }
+        } else {
+            f.eval(s, self.x)
         }
-    } else {
-        y
     }
 }
 

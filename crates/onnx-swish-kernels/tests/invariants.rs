@@ -301,16 +301,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn isa_names_round_trip_and_wrong_ones_say_what_to_do() {
-    for isa in Isa::available() {
-        assert_eq!(isa.name().parse(), Ok(isa));
-        assert_eq!(isa.to_string(), isa.name());
-    }
-    let error = "sse9".parse::<Isa>().unwrap_err().to_string();
-    assert!(
-        error.contains("sse9") && error.contains("avx512, avx2, portable"),
-        "{error}"
-    );
-}

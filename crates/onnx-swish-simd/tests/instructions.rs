@@ -188,13 +188,13 @@ fn integers_wrap_and_share_bits_with_floats() {
         pairwise(
             s,
             "int_shl",
-            |s, a, _| s.from_bits(s.int_shl::<23>(s.to_bits(a))),
+            |s, a, _| s.from_bits(s.int_shl(s.to_bits(a), 23)),
             shifted(23),
         );
         pairwise(
             s,
             "int_shl",
-            |s, a, _| s.from_bits(s.int_shl::<0>(s.to_bits(a))),
+            |s, a, _| s.from_bits(s.int_shl(s.to_bits(a), 0)),
             shifted(0),
         );
         pairwise(

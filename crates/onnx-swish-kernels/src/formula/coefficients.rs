@@ -77,20 +77,36 @@ pub(crate) const EXP2_PLAIN_SHORT: [f32; 5] = [
 /// 1 is added to a `2ᶻ` between 1 and 2: the sum of 1 and the correction then stays below 1, where
 /// the spacing of f32 is finer.
 pub(crate) struct Exp2Table {
-    /// The powers, with what adding the shifted index would change taken off their bits before.
-    pub(crate) power_without_index: &'static [f32],
-    pub(crate) excess: &'static [f32],
-    pub(crate) coefficients: &'static [f32],
+    /// The powers, with what adding the shifted index would change taken off their bits before. A table of 8 stands here twice.
+    pub(crate) power_without_index: [f32; 16],
+    pub(crate) excess: [f32; 16],
+    /// Of a table of 16 the last is 0.
+    pub(crate) coefficients: [f32; 4],
     /// For results of 11 bits or fewer, `2^(r − 1/(2·N)) = c₀ + r·(c₁ + r·c₂)`.
-    pub(crate) short: &'static [f32],
+    pub(crate) short: [f32; 3],
+    /// `1.5·2²³/N`: adding it rounds to a multiple of 1/N; the low bits of the sum are then the index
+    /// and, above it, the integer part.
+    pub(crate) round: f32,
+    /// 1, which formulas want beside the others.
+    pub(crate) one: f32,
 }
 
-const fn without_index<const N: usize>(power: &[f32; N]) -> [f32; N] {
-    let mut all = [0.0; N];
+const fn without_index<const N: usize>(power: &[f32; N]) -> [f32; 16] {
+    let mut all = [0.0; 16];
     let mut i = 0;
-    while i < N {
-        let index = (i as u32) << (23 - N.trailing_zeros());
-        all[i] = f32::from_bits(power[i].to_bits() - index);
+    while i < 16 {
+        let index = ((i % N) as u32) << (23 - N.trailing_zeros());
+        all[i] = f32::from_bits(power[i % N].to_bits() - index);
+        i += 1;
+    }
+    all
+}
+
+const fn twice(entries: [f32; 8]) -> [f32; 16] {
+    let mut all = [0.0; 16];
+    let mut i = 0;
+    while i < 16 {
+        all[i] = entries[i % 8];
         i += 1;
     }
     all
@@ -98,18 +114,22 @@ const fn without_index<const N: usize>(power: &[f32; N]) -> [f32; N] {
 
 /// 16 entries; relative error 2^-28.2 (of the fit before rounding: 2^-29.7), and 2^-21.2 of the short polynomial.
 pub(crate) static EXP2_16: Exp2Table = Exp2Table {
-    power_without_index: &without_index(&POWER_16),
-    excess: &EXCESS_16,
-    coefficients: &POLYNOMIAL_16,
-    short: &SHORT_16,
+    power_without_index: without_index(&POWER_16),
+    excess: EXCESS_16,
+    coefficients: [POLYNOMIAL_16[0], POLYNOMIAL_16[1], POLYNOMIAL_16[2], 0.0],
+    short: SHORT_16,
+    round: 12_582_912.0 / 16.0,
+    one: 1.0,
 };
 
 /// 8 entries; relative error 2^-27.9 (of the fit before rounding: 2^-33.6), and 2^-18.2 of the short polynomial.
 pub(crate) static EXP2_8: Exp2Table = Exp2Table {
-    power_without_index: &without_index(&POWER_8),
-    excess: &EXCESS_8,
-    coefficients: &POLYNOMIAL_8,
-    short: &SHORT_8,
+    power_without_index: without_index(&POWER_8),
+    excess: twice(EXCESS_8),
+    coefficients: POLYNOMIAL_8,
+    short: SHORT_8,
+    round: 12_582_912.0 / 8.0,
+    one: 1.0,
 };
 
 #[rustfmt::skip]
@@ -249,12 +269,12 @@ mod tests {
         let (mut largest, mut short) = (0f64, 0f64);
         for step in -1000..=1000 {
             let r = f64::from(step) / (2000.0 * n);
-            let p = r * horner(&wide(table.coefficients), r);
+            let p = r * horner(&wide(&table.coefficients), r);
             for (i, (power, excess)) in power.iter().zip(table.excess).enumerate() {
-                let computed = f64::from(*power) * (1.0 + f64::from(*excess) + p);
+                let computed = f64::from(*power) * (1.0 + f64::from(excess) + p);
                 largest = largest.max((computed / (i as f64 / n + r).exp2() - 1.0).abs());
             }
-            let computed = horner(&wide(table.short), r);
+            let computed = horner(&wide(&table.short), r);
             short = short.max((computed / (r - 0.5 / n).exp2() - 1.0).abs());
         }
         [largest, short].map(f64::log2)

@@ -16,6 +16,8 @@ pub(crate) mod wide64;
 
 use onnx_swish_simd::Simd;
 
+use swish_constants::SwishConstants;
+
 /// Whether [`table`] has coefficients for this set and keeps its bounds there; else it is [`plain`]'s.
 #[inline(always)]
 pub(crate) const fn by_table<S: Simd>() -> bool {
@@ -40,6 +42,49 @@ pub(crate) trait Activation<S: Simd>: Copy {
     #[inline(always)]
     fn eval(&self, s: S, x: S::V) -> S::V {
         self.whole(s, x, self.part(s, x))
+    }
+}
+
+/// What somebody does with an activation, whichever it is.
+pub(crate) trait Use<S: Simd> {
+    type Output;
+
+    /// Must be `#[inline(always)]`.
+    fn with<A: Activation<S>>(self, s: S, f: A) -> Self::Output;
+}
+
+/// A precision of Swish, which chooses a formula for the set and the constants.
+pub(crate) trait Precision {
+    fn choose<S: Simd, U: Use<S>>(s: S, constants: &SwishConstants, user: U) -> U::Output;
+}
+
+/// That of f32.
+pub(crate) struct Single;
+
+impl Precision for Single {
+    #[inline(always)]
+    fn choose<S: Simd, U: Use<S>>(s: S, constants: &SwishConstants, user: U) -> U::Output {
+        if by_table::<S>() {
+            user.with(s, table::Swish::new(s, constants))
+        } else if constants.exact {
+            user.with(s, plain::Swish::<S, true>::new(s, constants))
+        } else {
+            user.with(s, plain::Swish::<S, false>::new(s, constants))
+        }
+    }
+}
+
+/// For results that are rounded to 11 bits or fewer.
+pub(crate) struct Short;
+
+impl Precision for Short {
+    #[inline(always)]
+    fn choose<S: Simd, U: Use<S>>(s: S, constants: &SwishConstants, user: U) -> U::Output {
+        if by_table::<S>() {
+            user.with(s, table::ShortSwish::new(s, constants))
+        } else {
+            user.with(s, plain::ShortSwish::new(s, constants))
+        }
     }
 }
 

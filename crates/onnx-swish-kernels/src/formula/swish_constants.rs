@@ -7,6 +7,7 @@ use super::coefficients::LOG2_E;
 /// The constants of `x·σ(β·x)` for one β, f32: for functions on registers, which take them ready.
 #[derive(Clone, Copy, Debug)]
 pub struct SwishConstants {
+    pub(crate) beta: f32,
     /// `−β·log₂e` as the sum of two f32.
     pub(crate) rate: [f32; 2],
     /// The same in f64.
@@ -34,6 +35,7 @@ impl SwishConstants {
         let usable = 5.5e-20 < magnitude && magnitude < 1.8e19;
         let upper = f32::from_bits((-beta).to_bits() & UPPER_BITS);
         Self {
+            beta,
             rate: [high, (wide_rate - high as f64) as f32],
             wide_rate,
             slope: [upper, -beta - upper],

@@ -1,7 +1,9 @@
 //! Elements per second of every function, type and instruction set, next to other people's kernels
 //! and to the memory's own limit.
 //!
-//!     cargo run --release -p onnx-swish-kernels --example throughput [-- --json]
+//!     cargo bench -p onnx-swish-kernels --bench throughput [-- --json] [name]
+//!
+//! A name is part of what is measured: `silu`, `f32`, `hard_swish f16`.
 //!
 //! All implementations run in one process, one thread, in place on the same values, in short rounds
 //! that take turns, each after a fresh copy of the input. Rates are medians over the rounds. `best/`
@@ -10,6 +12,7 @@
 
 #[path = "../tests/oracle/mod.rs"]
 mod oracle;
+#[path = "../examples/output/mod.rs"]
 mod output;
 
 use std::error::Error;
@@ -234,19 +237,35 @@ fn measure<T: Oracle>(
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let json = match std::env::args().nth(1).as_deref() {
-        None => false,
-        Some("--json") => true,
-        Some(other) => return Err(format!("unknown argument {other}: only --json").into()),
-    };
+    let (mut json, mut wanted) = (false, String::new());
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--json" => json = true,
+            // Cargo's own.
+            "--bench" => {}
+            option if option.starts_with('-') => {
+                return Err(format!("unknown option {option}: only --json").into());
+            }
+            name => wanted = name.to_owned(),
+        }
+    }
     if !json {
         output::line("function   type  implementation elements  Gelem/s   best/")?;
     }
     for function in ["silu", "swish", "hard_swish"] {
-        measure::<f32>(function, other_f32(function)?, json)?;
-        measure::<f16>(function, other_f16(function), json)?;
-        measure::<bf16>(function, Vec::new(), json)?;
-        measure::<f64>(function, Vec::new(), json)?;
+        let asked = |ty| format!("{function} {ty}").contains(&wanted);
+        if asked("f32") {
+            measure::<f32>(function, other_f32(function)?, json)?;
+        }
+        if asked("f16") {
+            measure::<f16>(function, other_f16(function), json)?;
+        }
+        if asked("bf16") {
+            measure::<bf16>(function, Vec::new(), json)?;
+        }
+        if asked("f64") {
+            measure::<f64>(function, Vec::new(), json)?;
+        }
     }
     Ok(())
 }

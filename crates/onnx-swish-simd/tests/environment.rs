@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use onnx_swish_kernels::{ISA_VARIABLE, Isa};
+use onnx_swish_simd::{ISA_VARIABLE, Isa};
 
 /// What [`Isa::best`] is in a process with the variable set, and what the library says of its value.
 fn in_a_process_with(value: &str) -> String {
@@ -46,4 +46,25 @@ fn an_unknown_value_is_ignored_and_can_be_asked_about() {
         report.contains(&format!("best={fastest} environment=Err(Unknown(")),
         "{report}"
     );
+}
+
+#[test]
+fn names_round_trip_and_wrong_ones_say_what_to_do() {
+    for isa in Isa::available() {
+        assert_eq!(isa.name().parse(), Ok(isa));
+        assert_eq!(isa.to_string(), isa.name());
+    }
+    let error = "sse9".parse::<Isa>().unwrap_err().to_string();
+    assert!(
+        error.contains("sse9") && error.contains("avx512, avx2, portable"),
+        "{error}"
+    );
+}
+
+/// What only tests run on must be nobody's choice.
+#[test]
+fn the_imaginary_set_is_the_last_choice() {
+    let available = Isa::available();
+    assert_eq!(available.last().map(|isa| isa.name()), Some("imaginary"));
+    assert!(available.iter().any(|isa| isa.name() == "portable"));
 }
