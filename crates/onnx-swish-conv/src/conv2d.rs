@@ -5,73 +5,38 @@
 use onnx_swish_threads::Workers;
 
 use crate::depthwise::Depthwise;
-use crate::product::Product;
-use crate::{Activation, ConvError, Frame, Isa, Window};
-
-/// Where a tensor of the output's shape is added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Residual {
-    /// `activation(sum)`.
-    #[default]
-    None,
-    /// `activation(sum + residual)`.
-    BeforeActivation,
-    /// `activation(sum) + residual`.
-    AfterActivation,
-}
-
-/// What to compute, apart from the weights and the size of the image.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spec {
-    /// Kernel, strides, dilations.
-    pub window: Window,
-    /// Channels of the input, all groups together.
-    pub in_channels: usize,
-    /// Channels of the output, all groups together.
-    pub out_channels: usize,
-    /// Groups of channels that do not see each other.
-    pub groups: usize,
-    /// What each sum ends in.
-    pub activation: Activation,
-    /// Whether and where a residual is added.
-    pub residual: Residual,
-    /// Whether each input channel of an image is first multiplied by a factor: the gate of a squeeze-and-excite block
-    /// (arXiv:1709.01507).
-    pub gated: bool,
-}
-
-/// What a convolution reads at run time.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Operands<'a> {
-    /// `[images, in_channels, height, width]`.
-    pub input: &'a [f32],
-    /// The output's shape if the [`Spec`] adds a residual, empty otherwise.
-    pub residual: &'a [f32],
-    /// `[images, in_channels]` if the [`Spec`] has a gate, empty otherwise.
-    pub gate: &'a [f32],
-}
-
-impl Spec {
-    /// Whether each output channel reads one input channel, which has a method of its own.
-    pub fn is_depthwise(&self) -> bool {
-        self.groups > 1 && self.groups == self.in_channels
-    }
-}
+use crate::gemm::Gemm;
+use crate::{ConvError, Frame, Isa, Operands, Outputs, Spec};
 
 /// A convolution with its weights in the order the kernels want them.
 ///
 /// `y[n, o] = activation(bias[o] + sum over i, tap of w[o, i, tap] * x[n, i, position of tap])`, with `gate[n, i] * x` for `x`
 /// where there is a gate.
+///
+/// What depends on the size of the images is settled at the first call and kept until the size changes: calls with the
+/// same [`Frame`] allocate nothing, apart from the working memory that a thread needs the first time it takes part.
 #[derive(Debug)]
 pub struct Conv2d {
     spec: Spec,
     method: Method,
 }
 
+/// How it is computed: one variant for each algorithm.
 #[derive(Debug)]
 enum Method {
     Depthwise(Depthwise),
-    Product(Product),
+    Gemm(Gemm),
+}
+
+impl Method {
+    /// The method for a spec that has been checked.
+    fn choose(isa: Isa, spec: &Spec, weights: &[f32], bias: &[f32]) -> Method {
+        if spec.is_depthwise() {
+            Method::Depthwise(Depthwise::new(spec, weights, bias, isa))
+        } else {
+            Method::Gemm(Gemm::new(spec, weights, bias, isa))
+        }
+    }
 }
 
 impl Conv2d {
@@ -79,7 +44,7 @@ impl Conv2d {
     /// `[out_channels]`, for the best instruction set of this processor.
     ///
     /// # Errors
-    /// If a size is zero, the groups do not divide the channels, or a slice has the wrong length.
+    /// What [`Spec::check`] finds, or a slice of the wrong length.
     pub fn new(spec: Spec, weights: &[f32], bias: &[f32]) -> Result<Conv2d, ConvError> {
         Conv2d::with_isa(Isa::best(), spec, weights, bias)
     }
@@ -94,80 +59,16 @@ impl Conv2d {
         weights: &[f32],
         bias: &[f32],
     ) -> Result<Conv2d, ConvError> {
-        spec.window.check()?;
-        let channels = [(spec.in_channels, "input"), (spec.out_channels, "output")];
-        if spec.groups == 0 {
-            return Err(ConvError::Zero {
-                what: "the number of groups",
-            });
-        }
-        for (channels, what) in channels {
-            if channels == 0 {
-                return Err(ConvError::Zero {
-                    what: "a number of channels",
-                });
-            }
-            if !channels.is_multiple_of(spec.groups) {
-                return Err(ConvError::Groups {
-                    what,
-                    channels,
-                    groups: spec.groups,
-                });
-            }
-        }
-        let want = volume(&[
-            spec.out_channels,
-            spec.in_channels / spec.groups,
-            spec.window.kernel[0],
-            spec.window.kernel[1],
-        ])?;
-        expect_length("the weights", weights.len(), want)?;
+        spec.check()?;
+        spec.check_weights(weights, bias)?;
+        let zeros;
         let bias = if bias.is_empty() {
-            vec![0.0; spec.out_channels]
+            zeros = vec![0.0; spec.out_channels];
+            &zeros
         } else {
-            bias.to_vec()
+            bias
         };
-        expect_length("the bias", bias.len(), spec.out_channels)?;
-        let Spec {
-            window,
-            in_channels,
-            out_channels,
-            groups,
-            activation,
-            residual,
-            gated,
-        } = spec;
-        let activation = activation.prepare();
-        let method = if spec.is_depthwise() {
-            if residual != Residual::None {
-                return Err(ConvError::NotDepthwise { what: "a residual" });
-            }
-            if gated {
-                return Err(ConvError::NotDepthwise { what: "a gate" });
-            }
-            let weights = weights.to_vec();
-            Method::Depthwise(Depthwise {
-                window,
-                in_channels,
-                out_channels,
-                weights,
-                bias,
-                activation,
-                isa,
-            })
-        } else {
-            Method::Product(Product::new(
-                window,
-                [in_channels, out_channels],
-                groups,
-                weights,
-                &bias,
-                activation,
-                residual,
-                gated,
-                isa,
-            ))
-        };
+        let method = Method::choose(isa, &spec, weights, bias);
         Ok(Conv2d { spec, method })
     }
 
@@ -178,130 +79,31 @@ impl Conv2d {
 
     /// Bytes that the weights take in the kernels' order.
     pub fn packed_bytes(&self) -> usize {
-        size_of::<f32>()
-            * match &self.method {
-                Method::Depthwise(method) => method.weights.len() + method.bias.len(),
-                Method::Product(method) => method.packed.len() + method.bias.len(),
-            }
+        match &self.method {
+            Method::Depthwise(method) => method.packed_bytes(),
+            Method::Gemm(method) => method.packed_bytes(),
+        }
     }
 
-    /// Computes `images` images: `output` is `[images, out_channels, height, width]`.
+    /// Computes `images` images.
     ///
     /// # Errors
-    /// If a slice has the wrong length.
-    pub fn run(
+    /// If a slice has the wrong length, is missing, or is not what the [`Spec`] asks for.
+    pub fn run<'a>(
         &self,
         images: usize,
         frame: &Frame,
         operands: Operands,
-        output: &mut [f32],
+        outputs: impl Into<Outputs<'a>>,
         workers: &dyn Workers,
     ) -> Result<(), ConvError> {
-        self.check(images, frame, &operands, output)?;
+        let outputs = outputs.into();
+        self.spec
+            .check_tensors(images, frame, &operands, &outputs)?;
         match &self.method {
-            Method::Depthwise(method) => {
-                method.run(frame, operands.input, output, &mut [], workers);
-            }
-            Method::Product(method) => method.run(frame, operands, output, workers),
+            Method::Depthwise(method) => method.run(frame, operands.input, outputs, workers),
+            Method::Gemm(method) => method.run(frame, &operands, outputs.output, workers),
         }
         Ok(())
-    }
-
-    /// As [`Conv2d::run`], and writes the total of each plane of the output to `sums`, `[images, out_channels]`: a
-    /// following global average pool is that divided by the plane's area. The order of summation is fixed.
-    ///
-    /// # Errors
-    /// If a slice has the wrong length, or the convolution is not depthwise.
-    pub fn run_with_sums(
-        &self,
-        images: usize,
-        frame: &Frame,
-        operands: Operands,
-        output: &mut [f32],
-        sums: &mut [f32],
-        workers: &dyn Workers,
-    ) -> Result<(), ConvError> {
-        self.check(images, frame, &operands, output)?;
-        expect_length(
-            "the sums",
-            sums.len(),
-            volume(&[images, self.spec.out_channels])?,
-        )?;
-        match &self.method {
-            Method::Depthwise(method) => {
-                method.run(frame, operands.input, output, sums, workers);
-            }
-            Method::Product(_) => {
-                return Err(ConvError::DepthwiseOnly {
-                    what: "the sum of each plane",
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn check(
-        &self,
-        images: usize,
-        frame: &Frame,
-        operands: &Operands,
-        output: &[f32],
-    ) -> Result<(), ConvError> {
-        let residual = match self.spec.residual {
-            Residual::None => 0,
-            Residual::BeforeActivation | Residual::AfterActivation => output.len(),
-        };
-        expect_length("the residual", operands.residual.len(), residual)?;
-        let gate = if self.spec.gated {
-            volume(&[images, self.spec.in_channels])?
-        } else {
-            0
-        };
-        expect_length("the gate", operands.gate.len(), gate)?;
-        let [height, width] = frame.input;
-        expect_length(
-            "the input",
-            operands.input.len(),
-            volume(&[images, self.spec.in_channels, height, width])?,
-        )?;
-        let [height, width] = frame.output;
-        expect_length(
-            "the output",
-            output.len(),
-            volume(&[images, self.spec.out_channels, height, width])?,
-        )?;
-        // Positions are computed without overflow checks: a frame must be as small as the memory it describes.
-        for axis in 0..2 {
-            let window = &self.spec.window;
-            let furthest = frame.output[axis]
-                .checked_mul(window.stride[axis])
-                .and_then(|at| {
-                    at.checked_add((window.kernel[axis] - 1).checked_mul(window.dilation[axis])?)
-                })
-                .and_then(|at| {
-                    at.checked_add(frame.pad[axis])?
-                        .checked_add(frame.input[axis])
-                });
-            if furthest.is_none_or(|at| at > isize::MAX as usize / 64) {
-                return Err(ConvError::TooLarge);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The product of sizes.
-fn volume(sizes: &[usize]) -> Result<usize, ConvError> {
-    sizes
-        .iter()
-        .try_fold(1usize, |product, size| product.checked_mul(*size))
-        .ok_or(ConvError::TooLarge)
-}
-
-fn expect_length(what: &'static str, got: usize, want: usize) -> Result<(), ConvError> {
-    if got == want {
-        Ok(())
-    } else {
-        Err(ConvError::Length { what, got, want })
     }
 }

@@ -31,6 +31,18 @@ pub enum ConvError {
         /// The length that the shapes ask for.
         want: usize,
     },
+    /// A tensor that the spec asks for and the caller did not give.
+    #[error("{what} is missing; the convolution was made with it")]
+    Missing {
+        /// The argument.
+        what: &'static str,
+    },
+    /// A tensor that the caller gave and the spec does not ask for.
+    #[error("{what} was given; the convolution was made without it")]
+    Unexpected {
+        /// The argument.
+        what: &'static str,
+    },
     /// Sizes whose product does not fit the address space.
     #[error("the sizes of this convolution overflow")]
     TooLarge,

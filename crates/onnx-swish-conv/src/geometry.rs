@@ -30,18 +30,15 @@ impl Window {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// The kernels of mobile networks: square, of 3, 5 or 7 taps, strides 1 and 2, no dilation.
-    pub(crate) fn is_common(&self) -> bool {
-        self.dilation == [1, 1]
-            && self.stride[0] == self.stride[1]
-            && self.stride[0] <= 2
-            && self.kernel[0] == self.kernel[1]
-            && matches!(self.kernel[0], 3 | 5 | 7)
-    }
-
     /// Input elements from the first tap to the last along `axis`.
     pub(crate) fn reach(&self, axis: usize) -> usize {
         (self.kernel[axis] - 1) * self.dilation[axis]
+    }
+
+    /// Rows, or columns, of a phase plane (see [`PaddedBand`](crate::padded::PaddedBand)) beyond those that have an
+    /// output.
+    pub(crate) fn beyond(&self, axis: usize) -> usize {
+        self.reach(axis) / self.stride[axis]
     }
 
     pub(crate) fn check(&self) -> Result<(), ConvError> {
@@ -91,6 +88,23 @@ impl Frame {
             output,
             pad: before,
         })
+    }
+
+    /// Checks that positions can be computed without overflow: a frame must be as small as the memory it describes.
+    pub(crate) fn check(&self, window: &Window) -> Result<(), ConvError> {
+        let furthest = |axis: usize| {
+            self.output[axis]
+                .checked_mul(window.stride[axis])?
+                .checked_add((window.kernel[axis] - 1).checked_mul(window.dilation[axis])?)?
+                .checked_add(self.pad[axis])?
+                .checked_add(self.input[axis])
+        };
+        let fits = |axis| furthest(axis).is_some_and(|at| at <= isize::MAX as usize / 64);
+        if fits(0) && fits(1) {
+            Ok(())
+        } else {
+            Err(ConvError::TooLarge)
+        }
     }
 
     /// Input elements of one channel.

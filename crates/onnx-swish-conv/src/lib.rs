@@ -3,24 +3,41 @@
 //! Promise: the sum, the bias, the activation and a residual in one pass over the output, with the same result
 //! for any number of workers; no tensor library and no file format in sight.
 //!
-//! [`Conv2d`] picks the method from the shape: depthwise rows, or a matrix product over blocks of unfolded input
-//! that never exist as a whole.
+//! [`Conv2d`] picks the method from the [`Spec`]. A method is a folder:
+//!
+//! | folder | computes | how |
+//! |---|---|---|
+//! | `depthwise/` | one input channel for each output channel | rows of the plane, one vector of columns at a time |
+//! | `gemm/` | everything else | a matrix product over blocks of unfolded input that never exist as a whole |
+//!
+//! What methods share stands beside them: `padded.rs` (copies with padding, split by stride), `epilogue.rs` (what sums end in),
+//! `plan.rs` (what depends on the image's size), `scratch.rs` (working memory), `shared.rs` (an output that tasks share),
+//! `tuning.rs` (what the processor is taken to be like).
 #![deny(unsafe_code)]
 
-mod activation;
-#[allow(unsafe_code)]
-mod arch;
-mod band;
-mod bands;
+#[macro_use]
+mod unrolled;
+
 mod conv2d;
 mod depthwise;
+#[allow(unsafe_code)]
+mod epilogue;
 mod error;
+mod gemm;
 mod geometry;
-mod product;
+#[allow(unsafe_code)]
+mod padded;
+mod plan;
+#[allow(unsafe_code)]
 mod scratch;
+#[allow(unsafe_code)]
+mod shared;
+mod spec;
+mod tuning;
 
-pub use activation::Activation;
-pub use conv2d::{Conv2d, Operands, Residual, Spec};
+pub use conv2d::Conv2d;
+pub use epilogue::{Activation, Residual};
 pub use error::ConvError;
 pub use geometry::{Frame, Window};
-pub use onnx_swish_kernels::Isa;
+pub use onnx_swish_simd::Isa;
+pub use spec::{Operands, Outputs, Spec, is_depthwise};

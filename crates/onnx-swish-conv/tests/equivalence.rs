@@ -4,7 +4,9 @@
 
 mod naive;
 
-use onnx_swish_conv::{Activation, Conv2d, Frame, Isa, Operands, Residual, Spec, Window};
+use onnx_swish_conv::{
+    Activation, Conv2d, ConvError, Frame, Isa, Operands, Outputs, Residual, Spec, Window,
+};
 use onnx_swish_threads::{Inline, Workers};
 use proptest::prelude::*;
 
@@ -51,20 +53,12 @@ fn check(spec: &Spec, images: usize, frame: &Frame) {
         2,
     );
     let bias = noise(spec.out_channels, 3);
-    let residual = if spec.residual == Residual::None {
-        Vec::new()
-    } else {
-        noise(outputs, 4)
-    };
-    let gate = if spec.gated {
-        noise(images * spec.in_channels, 5)
-    } else {
-        Vec::new()
-    };
+    let residual = (spec.residual != Residual::None).then(|| noise(outputs, 4));
+    let gate = spec.gated.then(|| noise(images * spec.in_channels, 5));
     let operands = Operands {
         input: &input,
-        residual: &residual,
-        gate: &gate,
+        residual: residual.as_deref(),
+        gate: gate.as_deref(),
     };
     let expected = naive::expected(spec, images, frame, &operands, &weights, &bias);
     for isa in Isa::available() {
@@ -72,7 +66,7 @@ fn check(spec: &Spec, images: usize, frame: &Frame) {
         // Whatever an output holds beforehand must not matter.
         let run = |workers: &dyn Workers| {
             let mut output = vec![f32::NAN; outputs];
-            conv.run(images, frame, operands, &mut output, workers)
+            conv.run(images, frame, operands, &mut *output, workers)
                 .unwrap();
             output
         };
@@ -89,23 +83,41 @@ fn check(spec: &Spec, images: usize, frame: &Frame) {
             "{isa:?} {spec:?} {frame:?}: other numbers with three threads"
         );
         if spec.is_depthwise() {
-            let (mut output, mut sums) = (
-                vec![f32::NAN; outputs],
-                vec![f32::NAN; images * spec.out_channels],
-            );
-            conv.run_with_sums(images, frame, operands, &mut output, &mut sums, &Threads(2))
-                .unwrap();
-            assert_eq!(output, got);
-            for (plane, sum) in got.chunks(frame.output_area().max(1)).zip(&sums) {
-                let exact: f64 = plane.iter().map(|v| *v as f64).sum();
-                let magnitude: f64 = plane.iter().map(|v| v.abs() as f64).sum();
-                let tolerance = plane.len() as f64 * magnitude * f32::EPSILON as f64;
-                assert!(
-                    (*sum as f64 - exact).abs() <= tolerance,
-                    "{isa:?} {spec:?} {frame:?}: sum {sum}, not {exact}"
-                );
-            }
+            let spec = Spec {
+                plane_sums: true,
+                ..*spec
+            };
+            let conv = Conv2d::with_isa(isa, spec, &weights, &bias).unwrap();
+            check_sums(&conv, images, frame, operands, &got);
         }
+    }
+}
+
+/// The sums of the planes that `expected` has.
+fn check_sums(conv: &Conv2d, images: usize, frame: &Frame, operands: Operands, expected: &[f32]) {
+    let run = |workers: &dyn Workers| {
+        let planes = images * conv.spec().out_channels;
+        let mut output = vec![f32::NAN; expected.len()];
+        let mut sums = vec![f32::NAN; planes];
+        let outputs = Outputs {
+            output: &mut output,
+            plane_sums: Some(&mut sums),
+        };
+        conv.run(images, frame, operands, outputs, workers).unwrap();
+        assert_eq!(output, expected);
+        sums
+    };
+    let sums = run(&Threads(2));
+    assert_eq!(sums, run(&Inline), "other sums with two threads");
+    for (plane, sum) in expected.chunks(frame.output_area().max(1)).zip(&sums) {
+        let exact: f64 = plane.iter().map(|v| *v as f64).sum();
+        let magnitude: f64 = plane.iter().map(|v| v.abs() as f64).sum();
+        let tolerance = plane.len() as f64 * magnitude * f32::EPSILON as f64;
+        assert!(
+            (*sum as f64 - exact).abs() <= tolerance,
+            "{:?} {frame:?}: sum {sum}, not {exact}",
+            conv.spec()
+        );
     }
 }
 
@@ -127,6 +139,7 @@ fn spec(window: Window, channels: [usize; 2], groups: usize, activation: Activat
         activation,
         residual: Residual::None,
         gated: false,
+        plane_sums: false,
     }
 }
 
@@ -278,7 +291,7 @@ fn a_nan_input_reaches_exactly_the_outputs_that_read_it() {
             for isa in Isa::available() {
                 let conv = Conv2d::with_isa(isa, spec, &noise(36 / groups, 6), &[]).unwrap();
                 let mut output = vec![0.0; 2 * 180];
-                conv.run(1, &frame, only(&input), &mut output, &Inline)
+                conv.run(1, &frame, only(&input), &mut *output, &Inline)
                     .unwrap();
                 for (i, v) in output.iter().enumerate() {
                     let (channel, y, x) = (i / 180, i % 180 / 20, i % 20);
@@ -300,58 +313,117 @@ fn wrong_lengths_are_errors() {
     let window = Window::square(3, 1);
     let frame = Frame::padded(&window, [4, 4], [1; 2], [1; 2]).unwrap();
     let spec = spec(window, [2, 2], 1, Activation::None);
-    assert!(Conv2d::new(spec, &[0.0; 35], &[]).is_err());
-    assert!(Conv2d::new(spec, &[0.0; 36], &[0.0]).is_err());
-    assert!(Conv2d::new(Spec { groups: 3, ..spec }, &[0.0; 36], &[]).is_err());
-    let conv = Conv2d::new(spec, &[0.0; 36], &[]).unwrap();
+    let weights = [0.0; 36];
+    assert!(Conv2d::new(spec, &weights[1..], &[]).is_err());
+    assert!(Conv2d::new(spec, &weights, &[0.0]).is_err());
+    let conv = Conv2d::new(spec, &weights, &[]).unwrap();
     let mut output = [0.0; 32];
-    assert!(
-        conv.run(1, &frame, only(&[0.0; 31]), &mut output, &Inline)
-            .is_err()
+    let mut run = |conv: &Conv2d, operands: Operands, elements: usize| {
+        conv.run(1, &frame, operands, &mut output[..elements], &Inline)
+    };
+    let (input, gate) = ([0.0; 32], [0.0; 2]);
+    let good = only(&input);
+    assert_eq!(run(&conv, good, 32), Ok(()));
+    assert_eq!(
+        run(&conv, only(&input[1..]), 32),
+        Err(ConvError::Length {
+            what: "the input",
+            got: 31,
+            want: 32
+        })
     );
-    assert!(
-        conv.run(
-            1,
-            &frame,
-            Operands {
-                residual: &[0.0; 32],
-                ..only(&[0.0; 32])
-            },
-            &mut output,
-            &Inline
-        )
-        .is_err()
+    assert_eq!(
+        run(&conv, good, 31),
+        Err(ConvError::Length {
+            what: "the output",
+            got: 31,
+            want: 32
+        })
     );
-    assert!(
-        conv.run(
-            1,
-            &frame,
-            Operands {
-                gate: &[0.0; 2],
-                ..only(&[0.0; 32])
-            },
-            &mut output,
-            &Inline
-        )
-        .is_err()
+    let with_residual = Operands {
+        residual: Some(&input),
+        ..good
+    };
+    let with_gate = Operands {
+        gate: Some(&gate),
+        ..good
+    };
+    let unexpected = |what| Err(ConvError::Unexpected { what });
+    assert_eq!(run(&conv, with_residual, 32), unexpected("the residual"));
+    assert_eq!(run(&conv, with_gate, 32), unexpected("the gate"));
+    let gated = Conv2d::new(
+        Spec {
+            gated: true,
+            ..spec
+        },
+        &weights,
+        &[],
+    )
+    .unwrap();
+    assert_eq!(run(&gated, with_gate, 32), Ok(()));
+    assert_eq!(
+        run(&gated, good, 32),
+        Err(ConvError::Missing { what: "the gate" })
     );
-    assert!(
-        conv.run(1, &frame, only(&[0.0; 32]), &mut output[1..], &Inline)
-            .is_err()
-    );
-    assert!(
-        conv.run_with_sums(
-            1,
-            &frame,
-            only(&[0.0; 32]),
-            &mut output,
-            &mut [0.0; 2],
-            &Inline
-        )
-        .is_err()
-    );
-    conv.run(1, &frame, only(&[0.0; 32]), &mut output, &Inline)
-        .unwrap();
+}
+
+#[test]
+fn what_a_method_does_not_have_is_an_error_before_there_is_a_convolution() {
+    let dense = spec(Window::square(3, 1), [2, 2], 1, Activation::None);
+    let depthwise = Spec { groups: 2, ..dense };
+    assert_eq!(dense.check(), Ok(()));
+    assert_eq!(depthwise.check(), Ok(()));
+    let with_residual = Spec {
+        residual: Residual::AfterActivation,
+        ..depthwise
+    };
+    let gated = Spec {
+        gated: true,
+        ..depthwise
+    };
+    let with_sums = Spec {
+        plane_sums: true,
+        ..dense
+    };
+    for bad in [
+        with_residual,
+        gated,
+        with_sums,
+        Spec { groups: 3, ..dense },
+        Spec { groups: 0, ..dense },
+        Spec {
+            out_channels: 0,
+            ..dense
+        },
+    ] {
+        let error = bad.check().unwrap_err();
+        assert_eq!(Conv2d::new(bad, &[0.0; 36], &[]).unwrap_err(), error);
+    }
+}
+
+#[test]
+fn the_size_of_the_images_may_change_from_call_to_call() {
+    for (channels, groups, kernel) in [([3, 5], 1, 3), ([4, 4], 4, 5), ([8, 8], 8, 4)] {
+        let window = Window::square(kernel, 1);
+        let spec = spec(window, channels, groups, Activation::Relu);
+        let weights = noise(channels[1] * spec.macs_per_output(), 1);
+        let frame = |size| Frame::padded(&window, [size, size], [1; 2], [1; 2]).unwrap();
+        let frames: Vec<Frame> = [40, 9, 40, 6].map(frame).to_vec();
+        for isa in Isa::available() {
+            let once = Conv2d::with_isa(isa, spec, &weights, &[]).unwrap();
+            for frame in &frames {
+                let input = noise(channels[0] * frame.input_area(), 2);
+                let fresh = Conv2d::with_isa(isa, spec, &weights, &[]).unwrap();
+                let run = |conv: &Conv2d| {
+                    let mut output = vec![f32::NAN; channels[1] * frame.output_area()];
+                    conv.run(1, frame, only(&input), &mut *output, &Inline)
+                        .unwrap();
+                    output
+                };
+                assert_eq!(run(&once), run(&fresh));
+            }
+        }
+    }
 }
 
 prop_compose! {

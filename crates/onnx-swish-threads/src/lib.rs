@@ -18,4 +18,4 @@ mod sync;
 mod workers;
 
 pub use pool::Pool;
-pub use workers::{Inline, Workers};
+pub use workers::{Inline, WORTH_SHARING_NS, Workers};

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
-use onnx_swish_threads::{Pool, Workers};
+use onnx_swish_threads::{Pool, WORTH_SHARING_NS, Workers};
 use tract_linalg::multithread::{Executor, current_tract_executor, par_chunks_mut};
 
 thread_local! {
@@ -54,8 +54,11 @@ impl Workers for TractExecutor {
     }
 }
 
-/// Elements of an activation or a softmax that are worth a second thread: a few microseconds of work.
-const THREADING_ELEMENTS: usize = 1 << 14;
+/// Elements of an activation or a softmax in a nanosecond, on one thread, where they are in cache and the instruction set is good.
+const ELEMENTS_PER_NS: usize = 16;
+
+/// Elements that are worth a second thread.
+const THREADING_ELEMENTS: usize = ELEMENTS_PER_NS * WORTH_SHARING_NS;
 
 /// Calls `work` for stretches of whole rows of `xs`, with the number of the first row of each, on all threads if `elements`,
 /// all that is read in the course of it, are worth it.

@@ -17,7 +17,6 @@
 #![forbid(unsafe_code)]
 
 mod bench;
-mod convolutions;
 mod diagnostics;
 mod engine;
 mod error;
@@ -30,7 +29,6 @@ pub use bench::{
     BenchOptions, BenchReport, HeapMeter, Memory, NodeProfile, OpTime, Progress as BenchProgress,
     Ratio, Timing, Variant, bench,
 };
-pub use convolutions::Convolution;
 pub use diagnostics::Diagnostic;
 pub use error::{Error, Result};
 pub use fuse::{Fused, expand, fuse, inspect};
@@ -44,7 +42,7 @@ pub use onnx_swish_model::{
     SaveOptions, Saved, Spliced, save,
 };
 pub use onnx_swish_tract::{
-    Dim, Element, ElementType, Event, Outputs, Port, Tensor, silence_contained_panics,
+    Convolution, Dim, Element, ElementType, Event, Outputs, Port, Tensor, silence_contained_panics,
 };
 pub use session::{Session, SessionBuilder};
 pub use verify::{

@@ -5,10 +5,9 @@
 
 use std::path::Path;
 
-use onnx_swish_tract::{Operators, Outputs, Port, Session as Engine, Tensor};
+use onnx_swish_tract::{Convolution, Operators, Outputs, Port, Session as Engine, Tensor};
 
 use crate::Model;
-use crate::convolutions::Convolution;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::engine::{EngineOptions, engine};
 use crate::error::Result;
@@ -91,8 +90,7 @@ impl Session {
     /// If a dimension is left free, or tract cannot build the model for these shapes.
     pub fn convolutions(&self, shapes: &Shapes) -> Result<Vec<Convolution>> {
         let shapes = crate::inputs::concrete(self.inputs(), shapes)?;
-        let found = self.engine.convolutions(&shapes)?;
-        Ok(found.into_iter().map(Convolution::from).collect())
+        Ok(self.engine.convolutions(&shapes)?)
     }
 
     /// Random inputs that this model takes: floats of standard normal distribution, integers 0 or 1.

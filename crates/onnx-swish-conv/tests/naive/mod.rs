@@ -39,7 +39,7 @@ pub fn convolve(
                                     continue;
                                 };
                                 let channel = image * spec.in_channels + out / outs * ins + i;
-                                let gate = operands.gate.get(channel).map_or(1.0, |g| *g as f64);
+                                let gate = operands.gate.map_or(1.0, |gate| gate[channel] as f64);
                                 let value = operands.input
                                     [(channel * frame.input[0] + y) * frame.input[1] + x];
                                 let weight = weights
@@ -90,7 +90,7 @@ pub fn expected(
         .into_iter()
         .enumerate()
         .map(|(i, (sum, magnitude))| {
-            let extra = operands.residual.get(i).map_or(0.0, |r| *r as f64);
+            let extra = operands.residual.map_or(0.0, |residual| residual[i] as f64);
             let value = match spec.residual {
                 Residual::None => activate(spec.activation, sum),
                 Residual::BeforeActivation => activate(spec.activation, sum + extra),

@@ -3,24 +3,27 @@
 //! Given what an operator computes, or why one was not made; promises the field's names, and the same words for the same work.
 
 use onnx_swish_conv::{Activation, Residual, Spec};
+use serde::Serialize;
 
 /// A convolution of a graph, or a product with constant weights that could be one, and who computes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Convolution {
     /// The node's name in tract's graph, which keeps the model's names.
     pub node: String,
-    /// The operator: one of ours, or the one of tract that stays.
+    /// The operator: `FusedConv`, `FusedConvDepthwise`, `FusedConvPointwise`, or the one of tract that stays.
     pub op: String,
-    /// What ours does, without sizes: `depthwise 3x3, HardSwish, plane sums`. Empty for one of tract's.
-    pub kind: String,
-    /// The same with all sizes. Empty for one of tract's.
-    pub info: String,
-    /// The nodes that went into it, itself included.
+    /// Whether our kernels compute it.
+    pub ours: bool,
+    /// What ours computes, without sizes: `depthwise 3x3, HardSwish, plane sums`. None for one of tract's.
+    pub kind: Option<String>,
+    /// The same with sizes.
+    pub info: Option<String>,
+    /// Why it stays on tract: a clause about the convolution. None for one of ours.
+    pub left: Option<String>,
+    /// The nodes of tract's graph that went into it, itself included.
     pub nodes: Vec<String>,
     /// Multiply-accumulates of one run, if tract or we can count them.
     pub macs: Option<u64>,
-    /// Why it stays on tract: a clause about the convolution. None where it is ours.
-    pub left: Option<String>,
 }
 
 /// `depthwise`, `pointwise` or `dense`.
@@ -35,12 +38,12 @@ pub(super) fn method(spec: &Spec) -> &'static str {
 }
 
 /// `pointwise, SiLU, residual`.
-pub(super) fn kind(spec: &Spec, sums: bool) -> String {
-    format!("{}{}", filter(spec), extras(spec, sums))
+pub(super) fn kind(spec: &Spec) -> String {
+    format!("{}{}", filter(spec), extras(spec))
 }
 
 /// `depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish`.
-pub(super) fn info(spec: &Spec, sums: bool) -> String {
+pub(super) fn info(spec: &Spec) -> String {
     let Spec {
         window,
         in_channels,
@@ -57,7 +60,7 @@ pub(super) fn info(spec: &Spec, sums: bool) -> String {
     if *groups > 1 {
         text += &format!(" in {groups} groups");
     }
-    text + &extras(spec, sums)
+    text + &extras(spec)
 }
 
 fn filter(spec: &Spec) -> String {
@@ -69,7 +72,7 @@ fn filter(spec: &Spec) -> String {
 }
 
 /// What comes with the convolution, in the order in which it is computed.
-fn extras(spec: &Spec, sums: bool) -> String {
+fn extras(spec: &Spec) -> String {
     let mut words = Vec::new();
     if spec.gated {
         words.push("gated input".to_owned());
@@ -81,7 +84,7 @@ fn extras(spec: &Spec, sums: bool) -> String {
     if spec.residual == Residual::AfterActivation {
         words.push("residual".to_owned());
     }
-    if sums {
+    if spec.plane_sums {
         words.push("plane sums".to_owned());
     }
     words.into_iter().map(|word| format!(", {word}")).collect()
@@ -119,26 +122,26 @@ mod tests {
             activation: Activation::HARD_SWISH,
             residual: Residual::None,
             gated: false,
+            plane_sums: false,
         };
-        assert_eq!(kind(&spec, true), "depthwise 3x3, HardSwish, plane sums");
         assert_eq!(
-            info(&spec, false),
+            info(&spec),
             "depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish"
         );
+        spec.plane_sums = true;
+        assert_eq!(kind(&spec), "depthwise 3x3, HardSwish, plane sums");
         spec.window = Window::square(1, 1);
+        spec.plane_sums = false;
         (spec.groups, spec.gated) = (1, true);
         (spec.activation, spec.residual) = (Activation::RELU6, Residual::AfterActivation);
-        assert_eq!(
-            kind(&spec, false),
-            "pointwise, gated input, ReLU6, residual"
-        );
+        assert_eq!(kind(&spec), "pointwise, gated input, ReLU6, residual");
         spec.residual = Residual::BeforeActivation;
         spec.activation = Activation::Clamp {
             low: -1.0,
             high: 0.5,
         };
         assert_eq!(
-            info(&spec, false),
+            info(&spec),
             "pointwise, stride 1x1, 16 to 16 channels, gated input, residual, Clip to -1..0.5"
         );
     }

@@ -57,14 +57,15 @@ pub(crate) fn take_over(model: &mut TypedModel) -> TractResult<Vec<Convolution>>
         convolutions.push(Convolution {
             node: model.node(id).name.clone(),
             op: op.name().into_owned(),
-            kind: op.kind(),
-            info: op.details(),
+            ours: true,
+            kind: Some(op.kind()),
+            info: Some(op.details()),
+            left: None,
             nodes: replaced
                 .iter()
                 .map(|node| model.node(*node).name.clone())
                 .collect(),
             macs: macs(&op, &[model.outlet_fact(images)?]),
-            left: None,
         });
         let mut patch = TypedModelPatch::new("onnx-swish convolution");
         let taps = patch.taps(model, &inputs)?;
@@ -88,11 +89,12 @@ fn left(model: &TypedModel, node: usize, why: String) -> Convolution {
     Convolution {
         node: node.name.clone(),
         op: node.op.name().into_owned(),
-        kind: String::new(),
-        info: String::new(),
+        ours: false,
+        kind: None,
+        info: None,
+        left: Some(why),
         nodes: vec![node.name.clone()],
         macs: macs(&*node.op, &facts),
-        left: Some(why),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use onnx_swish_conv::{Conv2d, Frame, Operands, Residual, Spec};
+use onnx_swish_conv::{Conv2d, Frame, Operands, Outputs, Residual, Spec};
 use onnx_swish_threads::Workers;
 use tract_core::internal::*;
 use tract_core::ops::nn::DataFormat;
@@ -21,13 +21,11 @@ use crate::workers::with_workers;
 pub struct FusedConv {
     conv: Arc<Conv2d>,
     place: Place,
-    /// Whether a second output has the sum of each plane.
-    sums: bool,
 }
 
 impl PartialEq for FusedConv {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.conv, &other.conv) && self.place == other.place && self.sums == other.sums
+        Arc::ptr_eq(&self.conv, &other.conv) && self.place == other.place
     }
 }
 
@@ -48,6 +46,7 @@ impl FusedConv {
             activation: chain.activation,
             residual: chain.residual_at,
             gated,
+            plane_sums: sums,
         };
         let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
         let scaled = root.weights.chunks(per_filter).zip(&chain.scale);
@@ -63,7 +62,6 @@ impl FusedConv {
         Ok(FusedConv {
             conv: Arc::new(Conv2d::new(spec, &weights, &bias)?),
             place: root.place.clone(),
-            sums,
         })
     }
 
@@ -123,12 +121,12 @@ impl FusedConv {
 
     /// What it does, without sizes.
     pub(super) fn kind(&self) -> String {
-        describe::kind(self.conv.spec(), self.sums)
+        describe::kind(self.conv.spec())
     }
 
     /// What it does.
     pub(super) fn details(&self) -> String {
-        describe::info(self.conv.spec(), self.sums)
+        describe::info(self.conv.spec())
     }
 }
 
@@ -156,36 +154,41 @@ impl EvalOp for FusedConv {
         let input = inputs.first().context("a convolution without an input")?;
         let (images, frame, shape) = self.geometry(input.shape())?;
         let spec = self.conv.spec();
-        let mut given = inputs.iter();
-        let mut next = |is_there: bool| {
-            let tensor = if is_there { given.next() } else { None };
-            tensor.map_or(Ok(&[][..]), |tensor| elements(tensor))
+        let mut given = inputs[1..].iter();
+        let mut optional = |wanted: bool| {
+            let tensor = if wanted { given.next() } else { None };
+            tensor.map(|tensor| elements(tensor)).transpose()
         };
         let operands = Operands {
-            input: next(true)?,
-            residual: next(spec.residual != Residual::None)?,
-            gate: next(spec.gated)?,
+            input: elements(input)?,
+            residual: optional(spec.residual != Residual::None)?,
+            gate: optional(spec.gated)?,
         };
-        // Both runs write every element of what they are given; the tests of `onnx-swish-conv` prefill it with NaN.
-        if !self.sums {
-            let output = Arena::output(ctx, &shape, |y| {
-                let run =
-                    |workers: &dyn Workers| self.conv.run(images, &frame, operands, y, workers);
-                Ok(with_workers(run)?)
-            })?;
-            return Ok(tvec!(output.into_tvalue()));
-        }
-        let mut sums = uninitialized::<f32>(&self.sums_shape(&shape))?;
-        let mut totals = sums.try_as_plain_ram_mut()?;
-        let totals = totals.as_slice_mut::<f32>()?;
-        let output = Arena::output(ctx, &shape, |y| {
+        let mut sums = if spec.plane_sums {
+            Some(uninitialized::<f32>(&self.sums_shape(&shape))?)
+        } else {
+            None
+        };
+        let mut plain = sums
+            .as_mut()
+            .map(Tensor::try_as_plain_ram_mut)
+            .transpose()?;
+        let totals = plain.as_mut().map(|sums| sums.as_slice_mut::<f32>());
+        let mut plane_sums = totals.transpose()?;
+        // Every element of what is given is written; the tests of `onnx-swish-conv` prefill it with NaN.
+        let output = Arena::output(ctx, &shape, |output| {
             let run = |workers: &dyn Workers| {
-                self.conv
-                    .run_with_sums(images, &frame, operands, y, totals, workers)
+                let outputs = Outputs {
+                    output,
+                    plane_sums: plane_sums.take(),
+                };
+                self.conv.run(images, &frame, operands, outputs, workers)
             };
             Ok(with_workers(run)?)
         })?;
-        Ok(tvec!(output.into_tvalue(), sums.into_tvalue()))
+        drop(plain);
+        let outputs = std::iter::once(output).chain(sums);
+        Ok(outputs.map(Tensor::into_tvalue).collect())
     }
 }
 
@@ -199,7 +202,7 @@ impl TypedOp for FusedConv {
             }
         };
         let mut facts = tvec!(DatumType::F32.fact(&shape));
-        if self.sums {
+        if self.conv.spec().plane_sums {
             facts.push(DatumType::F32.fact(self.sums_shape(&shape)));
         }
         Ok(facts)

@@ -2,7 +2,7 @@
 //!
 //! Given a node; promises its weights as `[out channels, in channels / groups, height, width]` and where its images lie.
 
-use onnx_swish_conv::Window;
+use onnx_swish_conv::{Window, is_depthwise};
 use tract_core::internal::*;
 use tract_core::ops::cnn::{Conv, Deconv, KernelFormat, PoolSpec};
 use tract_core::ops::einsum::EinSum;
@@ -85,7 +85,7 @@ impl Root {
 
     /// Whether each output channel reads one input channel.
     pub fn is_depthwise(&self) -> bool {
-        self.groups > 1 && self.groups == self.in_channels
+        is_depthwise(self.in_channels, self.groups)
     }
 
     /// The position of the channels in the input's shape.
@@ -154,7 +154,7 @@ impl Root {
                 "with a stride above 2, which tract is faster at",
             ));
         }
-        let depthwise = conv.group > 1 && conv.group == spec.input_channels;
+        let depthwise = is_depthwise(spec.input_channels, conv.group);
         if depthwise && (size.contains(&1) || size.iter().any(|size| *size > 7)) {
             return Ok(Found::left(
                 "depthwise in one direction or of more than 7 taps, which tract is faster at",

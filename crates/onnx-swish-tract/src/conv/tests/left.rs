@@ -61,7 +61,7 @@ fn reason(mut model: TypedModel) -> String {
     let found = take_over(&mut model).unwrap();
     assert!(model.nodes().iter().all(|node| !node.op_is::<FusedConv>()));
     let [only] = &*found else { panic!("{found:?}") };
-    assert!(only.kind.is_empty() && only.info.is_empty());
+    assert!(only.kind.is_none() && only.info.is_none());
     assert_eq!(only.nodes, std::slice::from_ref(&only.node));
     only.left.clone().unwrap()
 }

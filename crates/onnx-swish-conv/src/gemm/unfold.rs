@@ -3,9 +3,10 @@
 //! Promise: row `tap * channels + channel`, `PANEL_VECTORS` vectors apart, holds the elements of all columns; zeros
 //! where the window leaves the input.
 
-use super::{Kernel, Simd};
+use onnx_swish_simd::{Kernel, Simd};
+
+use super::PANEL_VECTORS;
 use crate::geometry::{Frame, Window};
-use crate::product::PANEL_VECTORS;
 
 /// Columns of a panel that lie in one output row.
 struct Run {
@@ -21,8 +22,8 @@ pub(super) struct Unfold<'a> {
     pub window: &'a Window,
     pub frame: &'a Frame,
     pub input: &'a [f32],
-    /// Empty, or a factor for each channel.
-    pub gate: &'a [f32],
+    /// A factor for each channel.
+    pub gate: Option<&'a [f32]>,
     pub channels: usize,
     pub first: usize,
     pub columns: usize,
@@ -30,6 +31,8 @@ pub(super) struct Unfold<'a> {
 }
 
 impl Kernel for Unfold<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Unfold {
@@ -44,7 +47,7 @@ impl Kernel for Unfold<'_> {
         } = self;
         let pitch = PANEL_VECTORS * S::LANES;
         assert!(input.len() >= channels * frame.input_area());
-        assert!(gate.is_empty() || gate.len() == channels);
+        assert!(gate.is_none_or(|gate| gate.len() == channels));
         assert!(columns <= pitch && panel.len() >= window.taps() * channels * pitch);
         let mut at = 0;
         while at < columns {
@@ -57,7 +60,7 @@ impl Kernel for Unfold<'_> {
             at += len;
             for tap_y in 0..window.kernel[0] {
                 let taps = window.kernel[1] * channels * pitch;
-                let source = Source {
+                let planes = Planes {
                     window,
                     frame,
                     input,
@@ -65,18 +68,18 @@ impl Kernel for Unfold<'_> {
                     channels,
                 };
                 let rows = &mut panel[tap_y * taps..][..taps];
-                source.unfold_row(s, &run, tap_y, rows);
+                planes.unfold_row(s, &run, tap_y, rows);
             }
         }
     }
 }
 
 /// The planes to read.
-struct Source<'a> {
+struct Planes<'a> {
     window: &'a Window,
     frame: &'a Frame,
     input: &'a [f32],
-    gate: &'a [f32],
+    gate: Option<&'a [f32]>,
     channels: usize,
 }
 
@@ -93,7 +96,7 @@ struct Tap<S: Simd> {
     gated: [S::M; PANEL_VECTORS],
 }
 
-impl Source<'_> {
+impl Planes<'_> {
     /// One kernel row's share of one run: `[tap][channel][PANEL_VECTORS vectors]`, from `run.at` on.
     #[inline(always)]
     fn unfold_row<S: Simd>(&self, s: S, run: &Run, tap_y: usize, rows: &mut [f32]) {
@@ -167,11 +170,11 @@ impl Source<'_> {
             // Elements of the row, counted from the first that this tap meets.
             let (from, to) = (STRIDE * from, (STRIDE * to).saturating_sub(STRIDE - 1));
             for (v, inside) in tap.inside.iter_mut().enumerate() {
-                let lanes = |skipped: usize| {
-                    s.lanes(from.saturating_sub(skipped), to.saturating_sub(skipped))
-                };
                 let skipped = STRIDE * v * S::LANES;
-                *inside = (lanes(skipped), lanes(skipped + S::LANES));
+                let low = s.lanes(from.saturating_sub(skipped), to.saturating_sub(skipped));
+                let skipped = skipped + S::LANES;
+                let high = s.lanes(from.saturating_sub(skipped), to.saturating_sub(skipped));
+                *inside = (low, high);
             }
         }
         // Lanes beyond the run are overwritten by the next one, or never read; but they must not leave the row.
@@ -194,8 +197,8 @@ impl Source<'_> {
                             let next = s.load_lanes(from.wrapping_add(S::LANES), high);
                             x = s.deinterleave(x, next).0;
                         }
-                        if let Some(factor) = self.gate.get(channel) {
-                            x = s.keep(s.mul(x, s.splat(*factor)), tap.gated[v]);
+                        if let Some(gate) = self.gate {
+                            x = s.keep(s.mul(x, s.splat(gate[channel])), tap.gated[v]);
                         }
                         if whole {
                             s.store(to, x);
@@ -222,7 +225,7 @@ impl Source<'_> {
                 .chunks_mut(PANEL_VECTORS * lanes)
                 .take(self.channels);
             for (channel, row) in rows.enumerate() {
-                let factor = self.gate.get(channel).copied().unwrap_or(1.0);
+                let factor = self.gate.map_or(1.0, |gate| gate[channel]);
                 for (i, x) in row[run.at..run.at + run.len].iter_mut().enumerate() {
                     *x = if from <= i && i < to {
                         // SAFETY: column `i` of the run lies in row `y` of plane `channel`.

@@ -1,4 +1,4 @@
-//! Multiply-adds per second of the layers that mobile networks are made of.
+//! Multiply-adds per second of the layers that mobile networks are made of: `cargo bench -p onnx-swish-conv -- dense relu all`.
 //! Given: nothing, or a word that the layers' names must contain, then `none`, `relu`, `silu` or `hard` for the
 //! activation, then `all` for every instruction set and not just the best.
 //! Promise: one thread, the best of many runs; one line per layer.
@@ -58,14 +58,16 @@ const LAYERS: &[(&str, usize, usize, usize, usize, usize)] = &[
 ];
 
 fn main() {
-    let wanted = std::env::args().nth(1).unwrap_or_default();
-    let activation = match std::env::args().nth(2).as_deref() {
-        Some("none") => Activation::None,
-        Some("relu") => Activation::Relu,
-        Some("silu") => Activation::Silu,
+    // `cargo bench` adds a flag of its own.
+    let words: Vec<String> = std::env::args().filter(|word| word != "--bench").collect();
+    let word = |i: usize| words.get(i).map_or("", String::as_str);
+    let activation = match word(2) {
+        "none" => Activation::None,
+        "relu" => Activation::Relu,
+        "silu" => Activation::Silu,
         _ => Activation::HARD_SWISH,
     };
-    let sets: Vec<Isa> = if std::env::args().nth(3).as_deref() == Some("all") {
+    let sets: Vec<Isa> = if word(3) == "all" {
         Isa::available().into_iter().collect()
     } else {
         vec![Isa::best()]
@@ -73,7 +75,7 @@ fn main() {
     for (name, kernel, stride, size, ins, outs) in LAYERS
         .iter()
         .copied()
-        .filter(|layer| layer.0.contains(&wanted))
+        .filter(|layer| layer.0.contains(word(1)))
     {
         let (groups, outs) = if outs == 0 { (ins, ins) } else { (1, outs) };
         let window = Window::square(kernel, stride);
@@ -89,6 +91,7 @@ fn main() {
             activation,
             residual: Residual::None,
             gated: false,
+            plane_sums: false,
         };
         let weights = vec![0.01; outs * ins / groups * window.taps()];
         let (mut input, mut output) = (Vec::new(), Vec::new());
@@ -108,7 +111,10 @@ fn main() {
             let started = Instant::now();
             while started.elapsed().as_secs_f64() < 0.15 {
                 let start = Instant::now();
-                if conv.run(1, &frame, operands, output, &Inline).is_err() {
+                if conv
+                    .run(1, &frame, operands, &mut *output, &Inline)
+                    .is_err()
+                {
                     return;
                 }
                 best = best.min(start.elapsed().as_secs_f64());

@@ -1,10 +1,9 @@
-//! The activations a convolution may end in.
-//! Given: a register of sums.
+//! What a convolution ends in: an activation, and a residual before or after it.
+//! Given: registers of sums.
 //! Promise: the formula of each variant, NaN in NaN out; Swish and HardSwish are those of `onnx-swish-kernels`.
 
-use onnx_swish_kernels::SwishConstants;
-
-use crate::arch::Simd;
+use onnx_swish_kernels::{SwishConstants, registers};
+use onnx_swish_simd::{Kernel, Simd};
 
 /// An elementwise function of the convolution's sum.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +43,25 @@ pub enum Activation {
     },
 }
 
+/// Where a tensor of the output's shape is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Residual {
+    /// `activation(sum)`.
+    #[default]
+    None,
+    /// `activation(sum + residual)`.
+    BeforeActivation,
+    /// `activation(sum) + residual`.
+    AfterActivation,
+}
+
+/// What happens to sums before they are stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Epilogue {
+    pub activation: Prepared,
+    pub residual: Residual,
+}
+
 impl Activation {
     /// ReLU6.
     pub const RELU6: Activation = Activation::Clamp {
@@ -70,6 +88,18 @@ impl Activation {
     }
 }
 
+/// Replaces each register `$v` of an array of arrays by `$y`.
+macro_rules! each {
+    ($v:ident of $sums:ident, $y:expr) => {
+        unrolled!(m < M, {
+            unrolled!(n < N, {
+                let $v = $sums[m][n];
+                $sums[m][n] = $y;
+            });
+        })
+    };
+}
+
 /// An activation with its constants.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Prepared {
@@ -82,40 +112,63 @@ pub(crate) enum Prepared {
 }
 
 impl Prepared {
-    /// Applies the function to `N` registers. The variant is looked at once for all of them.
+    /// Applies the function to registers. The variant is looked at once for all of them.
     #[inline(always)]
-    pub(crate) fn apply<S: Simd, const N: usize>(&self, s: S, sums: &mut [S::V; N]) {
+    pub(crate) fn apply<S: Simd, const N: usize, const M: usize>(
+        &self,
+        s: S,
+        sums: &mut [[S::V; N]; M],
+    ) {
         // The constant comes first in every minimum and maximum, so that a NaN sum is what they return.
         let zero = s.splat(0.0);
         match self {
             Prepared::None => {}
             Prepared::Relu => {
-                for v in sums {
-                    *v = s.max(zero, *v);
-                }
+                each!(v of sums, s.max(zero, v));
             }
             Prepared::Clamp { low, high } => {
                 let (low, high) = (s.splat(*low), s.splat(*high));
-                for v in sums {
-                    *v = s.min(high, s.max(low, *v));
-                }
+                each!(v of sums, s.min(high, s.max(low, v)));
             }
             Prepared::HardSigmoid { alpha, beta } => {
                 let (alpha, beta, one) = (s.splat(*alpha), s.splat(*beta), s.splat(1.0));
-                for v in sums {
-                    *v = s.min(one, s.max(zero, s.mul_add(*v, alpha, beta)));
-                }
+                each!(v of sums, s.min(one, s.max(zero, s.mul_add(v, alpha, beta))));
             }
             Prepared::HardSwish { alpha, beta } => {
-                for v in sums {
-                    *v = s.hard_swish(*v, *alpha, *beta);
-                }
+                each!(v of sums, registers::sloped_hard_swish(s, v, *alpha, *beta));
             }
             Prepared::Swish(constants) => {
-                for v in sums {
-                    *v = s.swish(*v, constants);
-                }
+                // Swish is long: one function for all loops, which reads registers from memory, instead of a copy of it for
+                // each register of each loop.
+                let mut values = *sums;
+                s.vectorize(Swish {
+                    values: values.as_mut_ptr().cast(),
+                    registers: N * M,
+                    constants,
+                });
+                *sums = values;
             }
+        }
+    }
+}
+
+/// Swish of registers in memory.
+struct Swish<'a> {
+    /// The registers, one behind the other, which nobody else uses meanwhile.
+    values: *mut f32,
+    registers: usize,
+    constants: &'a SwishConstants,
+}
+
+impl Kernel for Swish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for i in 0..self.registers {
+            let at = self.values.wrapping_add(i * S::LANES);
+            // SAFETY: `apply`, the one caller, has so many registers there.
+            unsafe { s.store(at, registers::swish(s, s.load(at), self.constants)) };
         }
     }
 }

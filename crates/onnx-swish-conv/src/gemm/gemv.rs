@@ -1,0 +1,304 @@
+//! Products of a matrix and a vector: single columns, for images of a few pixels and for what whole panels leave over.
+//! Given: the columns' elements, one behind the other.
+//! Promise: filters are read once, in registers along the rows.
+
+use std::ops::Range;
+
+use onnx_swish_simd::{Kernel, Simd};
+
+use super::pack::Block;
+use super::tile::Tile;
+use super::{Gemm, PANEL_VECTORS, Share, tile_rows};
+use crate::scratch::{Scratch, bytes_for};
+use crate::tuning::L2_COPY;
+
+/// Columns beyond whole vectors that are computed one by one, with a vector along the rows: up to a quarter of a
+/// vector that is cheaper than a vector along the columns most of whose lanes are thrown away.
+pub(super) fn columns_apart(lanes: usize, columns: usize) -> usize {
+    let rest = columns % lanes;
+    if 4 * rest <= lanes { rest } else { 0 }
+}
+
+/// Elements that a single column takes: registers may look behind its end.
+pub(super) fn vector_len(lanes: usize, depth: usize) -> usize {
+    depth + lanes
+}
+
+/// Images all of whose columns are single ones. Their tiles go through the whole depth at once: a product of a matrix and a
+/// vector is over before its sums are worth putting away in between.
+#[derive(Debug)]
+pub(super) struct Vectors {
+    columns: usize,
+    /// Elements of a panel of the deepest block.
+    unfolded_len: usize,
+    /// Elements from one column to the next.
+    pitch: usize,
+}
+
+impl Vectors {
+    /// Images with so many output elements in a channel, if they are few.
+    pub(super) fn new(gemm: &Gemm, area: usize) -> Option<Vectors> {
+        let lanes = gemm.isa.lanes();
+        let pitch = vector_len(lanes, gemm.filters.depth());
+        let fits = area * pitch * size_of::<f32>() <= L2_COPY;
+        (columns_apart(lanes, area) == area && fits).then(|| Vectors {
+            columns: area,
+            unfolded_len: gemm.filters.deepest() * PANEL_VECTORS * lanes,
+            pitch,
+        })
+    }
+
+    /// Elements of all columns.
+    fn len(&self) -> usize {
+        self.columns * self.pitch
+    }
+
+    /// Bytes that a task needs.
+    pub(super) fn scratch(&self) -> usize {
+        bytes_for::<f32>(self.unfolded_len) + bytes_for::<f32>(self.len())
+    }
+}
+
+impl Share<'_> {
+    /// Computes all columns of the given tiles.
+    pub(super) fn vectors(&self, vectors: &Vectors, tiles: Range<usize>, mut scratch: Scratch) {
+        let unfolded = scratch.take::<f32>(vectors.unfolded_len);
+        let columns = scratch.take::<f32>(vectors.len());
+        let blocks = self.gemm.filters.blocks();
+        let mut step = 0;
+        for block in blocks {
+            self.unfold(block, 0..vectors.columns, unfolded);
+            self.gemm.isa.run(Transpose {
+                panel: unfolded,
+                depth: block.depth,
+                columns: vectors.columns,
+                to: &mut columns[step..],
+                pitch: vectors.pitch,
+            });
+            step += block.depth;
+        }
+        for tile in tiles {
+            self.gemv(blocks, tile, 0..vectors.columns, columns, vectors.pitch);
+        }
+    }
+
+    /// Unfolds a few columns over one block, and brings the elements of each together, `pitch` elements apart.
+    pub(super) fn unfold_vectors(
+        &self,
+        block: &Block,
+        columns: Range<usize>,
+        unfolded: &mut [f32],
+        vectors: &mut [f32],
+        pitch: usize,
+    ) {
+        self.unfold(block, columns.clone(), unfolded);
+        self.gemm.isa.run(Transpose {
+            panel: unfolded,
+            depth: block.depth,
+            columns: columns.len(),
+            pitch,
+            to: vectors,
+        });
+    }
+
+    /// One tile of single columns over some blocks of the depth, whose elements `vectors` has, `pitch` elements apart.
+    pub(super) fn gemv(
+        &self,
+        blocks: &[Block],
+        tile: usize,
+        columns: Range<usize>,
+        vectors: &[f32],
+        pitch: usize,
+    ) {
+        let first = blocks.first().is_some_and(|block| block.first);
+        let last = blocks.last().is_some_and(|block| block.last);
+        self.gemm.isa.run(Gemv {
+            tile: &self.tile(tile, columns.start, first, last),
+            filters: |i: usize| blocks.get(i).map(|block| self.filters(block, tile)),
+            vectors,
+            pitch,
+            columns: columns.len(),
+        });
+    }
+}
+
+/// Brings the elements of single columns together.
+struct Transpose<'a> {
+    panel: &'a [f32],
+    depth: usize,
+    columns: usize,
+    /// Where the first column goes; the others follow each `pitch` elements further.
+    to: &'a mut [f32],
+    pitch: usize,
+}
+
+impl Kernel for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let rows = self.panel.chunks_exact(PANEL_VECTORS * S::LANES);
+        for (k, row) in rows.take(self.depth).enumerate() {
+            for (column, x) in row[..self.columns].iter().enumerate() {
+                self.to[column * self.pitch + k] = *x;
+            }
+        }
+    }
+}
+
+/// A tile of rows of single columns: registers along the rows, several steps of the depth in one.
+struct Gemv<'a, F> {
+    tile: &'a Tile<'a>,
+    /// The tile's filters in each block: `[depth][tile row]`.
+    filters: F,
+    vectors: &'a [f32],
+    /// From one column in `vectors` to the next.
+    pitch: usize,
+    columns: usize,
+}
+
+impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Kernel for Gemv<'a, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if tile_rows(S::REGISTERS) == 8 {
+            self.rows::<S, 8>(s);
+        } else {
+            self.rows::<S, 4>(s);
+        }
+    }
+}
+
+/// The most lanes that a register has, and rows that a tile has.
+const MOST_LANES: usize = 16;
+
+impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Gemv<'a, F> {
+    #[inline(always)]
+    fn rows<S: Simd, const MR: usize>(self, s: S) {
+        let tile = self.tile;
+        const { assert!(S::LANES <= MOST_LANES && MR <= MOST_LANES) };
+        assert!(tile.bias.len() >= MR);
+        let (before, after) = (tile.residual_before(), tile.residual_after());
+        for (column, mut vector) in (0..self.columns).zip(self.vectors.chunks(self.pitch)) {
+            let mut chains = [s.splat(0.0); CHAINS];
+            let mut block = 0;
+            while let Some(filters) = (self.filters)(block) {
+                accumulate::<S, MR>(s, filters, vector, &mut chains);
+                vector = &vector[filters.len() / MR..];
+                block += 1;
+            }
+            let mut sums = [0.0f32; MOST_LANES];
+            add_up::<S, MR>(s, chains, &mut sums);
+            for (r, sum) in sums.iter_mut().enumerate().take(tile.rows) {
+                // SAFETY: the row and the column are inside the tile.
+                unsafe {
+                    *sum += if tile.first {
+                        tile.bias[r]
+                    } else {
+                        tile.output.add(r * tile.row_step + column).read()
+                    };
+                    if let Some(residual) = before {
+                        *sum += residual.add(r * tile.row_step + column).read();
+                    }
+                }
+            }
+            if let Some(epilogue) = tile.epilogue {
+                for at in (0..MR).step_by(S::LANES) {
+                    // SAFETY: there is room for a register from every row on.
+                    unsafe {
+                        let sums = sums.as_mut_ptr().add(at);
+                        let mut v = [[s.load(sums)]];
+                        epilogue.activation.apply(s, &mut v);
+                        s.store(sums, v[0][0]);
+                    }
+                }
+            }
+            for (r, sum) in sums.iter().enumerate().take(tile.rows) {
+                // SAFETY: the row and the column are inside the tile.
+                unsafe {
+                    let at = r * tile.row_step + column;
+                    let extra = match after {
+                        Some(residual) => residual.add(at).read(),
+                        None => 0.0,
+                    };
+                    tile.output.add(at).write(sum + extra);
+                }
+            }
+        }
+    }
+}
+
+/// Independent sums, so that none waits for the one before.
+const CHAINS: usize = 4;
+
+/// Adds the products of filters, `[depth][MR]`, and a column to `chains`, lane by lane.
+///
+/// A register has either several steps of the depth or, where it is shorter than the tile is tall, a part of one.
+#[inline(always)]
+fn accumulate<S: Simd, const MR: usize>(
+    s: S,
+    filters: &[f32],
+    column: &[f32],
+    chains: &mut [S::V; CHAINS],
+) {
+    let terms = filters.len();
+    let steps = (S::LANES / MR).max(1);
+    // A register may look at so many elements more than it needs.
+    assert!(terms.is_multiple_of(MR) && column.len() >= terms / MR + steps - 1);
+    let mut at = 0;
+    while at + CHAINS * S::LANES <= terms {
+        unrolled!(i < CHAINS, {
+            let at = at + i * S::LANES;
+            // SAFETY: `filters` has `terms` elements, and `column` one for each `MR` of them.
+            let (w, x) = unsafe {
+                (
+                    s.load(filters.as_ptr().add(at)),
+                    s.repeat(column.as_ptr().add(at / MR), S::LANES / steps),
+                )
+            };
+            chains[i] = s.mul_add(w, x, chains[i]);
+        });
+        at += CHAINS * S::LANES;
+    }
+    let mut chain = 0;
+    while at < terms {
+        let rest = s.lanes(0, terms - at);
+        // SAFETY: as above; lanes beyond the end are masked, and of the column a register's elements are there.
+        let (w, x) = unsafe {
+            (
+                s.load_lanes(filters.as_ptr().add(at), rest),
+                s.keep(
+                    s.repeat(column.as_ptr().add(at / MR), S::LANES / steps),
+                    rest,
+                ),
+            )
+        };
+        chains[chain] = s.mul_add(w, x, chains[chain]);
+        at += S::LANES;
+        // Parts of a step have chains of their own.
+        chain = (chain + 1) % (MR / S::LANES).max(1);
+    }
+}
+
+/// The sums of the rows, in the first elements of `sums`.
+#[inline(always)]
+fn add_up<S: Simd, const MR: usize>(s: S, chains: [S::V; CHAINS], sums: &mut [f32; MOST_LANES]) {
+    const { assert!(MR <= 2 * S::LANES) };
+    let to = sums.as_mut_ptr();
+    // SAFETY: there is room for two registers, or for one where it has more lanes than the tile has rows.
+    unsafe {
+        if MR <= S::LANES {
+            let sum = s.add(s.add(chains[0], chains[1]), s.add(chains[2], chains[3]));
+            s.store(to, sum);
+        } else {
+            s.store(to, s.add(chains[0], chains[2]));
+            s.store(to.add(S::LANES), s.add(chains[1], chains[3]));
+        }
+    }
+    for step in 1..S::LANES / MR {
+        for r in 0..MR {
+            sums[r] += sums[step * MR + r];
+        }
+    }
+}

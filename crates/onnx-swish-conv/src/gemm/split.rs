@@ -1,0 +1,97 @@
+//! How tasks share products.
+//! Given: products (one for each image and group), each of some parts and some tiles of rows.
+//! Promise: every part of every tile of every product belongs to one task. Parts are split first; where those are few, rows
+//! are too, and each task of the same parts then unfolds them for itself.
+
+use std::ops::Range;
+
+use crate::tuning::TASKS_PER_THREAD;
+
+/// A product's parts and tiles, split among tasks.
+#[derive(Debug)]
+pub(super) struct Split {
+    products: usize,
+    parts: usize,
+    tiles: usize,
+    /// Tasks along the parts of a product.
+    part_splits: usize,
+    /// Tasks along its rows.
+    row_splits: usize,
+}
+
+impl Split {
+    pub(super) fn new(products: usize, parts: usize, tiles: usize, threads: usize) -> Split {
+        let wanted = if threads > 1 {
+            TASKS_PER_THREAD * threads
+        } else {
+            1
+        };
+        let part_splits = wanted.div_ceil(products).min(parts);
+        let enough = wanted.min(2 * threads);
+        let row_splits = if products * part_splits >= enough {
+            1
+        } else {
+            enough.div_ceil(products * part_splits).min(tiles)
+        };
+        Split {
+            products,
+            parts,
+            tiles,
+            part_splits,
+            row_splits,
+        }
+    }
+
+    pub(super) fn tasks(&self) -> usize {
+        self.products * self.part_splits * self.row_splits
+    }
+
+    /// The product of a task, and what it computes of it: parts and tiles.
+    pub(super) fn task(&self, i: usize) -> (usize, Range<usize>, Range<usize>) {
+        let splits = self.part_splits * self.row_splits;
+        let (product, i) = (i / splits, i % splits);
+        let parts = piece(i / self.row_splits, self.part_splits, self.parts);
+        let tiles = piece(i % self.row_splits, self.row_splits, self.tiles);
+        (product, parts, tiles)
+    }
+}
+
+/// Piece `i` of `of` pieces, about equal.
+fn piece(i: usize, of: usize, total: usize) -> Range<usize> {
+    total * i / of..total * (i + 1) / of
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_every_tile_belongs_to_one_task() {
+        for products in [1, 2, 3, 7, 40] {
+            for parts in [1, 2, 5, 33] {
+                for tiles in [1, 2, 3, 20] {
+                    for threads in [1, 2, 3, 16] {
+                        let split = Split::new(products, parts, tiles, threads);
+                        let mut times = vec![0; products * parts * tiles];
+                        for task in 0..split.tasks() {
+                            let (product, in_parts, in_tiles) = split.task(task);
+                            for part in in_parts {
+                                for tile in in_tiles.clone() {
+                                    times[(product * parts + part) * tiles + tile] += 1;
+                                }
+                            }
+                        }
+                        assert!(times.iter().all(|times| *times == 1), "{split:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_has_one_task_for_each_product_and_several_have_enough() {
+        assert_eq!(Split::new(6, 9, 9, 1).tasks(), 6);
+        assert!(Split::new(1, 1, 20, 4).tasks() >= 8);
+        assert!(Split::new(1, 100, 20, 4).tasks() >= 16);
+    }
+}

@@ -1,0 +1,353 @@
+//! Register tiles.
+//! Given: filters of a tile of rows, and the input elements that its columns meet.
+//! Promise: sums stay in registers over the block; bias, residual and activation are applied before the store.
+
+use onnx_swish_simd::{Kernel, Simd};
+
+use super::{PANEL_VECTORS, tile_rows};
+use crate::epilogue::{Epilogue, Residual};
+use crate::{Isa, tuning};
+
+/// Where one tile of output rows goes.
+///
+/// Whoever makes one promises that `output` is writable, and the residual readable, for `rows` rows of the columns that are
+/// asked for.
+pub(super) struct Tile<'a> {
+    pub output: *mut f32,
+    pub residual: Option<*const f32>,
+    /// Elements from one row of the output, and of the residual, to the next.
+    pub row_step: usize,
+    pub rows: usize,
+    /// One per tile row.
+    pub bias: &'a [f32],
+    /// Start from the bias, not from what the output holds.
+    pub first: bool,
+    /// What sums end in, after the last block.
+    pub epilogue: Option<&'a Epilogue>,
+}
+
+impl Tile<'_> {
+    /// The residual, if it is added before the activation.
+    #[inline(always)]
+    pub(super) fn residual_before(&self) -> Option<*const f32> {
+        self.residual_at(Residual::BeforeActivation)
+    }
+
+    /// The residual, if it is added after the activation.
+    #[inline(always)]
+    pub(super) fn residual_after(&self) -> Option<*const f32> {
+        self.residual_at(Residual::AfterActivation)
+    }
+
+    #[inline(always)]
+    fn residual_at(&self, place: Residual) -> Option<*const f32> {
+        match self.epilogue {
+            Some(epilogue) if epilogue.residual == place => self.residual,
+            _ => None,
+        }
+    }
+}
+
+/// Where the lanes of one vector of sums go, counted from the tile's first element: lanes `..end` go to `at` and on, lanes
+/// `start..stop` to `next` and on, which is where lane 0 would go with them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Spans {
+    pub at: usize,
+    pub end: usize,
+    /// May have wrapped around below zero.
+    pub next: usize,
+    pub start: usize,
+    pub stop: usize,
+}
+
+impl Spans {
+    /// Vector `v` of so many columns that lie one after the other.
+    pub(super) fn flat(lanes: usize, v: usize, columns: usize) -> Spans {
+        Spans {
+            at: v * lanes,
+            end: columns.saturating_sub(v * lanes).min(lanes),
+            next: 0,
+            start: lanes,
+            stop: lanes,
+        }
+    }
+}
+
+/// The input rows that a tile's columns meet.
+#[derive(Clone, Copy)]
+pub(super) enum Inputs<'a> {
+    /// `[depth][PANEL_VECTORS vectors]`.
+    Unfolded(&'a [f32]),
+    /// The row of each step of the depth starts at its offset, and a panel fits behind the largest.
+    Scattered(&'a [f32], &'a [usize]),
+}
+
+/// One tile of rows by so many columns, in whole vectors.
+// Inlined where the inputs are made: an enum that goes through memory costs a shallow tile a twentieth of its time.
+#[inline(always)]
+pub(super) fn multiply(
+    isa: Isa,
+    tile: &Tile,
+    filters: &[f32],
+    inputs: Inputs,
+    spans: &[Spans; PANEL_VECTORS],
+    columns: usize,
+) {
+    macro_rules! vectors {
+        ($count:expr) => {
+            match inputs {
+                Inputs::Unfolded(rows) => isa.run(Multiply::<{ $count }, false> {
+                    tile,
+                    filters,
+                    rows,
+                    offsets: &[],
+                    spans,
+                }),
+                Inputs::Scattered(rows, offsets) => isa.run(Multiply::<{ $count }, true> {
+                    tile,
+                    filters,
+                    rows,
+                    offsets,
+                    spans,
+                }),
+            }
+        };
+    }
+    match columns.div_ceil(isa.lanes()) {
+        0 => {}
+        1 => vectors!(1),
+        2 => vectors!(2),
+        _ => vectors!(PANEL_VECTORS),
+    }
+}
+
+/// A tile of rows by `NV` vectors of columns.
+struct Multiply<'a, const NV: usize, const SCATTERED: bool> {
+    tile: &'a Tile<'a>,
+    /// `[depth][tile row]`.
+    filters: &'a [f32],
+    /// Unfolded, or the elements that offsets refer to.
+    rows: &'a [f32],
+    /// Empty unless scattered; the largest has been checked.
+    offsets: &'a [usize],
+    spans: &'a [Spans; PANEL_VECTORS],
+}
+
+impl<const NV: usize, const SCATTERED: bool> Kernel for Multiply<'_, NV, SCATTERED> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if tile_rows(S::REGISTERS) == 8 {
+            self.rows::<S, 8>(s);
+        } else {
+            self.rows::<S, 4>(s);
+        }
+    }
+}
+
+impl<const NV: usize, const SCATTERED: bool> Multiply<'_, NV, SCATTERED> {
+    #[inline(always)]
+    fn rows<S: Simd, const MR: usize>(self, s: S) {
+        let Multiply {
+            tile,
+            filters,
+            rows,
+            offsets,
+            spans,
+        } = self;
+        let pitch = PANEL_VECTORS * S::LANES;
+        // What the unsafe code below relies on, besides the promises of `Tile` and of `Inputs`.
+        let depth = filters.len() / MR;
+        assert!(NV <= PANEL_VECTORS && tile.bias.len() >= MR);
+        assert!(if SCATTERED {
+            offsets.len() == depth
+        } else {
+            rows.len() >= depth * pitch
+        });
+        // Whole vectors follow each other: columns that are left out would be lanes of one of them.
+        let whole = spans[..NV].iter().all(|span| span.end == S::LANES);
+        let mut sums = if tile.first {
+            let mut sums = [[s.splat(0.0); NV]; MR];
+            unrolled!(r < MR, {
+                sums[r] = [s.splat(tile.bias[r]); NV];
+            });
+            sums
+        } else if whole {
+            tile.load(s, Contiguous(spans[0].at), tile.output)
+        } else {
+            tile.load(s, spans, tile.output)
+        };
+        /// How far ahead filters are asked for, in elements.
+        const PREFETCH: usize = tuning::PREFETCH / size_of::<f32>();
+        let (mut filters, rows, offsets) = (filters.as_ptr(), rows.as_ptr(), offsets.as_ptr());
+        for k in 0..depth {
+            s.prefetch(filters.wrapping_add(PREFETCH));
+            let mut inputs = [s.splat(0.0); NV];
+            // SAFETY: all have `depth` steps, as asserted.
+            unsafe {
+                let at = if SCATTERED {
+                    offsets.add(k).read()
+                } else {
+                    k * pitch
+                };
+                unrolled!(v < NV, {
+                    inputs[v] = s.load(rows.add(at + v * S::LANES));
+                });
+                unrolled!(r < MR, {
+                    let weight = s.splat(filters.add(r).read());
+                    unrolled!(v < NV, {
+                        sums[r][v] = s.mul_add(inputs[v], weight, sums[r][v]);
+                    });
+                });
+                filters = filters.add(MR);
+            }
+        }
+        if whole {
+            tile.finish(s, Contiguous(spans[0].at), sums);
+        } else {
+            tile.finish(s, spans, sums);
+        }
+    }
+}
+
+/// How the vectors of a row are stored.
+trait RowStorage<S: Simd>: Copy {
+    /// # Safety
+    /// The lanes of the vector's spans must be readable, counted from `row`.
+    unsafe fn load(self, s: S, row: *const f32, v: usize) -> S::V;
+    /// # Safety
+    /// The lanes of the vector's spans must be writable, counted from `row`.
+    unsafe fn store(self, s: S, row: *mut f32, v: usize, value: S::V);
+}
+
+/// One behind the other, from this element on.
+#[derive(Clone, Copy)]
+struct Contiguous(usize);
+
+impl<S: Simd> RowStorage<S> for Contiguous {
+    #[inline(always)]
+    unsafe fn load(self, s: S, row: *const f32, v: usize) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(row.wrapping_add(self.0 + v * S::LANES)) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, s: S, row: *mut f32, v: usize, value: S::V) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(row.wrapping_add(self.0 + v * S::LANES), value) }
+    }
+}
+
+impl<S: Simd> RowStorage<S> for &[Spans; PANEL_VECTORS] {
+    #[inline(always)]
+    unsafe fn load(self, s: S, row: *const f32, v: usize) -> S::V {
+        let span = self[v];
+        let (here, there) = (s.lanes(0, span.end), s.lanes(span.start, span.stop));
+        // SAFETY: the caller's promise.
+        unsafe {
+            s.add(
+                s.load_lanes(row.wrapping_add(span.at), here),
+                s.load_lanes(row.wrapping_add(span.next), there),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(self, s: S, row: *mut f32, v: usize, value: S::V) {
+        let span = self[v];
+        // SAFETY: the caller's promise.
+        unsafe {
+            if span.end == S::LANES {
+                return s.store(row.wrapping_add(span.at), value);
+            }
+            s.store_lanes(row.wrapping_add(span.at), value, s.lanes(0, span.end));
+            if span.start < span.stop {
+                let there = s.lanes(span.start, span.stop);
+                s.store_lanes(row.wrapping_add(span.next), value, there);
+            }
+        }
+    }
+}
+
+impl Tile<'_> {
+    /// What the tile's rows hold in the tensor that begins at `from`.
+    #[inline(always)]
+    fn load<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        storage: impl RowStorage<S>,
+        from: *const f32,
+    ) -> [[S::V; NV]; MR] {
+        let mut values = [[s.splat(0.0); NV]; MR];
+        unrolled!(r < MR, {
+            if r < self.rows {
+                values[r] = self.load_row(s, storage, from, r);
+            }
+        });
+        values
+    }
+
+    #[inline(always)]
+    fn load_row<S: Simd, const NV: usize>(
+        &self,
+        s: S,
+        storage: impl RowStorage<S>,
+        from: *const f32,
+        r: usize,
+    ) -> [S::V; NV] {
+        let mut values = [s.splat(0.0); NV];
+        unrolled!(v < NV, {
+            // SAFETY: rows and the lanes of a span are inside the tile, see `Tile`.
+            values[v] = unsafe { storage.load(s, from.wrapping_add(r * self.row_step), v) };
+        });
+        values
+    }
+
+    /// Adds what the tile's rows hold in the tensor that begins at `from`.
+    #[inline(always)]
+    fn add<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        storage: impl RowStorage<S>,
+        from: *const f32,
+        sums: &mut [[S::V; NV]; MR],
+    ) {
+        unrolled!(r < MR, {
+            if r < self.rows {
+                let values: [S::V; NV] = self.load_row(s, storage, from, r);
+                unrolled!(v < NV, {
+                    sums[r][v] = s.add(sums[r][v], values[v]);
+                });
+            }
+        });
+    }
+
+    /// Stores the sums, finished after the last block.
+    #[inline(always)]
+    fn finish<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        storage: impl RowStorage<S>,
+        mut sums: [[S::V; NV]; MR],
+    ) {
+        if let Some(epilogue) = self.epilogue {
+            if let Some(residual) = self.residual_before() {
+                self.add(s, storage, residual, &mut sums);
+            }
+            epilogue.activation.apply(s, &mut sums);
+            if let Some(residual) = self.residual_after() {
+                self.add(s, storage, residual, &mut sums);
+            }
+        }
+        unrolled!(r < MR, {
+            if r < self.rows {
+                unrolled!(v < NV, {
+                    // SAFETY: rows and the lanes of a span are inside the tile, see `Tile`.
+                    unsafe {
+                        let row = self.output.wrapping_add(r * self.row_step);
+                        storage.store(s, row, v, sums[r][v]);
+                    }
+                });
+            }
+        });
+    }
+}

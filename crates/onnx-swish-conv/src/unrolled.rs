@@ -1,0 +1,20 @@
+//! Loops that are gone when the compiler is done.
+//! Given: a count that the compiler knows.
+//! Promise: a copy of the body for each number.
+
+/// Repeats a block for `$i` in `0..$n`, `$n` at most twelve and known to the compiler, so that register arrays are
+/// indexed by constants only. A loop would leave that to the unroller's mood.
+macro_rules! unrolled {
+    ($i:ident < $n:expr, $body:block) => {
+        unrolled!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    (@ $i:ident, $n:expr, $body:block, $($v:literal)*) => {
+        $(
+            #[allow(clippy::absurd_extreme_comparisons, unused_comparisons)]
+            if $v < $n {
+                let $i: usize = $v;
+                $body
+            }
+        )*
+    };
+}

@@ -1,0 +1,124 @@
+//! Whether inference allocates.
+//! Given: convolutions of every method, called again and again.
+//! Promise: nothing is allocated after the first call: not on the calling thread, and not on those of a pool.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use onnx_swish_conv::{Activation, Conv2d, Frame, Isa, Operands, Outputs, Residual, Spec, Window};
+use onnx_swish_threads::{Inline, Pool, Workers};
+
+/// Counts what is asked of the system.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: the system's allocator, which is merely counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(start, layout) }
+    }
+    unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(start, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A pool in whose jobs every thread takes part: the first tasks wait for one another.
+struct AllTakePart<'a>(&'a Pool);
+
+impl Workers for AllTakePart<'_> {
+    fn count(&self) -> usize {
+        self.0.count()
+    }
+
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        let threads = self.count();
+        assert!(tasks >= threads, "a job too small for all threads");
+        let begun = AtomicUsize::new(0);
+        self.0.run(tasks, &|i| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            while begun.load(Ordering::Relaxed) < threads {
+                std::thread::yield_now();
+            }
+            task(i);
+        });
+    }
+}
+
+/// One layer for each way of computing, each large enough for several threads.
+fn layers() -> Vec<(&'static str, Spec, Frame)> {
+    let layer = |name, kernel, stride, dilation, size, channels: [usize; 2], groups| {
+        let window = Window {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            dilation: [dilation; 2],
+        };
+        let pad = [kernel / 2; 2];
+        let frame = Frame::padded(&window, [size; 2], pad, pad).unwrap();
+        let spec = Spec {
+            window,
+            in_channels: channels[0],
+            out_channels: channels[1],
+            groups,
+            activation: Activation::HARD_SWISH,
+            residual: Residual::None,
+            gated: false,
+            plane_sums: groups > 1,
+        };
+        (name, spec, frame)
+    };
+    vec![
+        layer("bands", 3, 1, 1, 64, [8, 64], 1),
+        layer("panels", 1, 1, 1, 40, [200, 40], 1),
+        layer("panels and columns apart", 1, 1, 1, 7, [160, 320], 1),
+        layer("vectors", 1, 1, 1, 1, [480, 960], 1),
+        layer("unfolding with strides", 3, 3, 1, 60, [16, 32], 1),
+        layer("depthwise, direct", 5, 2, 1, 113, [24, 24], 24),
+        layer("depthwise, padded", 3, 1, 2, 57, [24, 24], 24),
+    ]
+}
+
+/// One test: a second one at the same time would be counted too.
+#[test]
+fn nothing_is_allocated_after_the_first_call() {
+    let pool = Pool::new(3).unwrap();
+    for isa in Isa::available() {
+        for (name, spec, frame) in layers() {
+            let weights = vec![0.25; spec.out_channels * spec.macs_per_output()];
+            let input = vec![0.5; spec.in_channels * frame.input_area()];
+            let mut output = vec![0.0; spec.out_channels * frame.output_area()];
+            let mut sums = vec![0.0; spec.out_channels];
+            let conv = Conv2d::with_isa(isa, spec, &weights, &[]).unwrap();
+            let mut run = |workers: &dyn Workers| {
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                let operands = Operands {
+                    input: &input,
+                    ..Operands::default()
+                };
+                let outputs = Outputs {
+                    output: &mut output,
+                    plane_sums: spec.plane_sums.then_some(&mut sums),
+                };
+                conv.run(1, &frame, operands, outputs, workers).unwrap();
+                ALLOCATIONS.load(Ordering::Relaxed) - before
+            };
+            assert!(run(&Inline) > 0, "{isa:?}, {name}: plans are not counted");
+            assert_eq!(run(&Inline), 0, "{isa:?}, {name}: on the calling thread");
+            run(&AllTakePart(&pool));
+            for _ in 0..20 {
+                assert_eq!(run(&pool), 0, "{isa:?}, {name}: with threads");
+            }
+        }
+    }
+}
