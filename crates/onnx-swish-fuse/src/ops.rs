@@ -78,7 +78,7 @@ ops! {
     ScatterElements, Trilu, Size, Range, ArgMax, ArgMin, TopK, QLinearConv, QLinearMatMul, ConvInteger, MatMulInteger,
     LSTM, GRU, RNN, GridSample, Einsum, GatherND, OneHot, GlobalLpPool;
     contrib: QuickGelu, QLinearSigmoid, QLinearMul, QLinearAdd, QLinearGlobalAveragePool, QLinearReduceMean,
-    QGemm,
+    QGemm, FusedConv, FusedGemm, ReorderInput, ReorderOutput,
 }
 
 /// Domain of our own operators.
@@ -87,6 +87,9 @@ pub(crate) const OUR_DOMAIN: &str = "onnx_swish";
 pub(crate) const OUR_VERSION: i64 = 1;
 /// Domain of ONNX Runtime's contributed operators.
 pub(crate) const CONTRIB_DOMAIN: &str = "com.microsoft";
+
+/// Domain of ONNX Runtime's layers for one processor, which it writes with all optimisations on.
+pub(crate) const BLOCKED_DOMAIN: &str = "com.microsoft.nchwc";
 
 /// Default of `com.microsoft::QuickGelu`'s alpha, by its schema.
 pub(crate) const QUICK_GELU_ALPHA: f32 = 1.702;
@@ -121,6 +124,17 @@ impl Op {
                 b"QuantizeLinear" => Self::QuantizeLinear,
                 b"DequantizeLinear" => Self::DequantizeLinear,
                 _ => Self::contrib(op_type),
+            };
+        }
+        // The same layers over blocks of channels.
+        if domain == BLOCKED_DOMAIN.as_bytes() {
+            return match op_type {
+                b"Conv" => Self::FusedConv,
+                b"GlobalAveragePool" => Self::GlobalAveragePool,
+                b"GlobalMaxPool" => Self::GlobalMaxPool,
+                b"ReorderInput" => Self::ReorderInput,
+                b"ReorderOutput" => Self::ReorderOutput,
+                _ => Self::Unknown,
             };
         }
         Self::Unknown
@@ -182,6 +196,8 @@ impl Op {
                 | Self::ConvInteger
                 | Self::MatMulInteger
                 | Self::QGemm
+                | Self::FusedConv
+                | Self::FusedGemm
         )
     }
 

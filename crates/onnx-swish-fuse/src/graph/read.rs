@@ -12,6 +12,9 @@ use crate::types::DataType;
 /// Most elements that are read from another file: enough for scalars and axes.
 const MAX_EXTERNAL: usize = 32;
 
+/// Most changes of order between a layer and who reads it.
+const MAX_REORDERS: usize = 4;
+
 /// Codes of `TensorProto.DataType` that attributes have.
 const FLOAT: i32 = 1;
 const INT64: i32 = 7;
@@ -92,6 +95,29 @@ impl<'m> Graph<'m> {
                 Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Pow
             )
             && self.int(node, b"axis") != Attribute::Absent
+    }
+
+    /// Whether a layer has taken in the gate that stood behind it, as ONNX Runtime's optimiser makes one node of Conv and
+    /// Sigmoid.
+    pub(crate) fn absorbs_gate(&self, mut node: Node) -> bool {
+        // Between the layer and its reader the order of elements may change, there and back.
+        for _ in 0..MAX_REORDERS {
+            match self.op(node) {
+                Op::FusedConv | Op::FusedGemm => {
+                    let activation = self.string(node, b"activation");
+                    return matches!(activation, Some(b"Sigmoid" | b"HardSigmoid" | b"Tanh"));
+                }
+                Op::ReorderInput | Op::ReorderOutput => {
+                    let input = self.inputs(node).first().copied();
+                    match input.and_then(|input| self.producer(input)) {
+                        Some(producer) => node = producer,
+                        None => return false,
+                    }
+                }
+                _ => return false,
+            }
+        }
+        false
     }
 
     fn initializer(&self, value: Value) -> Option<Tensor> {

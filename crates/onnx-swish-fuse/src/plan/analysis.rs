@@ -437,10 +437,9 @@ impl Analysis<'_> {
     fn is_opaque_gate(&self, value: Value) -> bool {
         let root = self.forms.linear(value).root;
         self.forms.core(root) == Core::Opaque
-            && self
-                .graph
-                .producer(root)
-                .is_some_and(|node| self.graph.op(node).makes_gates())
+            && self.graph.producer(root).is_some_and(|node| {
+                self.graph.op(node).makes_gates() || self.graph.absorbs_gate(node)
+            })
     }
 }
 

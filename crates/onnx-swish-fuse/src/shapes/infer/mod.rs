@@ -206,7 +206,9 @@ impl Infer<'_, '_> {
                 let dim = self.facts.shapes.fresh();
                 self.ranked(&[dim])
             }
-            Op::Unknown => self.foreign(),
+            Op::FusedConv | Op::FusedGemm | Op::ReorderInput | Op::ReorderOutput | Op::Unknown => {
+                self.foreign()
+            }
             _ => None,
         }
     }
