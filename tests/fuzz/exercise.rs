@@ -4,11 +4,14 @@
 use onnx_swish_fuse::{Emit, Options, analyze, apply, expand};
 use onnx_swish_model::{Model, Spliced, inline_functions, validate};
 
+#[path = "silent.rs"]
+mod silent;
+
 /// Reads, analyses and rewrites a file, and reads what came of it.
 ///
 /// # Panics
-/// A file without findings comes out other than byte for byte, a valid model becomes an invalid one, or fusing what is
-/// fused changes it again.
+/// A file without findings comes out other than byte for byte, a valid model becomes an invalid one, fusing what is fused
+/// changes it again, or a gate of a valid model is neither fused nor explained.
 pub fn exercise(bytes: &[u8]) {
     let Ok(model) = Model::from_bytes(bytes.to_vec()) else {
         return;
@@ -27,6 +30,10 @@ pub fn exercise(bytes: &[u8]) {
             assert_eq!(fused.bytes(), bytes, "nothing to fuse, other bytes");
         }
         let again = analyze(&fused, &options);
+        if valid {
+            let silent = silent::silent(&fused, &again.report());
+            assert!(silent.is_empty(), "neither fused nor explained: {silent:?}");
+        }
         let again = apply(&fused, &again).expect("it could be applied before");
         assert_eq!(
             again.to_bytes(),

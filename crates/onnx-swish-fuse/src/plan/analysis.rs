@@ -9,6 +9,7 @@ use super::guards::Block;
 use super::{Already, Fusion, Miss, Options, Plan, Why, regions, settle};
 use crate::constants::Constant;
 use crate::element::Element;
+use crate::emit::target::Cannot;
 use crate::facts::Facts;
 use crate::forms::gates::{Almost, Gate};
 use crate::forms::products::{Mismatch, Reading};
@@ -140,6 +141,9 @@ impl Analysis<'_> {
         if self.graph.op(node) == Op::Mul && self.facts.element(output) == Element::Integer {
             self.integers(node, output);
         }
+        if self.graph.op(node) == Op::Mul && self.graph.is_legacy_axis(node) {
+            self.legacy_product(node, output);
+        }
         match self.forms.core(output) {
             // A gate by itself; what it multiplies has more to say.
             _ if self.forms.almost_gate(output) == Some(Almost::Overflowing) => {}
@@ -157,6 +161,20 @@ impl Analysis<'_> {
                 gate,
                 partner,
                 why: Why::Mismatch(why),
+            });
+        }
+    }
+
+    /// A product whose operands are aligned by an `axis` has no form, either.
+    fn legacy_product(&mut self, node: Node, output: Value) {
+        if let &[a, b] = self.graph.inputs(node)
+            && let Some(gate) = [b, a].into_iter().find(|&input| self.is_gate_like(input))
+        {
+            self.misses.push(Miss {
+                output,
+                gate,
+                partner: if gate == a { b } else { a },
+                why: Why::Blocked(Block::Target(Cannot::LegacyBroadcast)),
             });
         }
     }
@@ -433,10 +451,10 @@ impl Analysis<'_> {
             .is_some_and(|node| self.calls.makes_gate(&self.graph, node))
     }
 
-    /// An operator that makes gates, of which too little is known here.
+    /// An operator that makes gates, of which too little is known here or whose numbers make none.
     fn is_opaque_gate(&self, value: Value) -> bool {
         let root = self.forms.linear(value).root;
-        self.forms.core(root) == Core::Opaque
+        self.forms.gate(value).is_none()
             && self.graph.producer(root).is_some_and(|node| {
                 self.graph.op(node).makes_gates() || self.graph.absorbs_gate(node)
             })

@@ -7,7 +7,8 @@ Python. A row is domain, operator, since which version, and a signature: `T,_->T
 
 - `T U V W X Y` are type variables that an output shares with an input, or two inputs with each other; `F G H K L M N` are
   variables that admit nothing but floats of 16, 32 and 64 bits, shared or not.
-- `_` is an input of any other type, `?` an output whose type no input decides, `other` an output that is no tensor.
+- `_` is an input of any other type, `?` an output whose type no input decides, `!` one that is never a float, `other` an
+  output that is no tensor.
 - `*` means any number of them.
 """
 
@@ -47,7 +48,7 @@ def signature(schema):
             return unknown + many
         kind = "float" if types <= FLOATS else "any"
         if kind == "any" and uses.count(parameter.type) == 1 and not parameter.variadic:
-            return unknown
+            return "!" if is_output and not types & FLOATS else unknown
         if parameter.type not in names:
             names[parameter.type] = next(free[kind])
         return names[parameter.type] + many
