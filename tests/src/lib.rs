@@ -33,6 +33,8 @@ pub struct Fixture {
     pub shapes: BTreeMap<String, Vec<usize>>,
     #[serde(default = "yes")]
     pub runs: bool,
+    pub why: Option<String>,
+    pub onnxruntime: Option<String>,
     #[serde(default = "yes")]
     pub plain_runs: bool,
     #[serde(default = "rtol")]

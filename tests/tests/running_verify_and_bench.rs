@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use onnx_swish::{
-    BenchOptions, BenchProgress, FuseOptions, HeapMeter, Model, OpTime, Tensor, VerifyOptions,
-    bench, fuse, verify,
+    BenchOptions, BenchProgress, Error, FuseOptions, HeapMeter, Model, NamedTensors, OffFrom,
+    OpTime, Reference, Session, Tensor, VerifyOptions, bench, fuse, read_test_data, verify,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -86,12 +86,235 @@ fn given_inputs_are_the_only_ones() {
     let model = open("exporters/silu.op13.onnx");
     let x = ndarray::Array4::<f32>::from_elem((1, 3, 8, 8), 0.25);
     let options = VerifyOptions {
-        inputs: vec![("x".to_owned(), Tensor::from(x))],
+        inputs: vec![vec![("x".to_owned(), Tensor::from(x))]],
         ..VerifyOptions::default()
     };
     let report = verify(&model, None, &options, |_| ()).unwrap();
     assert!(report.equal);
     assert_eq!((report.seed, report.input_scales.len()), (None, 0));
+}
+
+/// The inputs and outputs that are stored for a fixture.
+fn stored(name: &str) -> (NamedTensors, NamedTensors) {
+    let row = onnx_swish_tests::table()
+        .into_iter()
+        .find(|row| row.model == name);
+    let stored = row.unwrap().stored();
+    (stored.inputs, stored.outputs)
+}
+
+#[test]
+fn known_outputs_are_a_reference() {
+    let name = "exporters/silu.op13.onnx";
+    let (inputs, mut outputs) = stored(name);
+    let options = |outputs: &NamedTensors| VerifyOptions {
+        reference: Reference::Expected(vec![outputs.clone()]),
+        inputs: vec![inputs.clone()],
+        ..VerifyOptions::default()
+    };
+    let report = verify(&open(name), None, &options(&outputs), |_| ()).unwrap();
+    assert!(report.equal, "{report:#?}");
+    assert_eq!(report.reference, "file");
+    let shape = outputs[0].1.shape().to_vec();
+    outputs[0].1 = Tensor::zeros(onnx_swish::ElementType::F32, &shape).unwrap();
+    assert!(
+        !verify(&open(name), None, &options(&outputs), |_| ())
+            .unwrap()
+            .equal
+    );
+    let nothing = verify(&open(name), None, &options(&NamedTensors::new()), |_| ()).unwrap();
+    assert!(
+        nothing
+            .warnings
+            .iter()
+            .any(|it| it.contains("nothing to compare")),
+        "{nothing:#?}"
+    );
+}
+
+#[test]
+fn known_outputs_need_the_inputs_they_belong_to() {
+    let name = "exporters/silu.op13.onnx";
+    let options = VerifyOptions {
+        reference: Reference::Expected(vec![stored(name).1]),
+        ..VerifyOptions::default()
+    };
+    let error = verify(&open(name), None, &options, |_| ())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("1 sets of expected outputs"), "{error}");
+}
+
+/// A tensor as protobuf has it: sizes (field 1), FLOAT (2), name (8), bytes (9).
+fn tensor_file(name: &str, tensor: &Tensor) -> Vec<u8> {
+    let varint = |out: &mut Vec<u8>, mut value: usize| {
+        while value > 127 {
+            out.push(value as u8 | 128);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    };
+    let mut out = Vec::new();
+    for &size in tensor.shape() {
+        out.push(1 << 3);
+        varint(&mut out, size);
+    }
+    out.extend([2 << 3, 1]);
+    let values = tensor.to_array::<f32>().unwrap();
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    for (field, payload) in [(8, name.as_bytes()), (9, &bytes)] {
+        out.push(field << 3 | 2);
+        varint(&mut out, payload.len());
+        out.extend(payload);
+    }
+    out
+}
+
+#[test]
+fn onnx_test_data_is_read_by_name_or_by_number() {
+    let name = "exporters/silu.op13.onnx";
+    let (inputs, outputs) = stored(name);
+    let folder = tempfile::tempdir().unwrap();
+    for (set, input) in [(0, "x"), (10, ""), (2, "of another model")] {
+        let set = folder.path().join(format!("test_data_set_{set}"));
+        std::fs::create_dir(&set).unwrap();
+        std::fs::write(set.join("input_0.pb"), tensor_file(input, &inputs[0].1)).unwrap();
+        std::fs::write(set.join("output_0.pb"), tensor_file("", &outputs[0].1)).unwrap();
+    }
+    let model = open(name);
+    let sets = read_test_data(folder.path(), &model).unwrap();
+    assert_eq!(sets.len(), 3);
+    let (inputs, outputs) = sets
+        .into_iter()
+        .map(|set| (set.inputs, set.outputs))
+        .unzip();
+    let options = VerifyOptions {
+        reference: Reference::Expected(outputs),
+        inputs,
+        ..VerifyOptions::default()
+    };
+    let report = verify(&model, None, &options, |_| ()).unwrap();
+    assert!(report.equal, "{report:#?}");
+    assert_eq!(report.outputs[0].elements, 3 * 256);
+
+    let surplus = folder.path().join("test_data_set_0/input_1.pb");
+    std::fs::write(
+        &surplus,
+        tensor_file("", &Tensor::from(ndarray::arr1(&[1.0f32]))),
+    )
+    .unwrap();
+    let error = read_test_data(folder.path(), &model)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("input_1.pb") && error.contains("only 1"),
+        "{error}"
+    );
+    std::fs::write(&surplus, [0xff; 7]).unwrap();
+    let error = read_test_data(folder.path(), &model)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no tensor"), "{error}");
+    assert!(read_test_data(&folder.path().join("nowhere"), &model).is_err());
+}
+
+#[test]
+fn each_activation_goes_by_the_files_name_and_agrees_with_the_reference() {
+    let options = VerifyOptions {
+        each: true,
+        ..classifier_options()
+    };
+    let model = open(CLASSIFIER);
+    let report = verify(&model, None, &options, |_| ()).unwrap();
+    assert!(report.equal && report.first_off.is_none(), "{report:#?}");
+    let fusions = fuse(&model, &FuseOptions::default())
+        .unwrap()
+        .report
+        .fusions;
+    for one in &report.coverage {
+        let output = one.output.as_ref().unwrap();
+        assert!(
+            fusions.iter().any(|fusion| fusion.output == *output),
+            "{output}"
+        );
+        assert!(one.exact && one.max_ulp > 0.0, "{one:#?}");
+        let value = one.against_reference.as_ref().unwrap();
+        assert!(value.equal && value.elements == one.elements, "{value:#?}");
+    }
+}
+
+#[test]
+fn the_first_activation_that_was_given_other_values_is_named() {
+    // Networks of one exporter name their values alike; these have other weights.
+    let options = VerifyOptions {
+        each: true,
+        ..VerifyOptions::default()
+    };
+    let (one, other) = (
+        open("exporters/silu.op13.onnx"),
+        open("exporters/hardswish.op13.onnx"),
+    );
+    let report = verify(
+        &one,
+        Some(
+            &fuse(&other, &FuseOptions::default())
+                .unwrap()
+                .into_model()
+                .unwrap(),
+        ),
+        &options,
+        |_| (),
+    );
+    let report = report.unwrap();
+    let first = report.first_off.expect("other weights make other values");
+    assert_eq!(first.from, OffFrom::Reference);
+    assert_eq!(first.output, report.coverage[0].output);
+    assert!(!report.equal && report.coverage[0].exact);
+}
+
+#[test]
+fn an_onnx_runtime_that_is_none_is_said_in_words() {
+    let file = fixture("table.json");
+    let missing = fixture("libonnxruntime.so");
+    for (library, said) in [(file, "cannot be loaded"), (missing, "cannot be loaded")] {
+        let options = VerifyOptions {
+            reference: Reference::OnnxRuntime {
+                library: Some(library.clone()),
+            },
+            ..VerifyOptions::default()
+        };
+        let error = verify(&open("exporters/silu.op13.onnx"), None, &options, |_| ()).unwrap_err();
+        assert!(matches!(error, Error::OnnxRuntime(_)), "{error:?}");
+        let error = error.to_string();
+        let name = library.file_name().unwrap().to_str().unwrap();
+        assert!(error.contains(said) && error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn an_index_out_of_range_is_the_inputs_fault() {
+    let model = open("handmade/int_input.onnx");
+    let ids = Tensor::from(ndarray::arr2(&[[0i64, 1, 999_999, 2, 3]]));
+    let session = Session::builder().load(&model).unwrap();
+    let from_run = session.run([("ids", &ids)]).unwrap_err();
+    let options = VerifyOptions {
+        inputs: vec![vec![("ids".to_owned(), ids)]],
+        ..VerifyOptions::default()
+    };
+    let from_verify = verify(&model, None, &options, |_| ()).unwrap_err();
+    for error in [from_run, from_verify] {
+        assert!(
+            matches!(error, Error::Index { value: 999_999, .. }),
+            "{error:?}"
+        );
+        assert!(
+            error.to_string().contains("input `ids` holds 999999"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -106,6 +329,10 @@ fn the_report_is_json_of_the_documented_shape() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["schema_version"], 1);
     assert_eq!(json["equal"], true);
+    assert_eq!(json["reference"], "tract");
+    assert!(json["first_off"].is_null());
+    assert_eq!(json["outputs"][0]["judged_by"], "tolerance");
+    assert_eq!(json["coverage"][0]["exact"], true);
     for field in ["name", "max_abs", "max_rel", "max_ulp", "elements"] {
         assert!(!json["outputs"][0][field].is_null(), "{field}: {json:#}");
     }

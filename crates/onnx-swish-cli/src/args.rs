@@ -1,36 +1,10 @@
-//! What may be written on the command line: global options, and the options that several verbs share.
+//! The options that every verb has, and those that several share. Knows no verb.
 //! Given the process's arguments by clap; each verb declares its own options in its own file.
 //! Promises that a value which parses is well-formed: shapes have positive dimensions, names are split off.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-
-use crate::verbs::{bench, expand, fuse, inspect, run, verify};
-
-/// Fuse the pieces of Swish, SiLU and HardSwish in ONNX models, prove the result, and run it.
-#[derive(Debug, Parser)]
-#[command(name = "onnx-swish", version, propagate_version = true, styles = crate::term::HELP_STYLES)]
-#[command(after_help = "\
-Exit status: 0 done, 1 the answer is no (verify, --check), 2 usage or failure.
-Models and JSON go to standard output, everything else for people to standard error.")]
-pub struct Cli {
-    #[command(flatten)]
-    pub global: Global,
-    #[command(subcommand)]
-    pub verb: Verb,
-}
-
-/// The verbs; each is one file of `verbs/`.
-#[derive(Debug, Subcommand)]
-pub enum Verb {
-    Fuse(fuse::Arguments),
-    Inspect(inspect::Arguments),
-    Verify(verify::Arguments),
-    Run(run::Arguments),
-    Bench(bench::Arguments),
-    Expand(expand::Arguments),
-}
+use clap::{Args, ValueEnum};
 
 /// Options that every verb obeys.
 #[derive(Debug, Args)]
@@ -200,12 +174,6 @@ fn parse_input(text: &str) -> Result<NamedFile, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_command_is_consistent() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
-    }
 
     #[test]
     fn a_shape_may_leave_its_name_out() {

@@ -1,9 +1,10 @@
-//! The `onnx-swish` command: a table from verbs to the files that carry them out.
+//! The `onnx-swish` command.
 //! Given the process's arguments.
 //! Promises exit status 0 (done), 1 (the answer is no) or 2 (usage or failure), and a readable line for every failure.
 #![forbid(unsafe_code)]
 
 mod args;
+mod cli;
 mod failure;
 mod feed;
 mod files;
@@ -19,25 +20,16 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Verb};
+use crate::cli::Cli;
 use crate::failure::Answer;
 use crate::term::Term;
-use crate::verbs::{bench, expand, fuse, inspect, run, verify};
 
 fn main() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
     let term = Term::new(&global);
     // The engine's panics become errors with a sentence; nobody needs to see them twice.
     onnx_swish::silence_contained_panics();
-    let outcome = match verb {
-        Verb::Fuse(arguments) => fuse::main(&term, arguments),
-        Verb::Inspect(arguments) => inspect::main(&term, arguments),
-        Verb::Verify(arguments) => verify::main(&term, arguments),
-        Verb::Run(arguments) => run::main(&term, arguments),
-        Verb::Bench(arguments) => bench::main(&term, arguments),
-        Verb::Expand(arguments) => expand::main(&term, arguments),
-    };
-    match outcome {
+    match verb.carry_out(&term) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
         Err(failure) => {

@@ -134,6 +134,7 @@ fn run(command: &str, folder: &Path) -> String {
         .env_remove("CLICOLOR_FORCE")
         .env_remove("COLUMNS")
         .env_remove("ONNX_SWISH_ISA")
+        .env_remove("ORT_DYLIB_PATH")
         .output()
         .unwrap();
     let mut text = String::from_utf8(output.stdout).expect("the output is UTF-8");

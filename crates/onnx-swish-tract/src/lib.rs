@@ -27,5 +27,7 @@ pub use conv::Convolution;
 pub use error::{Error, Result, TRACT_VERSION};
 pub use guard::silence_contained_panics;
 pub use load::{Dim, Operators, Port};
-pub use session::{ActivationRange, Event, NodeInfo, NodeTime, Outputs, Session, SessionBuilder};
+pub use session::{
+    ActivationRange, Event, Formula, NodeInfo, NodeTime, Outputs, Session, SessionBuilder, Watched,
+};
 pub use tensor::{Element, ElementType, Tensor};

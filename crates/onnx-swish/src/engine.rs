@@ -11,6 +11,7 @@ use crate::Model;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::error::{Error, Result};
 use crate::inputs::Shapes;
+use crate::verify::VerifyOptions;
 
 /// What an engine is to be.
 #[derive(Clone)]
@@ -25,14 +26,28 @@ pub(crate) struct EngineOptions {
     pub diagnostics: Diagnostics,
 }
 
+impl EngineOptions {
+    /// What a verification asks of an engine; the model is fused before.
+    pub fn of(options: &VerifyOptions, operators: Operators) -> EngineOptions {
+        EngineOptions {
+            threads: options.threads,
+            operators,
+            vzeroupper: true,
+            convolutions: options.convolutions,
+            fuse: false,
+            shapes: options.shapes.clone(),
+            diagnostics: Diagnostics::default(),
+        }
+    }
+}
+
 /// The model on tract, every input's shape settled as far as `shapes` says.
 pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
     validate(model)?;
     // tract opens whatever path a file names: a FIFO would hang it, and `..` would leave the model's folder.
     model.check_external_data()?;
     if options.fuse {
-        let fused = fused_in_memory(model, &options.diagnostics)?;
-        validate(&fused).map_err(Error::Splice)?;
+        let fused = spliced(model, &options.diagnostics)?;
         load(&inlined(&fused, options)?.unwrap_or(fused), options)
     } else {
         match inlined(model, options)? {
@@ -44,18 +59,25 @@ pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
 
 /// The model with its functions written out at their calls; `None` if there is nothing to write out.
 fn inlined(model: &Model, options: &EngineOptions) -> Result<Option<Model>> {
+    let flat = flattened(model, options.operators)?;
+    if flat.is_some() {
+        options.diagnostics.tell(|| Diagnostic::Inlined {
+            functions: model.functions().len(),
+        });
+    }
+    Ok(flat)
+}
+
+/// The model without functions that these operators do not know; `None` where it is that already.
+pub(crate) fn flattened(model: &Model, operators: Operators) -> Result<Option<Model>> {
     // A function of ours whose body somebody edited means what the body says, and is written out like any other.
     let ours = OwnFunctions::of(model);
-    let knows_ours = options.operators == Operators::OnnxSwish;
+    let knows_ours = operators == Operators::OnnxSwish;
     let keep = |domain: &[u8], name: &[u8]| knows_ours && ours.contains(domain, name);
     if !needs_inlining(model, keep) {
         return Ok(None);
     }
-    let flat = inline_functions(model, keep)?.into_model()?;
-    options.diagnostics.tell(|| Diagnostic::Inlined {
-        functions: model.functions().len(),
-    });
-    Ok(Some(flat))
+    Ok(Some(inline_functions(model, keep)?.into_model()?))
 }
 
 fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
@@ -86,9 +108,16 @@ fn needs_inlining(model: &Model, keep: impl Fn(&[u8], &[u8]) -> bool) -> bool {
         .any(|function| !keep(model.text(function.domain()), model.text(function.name())))
 }
 
-/// The model with every activation fused, in memory.
-fn fused_in_memory(model: &Model, diagnostics: &Diagnostics) -> Result<Model> {
+/// The valid model with every activation fused, in memory.
+pub(crate) fn fused_in_memory(model: &Model) -> Result<Model> {
+    validate(model)?;
+    spliced(model, &Diagnostics::default())
+}
+
+fn spliced(model: &Model, diagnostics: &Diagnostics) -> Result<Model> {
     let fused = crate::fuse(model, &crate::FuseOptions::default())?;
     diagnostics.tell(|| Diagnostic::Fused(Box::new(fused.report.clone())));
-    fused.into_model()
+    let fused = fused.into_model()?;
+    validate(&fused).map_err(Error::Splice)?;
+    Ok(fused)
 }

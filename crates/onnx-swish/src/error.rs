@@ -56,6 +56,33 @@ pub enum Error {
         /// How much they would take.
         bytes: u128,
     },
+    /// An input holds an index outside what it indexes.
+    #[error(
+        "input `{input}` holds {value}, and node `{node}` takes it as an index into {size} rows of `{data}`; give indices from \
+         {lowest} to {highest}"
+    )]
+    Index {
+        /// The input.
+        input: String,
+        /// The value that is no index.
+        value: i64,
+        /// The node that looks it up.
+        node: String,
+        /// What it looks it up in.
+        data: String,
+        /// How many rows that has.
+        size: u64,
+        /// The lowest index there is.
+        lowest: i64,
+        /// The highest index there is.
+        highest: i64,
+    },
+    /// ONNX Runtime cannot be the reference.
+    #[error(transparent)]
+    OnnxRuntime(#[from] crate::OnnxRuntimeError),
+    /// A folder of test data cannot be read.
+    #[error(transparent)]
+    TestData(#[from] crate::TestDataError),
     /// Two models have no outputs in common to compare.
     #[error("the two models cannot be compared: {0}")]
     NotComparable(String),

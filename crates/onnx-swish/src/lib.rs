@@ -11,7 +11,7 @@
 //! | write it, safely | [`save()`] |
 //! | run it | [`Session`] |
 //! | see which convolutions run on our kernels | [`Session::convolutions`] |
-//! | prove that fusing changed nothing | [`verify()`] |
+//! | prove that fusing changed nothing, by tract, ONNX Runtime or known outputs | [`verify()`], [`Reference`] |
 //! | measure | [`bench()`] |
 
 #![forbid(unsafe_code)]
@@ -21,6 +21,7 @@ mod diagnostics;
 mod engine;
 mod error;
 mod fuse;
+mod indices;
 mod inputs;
 mod session;
 mod verify;
@@ -46,9 +47,13 @@ pub use onnx_swish_tract::{
 };
 pub use session::{Session, SessionBuilder};
 pub use verify::{
-    Coverage, OutputComparison, Progress as VerifyProgress, Tolerance, VerifyOptions, VerifyReport,
-    Worst, verify,
+    Codes, Coverage, FirstOff, Inexact, JudgedBy, OffFrom, OnnxRuntimeError, OutputComparison,
+    Progress as VerifyProgress, Reference, Rows, TestDataError, TestSet, Tolerance, VerifyOptions,
+    VerifyReport, Worst, read_test_data, verify,
 };
+
+/// Tensors by the names of inputs or outputs.
+pub type NamedTensors = Vec<(String, Tensor)>;
 
 /// The guide's examples, compiled.
 #[cfg(doctest)]

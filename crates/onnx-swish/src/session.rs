@@ -7,11 +7,12 @@ use std::path::Path;
 
 use onnx_swish_tract::{Convolution, Operators, Outputs, Port, Session as Engine, Tensor};
 
-use crate::Model;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::engine::{EngineOptions, engine};
 use crate::error::Result;
+use crate::indices::Indices;
 use crate::inputs::Shapes;
+use crate::{Model, NamedTensors};
 
 /// A model ready to run.
 ///
@@ -31,6 +32,7 @@ use crate::inputs::Shapes;
 #[derive(Debug, Clone)]
 pub struct Session {
     engine: Engine,
+    indices: Indices,
 }
 
 impl Session {
@@ -67,7 +69,13 @@ impl Session {
         N: AsRef<str>,
         T: Into<Tensor>,
     {
-        Ok(self.engine.run(inputs)?)
+        let inputs = inputs.into_iter();
+        let inputs: NamedTensors = inputs
+            .map(|(name, tensor)| (name.as_ref().to_owned(), tensor.into()))
+            .collect();
+        let indices = self.indices.among(&inputs);
+        let outputs = self.engine.run(inputs);
+        outputs.map_err(|error| self.indices.blame(error.into(), &indices))
     }
 
     /// The convolutions of the model, and who computes each: our kernels, with what is next to it, or tract, and why.
@@ -182,7 +190,9 @@ impl SessionBuilder {
             shapes: self.shapes,
             diagnostics: self.diagnostics,
         };
-        let engine = engine(model, &options)?;
-        Ok(Session { engine })
+        Ok(Session {
+            engine: engine(model, &options)?,
+            indices: Indices::of(model),
+        })
     }
 }

@@ -151,6 +151,23 @@ impl Edit<'_> {
         self.insert(at, scope, 5, tensor)
     }
 
+    /// Makes a value of a graph one of its outputs, behind the others.
+    ///
+    /// # Errors
+    /// There is no such graph; function bodies list their outputs by name only.
+    pub fn add_graph_output(&mut self, scope: u32, output: &schema::ValueInfoProto) -> Result<()> {
+        let graph = self.scope(scope)?;
+        if matches!(graph.kind, crate::ScopeKind::Function(_)) {
+            return Err(Error::NoSuch {
+                what: "graph",
+                index: scope as usize,
+            });
+        }
+        let last = graph.outputs.last().map(|v| v.located.span.end());
+        let at = last.unwrap_or(graph.located.span.end());
+        self.insert(at, scope, 12, output)
+    }
+
     /// Imports a version of a set of operators.
     ///
     /// # Errors

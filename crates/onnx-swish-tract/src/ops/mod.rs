@@ -22,15 +22,3 @@ pub(crate) enum Form {
 
 pub(crate) use reference::{Reference, UnfusedSigmoid};
 pub(crate) use softmax::Softmax;
-
-/// Whether an operator of a graph is an activation of this module.
-pub(crate) fn is_ours(op: &dyn tract_core::ops::Op) -> bool {
-    use tract_core::ops::binary::TypedBinOp;
-    use tract_core::ops::element_wise::ElementWiseOp;
-    if let Some(op) = op.downcast_ref::<ElementWiseOp>() {
-        op.0.is::<Activation>()
-    } else {
-        op.downcast_ref::<TypedBinOp>()
-            .is_some_and(|op| op.0.is::<SwishBy>())
-    }
-}

@@ -9,11 +9,13 @@ mod events;
 mod outputs;
 mod plan;
 mod profile;
+mod watch;
 
 pub use builder::SessionBuilder;
 pub use events::Event;
 pub use outputs::Outputs;
-pub use profile::{ActivationRange, NodeInfo, NodeTime};
+pub use profile::{NodeInfo, NodeTime};
+pub use watch::{ActivationRange, Formula, Watched};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -113,11 +115,33 @@ impl Session {
         N: AsRef<str>,
         T: Into<Tensor>,
     {
+        let mut ranges = Vec::new();
+        let outputs = self.run_watched(inputs, |watched| {
+            ranges.extend(ActivationRange::of(&watched))
+        })?;
+        Ok((outputs, ranges))
+    }
+
+    /// Runs the model once and shows each activation of ours, its input and its output, as soon as it is computed.
+    ///
+    /// For this every activation is a node of its own: convolutions run on tract's kernels here, not on ours.
+    ///
+    /// # Errors
+    /// As [`run`](Session::run).
+    pub fn run_watched<N, T>(
+        &self,
+        inputs: impl IntoIterator<Item = (N, T)>,
+        watch: impl FnMut(Watched<'_>),
+    ) -> Result<Outputs>
+    where
+        N: AsRef<str>,
+        T: Into<Tensor>,
+    {
         let inputs = self.in_order(inputs)?;
         let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
         let plan = self.inner.observed.get(&self.inner.signature, shapes)?;
-        let (outputs, ranges) = plan.run_observed(inputs)?;
-        Ok((self.named(outputs)?, ranges))
+        let outputs = plan.run_watched(inputs, watch)?;
+        self.named(outputs)
     }
 
     /// Builds the plan for inputs of these shapes, in the order of [`inputs`](Session::inputs), ahead of the first run.

@@ -1,4 +1,4 @@
-//! What a plan consists of, how long each node takes, and what the activations are given.
+//! What a plan consists of, and how long each node takes.
 //!
 //! Given a plan; promises its nodes in the order of execution, the one in which a timed run lists their times.
 
@@ -9,7 +9,7 @@ use tract_core::internal::*;
 use super::plan::Plan;
 use crate::cost::macs;
 use crate::error::Result;
-use crate::tensor::{ElementType, Tensor as Value};
+use crate::tensor::Tensor as Value;
 
 /// A node of the optimised graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,21 +35,6 @@ pub struct NodeTime {
     pub time: Duration,
 }
 
-/// What one activation of ours was given in one run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ActivationRange {
-    /// The node's name in tract's optimised graph, which keeps the model's names.
-    pub node: String,
-    /// The activation.
-    pub op: String,
-    /// The element type that it computed in.
-    pub element_type: Option<ElementType>,
-    /// The smallest finite input.
-    pub min: f64,
-    /// The largest finite input.
-    pub max: f64,
-}
-
 impl Plan {
     pub fn nodes(&self) -> Vec<NodeInfo> {
         let model = self.model();
@@ -64,29 +49,6 @@ impl Plan {
             }
         });
         nodes.collect()
-    }
-
-    /// Runs and notes what each of our activations was given.
-    pub fn run_observed(&self, inputs: Vec<Value>) -> Result<(Vec<Value>, Vec<ActivationRange>)> {
-        let mut ranges = Vec::new();
-        let outputs = self.run_with(inputs, |node, inputs, work| {
-            if crate::ops::is_ours(node.op())
-                && let Some(x) = inputs.first()
-                && let Some((min, max)) = finite_range(x)?
-            {
-                let (node, op) = (node.name.clone(), node.op.name().into_owned());
-                let element_type = ElementType::of(x.datum_type());
-                ranges.push(ActivationRange {
-                    node,
-                    op,
-                    element_type,
-                    min,
-                    max,
-                });
-            }
-            work(inputs)
-        })?;
-        Ok((outputs, ranges))
     }
 
     pub fn run_timed(&self, inputs: Vec<Value>) -> Result<(Vec<Value>, Vec<NodeTime>)> {
@@ -104,18 +66,4 @@ impl Plan {
         })?;
         Ok((outputs, times))
     }
-}
-
-fn finite_range(x: &Tensor) -> TractResult<Option<(f64, f64)>> {
-    let x = x.cast_to::<f64>()?;
-    let x = x.try_as_plain_ram()?;
-    let finite = x
-        .as_slice::<f64>()?
-        .iter()
-        .copied()
-        .filter(|x| x.is_finite());
-    Ok(finite.fold(None, |range, x| {
-        let (min, max) = range.unwrap_or((x, x));
-        Some((x.min(min), x.max(max)))
-    }))
 }

@@ -5,47 +5,11 @@
 
 use serde::Serialize;
 
+use super::codes::Codes;
+use super::rows::Rows;
+use super::tolerance::{Tolerance, distance};
+use super::ulps::Ulps;
 use crate::{ElementType, Tensor};
-
-/// How far apart two values may be: `|fused - original| <= max(atol * m, floor) + rtol * |original|`, m being the largest
-/// magnitude in the original output.
-///
-/// It is NumPy's `allclose` but for m: a value near zero in an output of hundreds is a sum that cancelled, and keeps the
-/// rounding of its terms; and in an output of thousandths an error of a ten-thousandth is a wrong answer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Tolerance {
-    /// Relative to the original value.
-    pub rtol: f64,
-    /// Relative to the output's largest magnitude.
-    pub atol: f64,
-    /// What is allowed however small the output: a few roundings of numbers near one, which a Sigmoid or Softmax at the end
-    /// was computed from. A caller's own `atol` is the floor, too.
-    pub floor: f64,
-}
-
-impl Tolerance {
-    /// What is usual for a computation in this type: two spellings of one activation differ by a few roundings, and every
-    /// layer behind it adds its own.
-    pub fn usual(element_type: ElementType) -> Tolerance {
-        match element_type {
-            ElementType::F16 => Tolerance {
-                rtol: 1e-2,
-                atol: 1e-2,
-                floor: 4.0 * (0.5f64).powi(10),
-            },
-            ElementType::F64 => Tolerance {
-                rtol: 1e-5,
-                atol: 1e-6,
-                floor: 4.0 * f64::EPSILON,
-            },
-            _ => Tolerance {
-                rtol: 1e-3,
-                atol: 1e-4,
-                floor: 4.0 * f64::from(f32::EPSILON),
-            },
-        }
-    }
-}
 
 /// One output of the original against the same output of the fused model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,8 +22,10 @@ pub struct OutputComparison {
     pub shape: Vec<usize>,
     /// How many elements were compared, over all input sets.
     pub elements: usize,
-    /// Whether every element is within the tolerance.
+    /// Whether the output is as it should be, by what `judged_by` says.
     pub equal: bool,
+    /// What decided.
+    pub judged_by: JudgedBy,
     /// The tolerance.
     #[serde(flatten)]
     pub tolerance: Tolerance,
@@ -78,6 +44,22 @@ pub struct OutputComparison {
     /// For outputs that look like classes (two dimensions, the second above one): in how many rows both
     /// sides have the same largest element, as a fraction.
     pub top1_agreement: Option<f64>,
+    /// For outputs that come from quantised values: how many moved by how much.
+    pub codes: Option<Codes>,
+    /// For outputs behind a ranking whose rows come in another order: which.
+    pub rows: Option<Rows>,
+}
+
+/// What decided whether an output is equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JudgedBy {
+    /// Every element is within the tolerance, or one is not.
+    Tolerance,
+    /// How many steps of its quantisation it moved, and how often.
+    Codes,
+    /// Its rows as a set: rows of nearly equal score changed places.
+    Rows,
 }
 
 /// An element and its two values.
@@ -97,6 +79,8 @@ pub struct Worst {
 
 impl OutputComparison {
     /// Compares one output of one input set. `Err` says why the two cannot be compared at all.
+    ///
+    /// Floats of different types are compared by their values: files keep half precision widened.
     pub(super) fn of(
         name: &str,
         original: &Tensor,
@@ -104,21 +88,27 @@ impl OutputComparison {
         tolerance: Tolerance,
         input_set: usize,
     ) -> Result<OutputComparison, String> {
-        if (original.element_type(), original.shape()) != (fused.element_type(), fused.shape()) {
-            return Err(format!(
-                "output `{name}` is {} {:?} in the original and {} {:?} in the fused model",
-                original.element_type(),
-                original.shape(),
-                fused.element_type(),
-                fused.shape()
-            ));
-        }
-        let mut comparison = OutputComparison {
+        comparable(name, original, fused)?;
+        let mut comparison = OutputComparison::unmeasured(name, fused, tolerance);
+        let (Some(a), Some(b)) = (original.to_f64(), fused.to_f64()) else {
+            // Text has no distance: it is the same or it is not.
+            comparison.equal = original == fused;
+            comparison.outside = usize::from(!comparison.equal);
+            return Ok(comparison);
+        };
+        comparison.measure(&a, &b, Ulps::of(fused.element_type()), input_set);
+        comparison.top1_agreement = top1_agreement(original.shape(), &a, &b);
+        Ok(comparison)
+    }
+
+    fn unmeasured(name: &str, tensor: &Tensor, tolerance: Tolerance) -> OutputComparison {
+        OutputComparison {
             name: name.to_owned(),
-            element_type: original.element_type().name(),
-            shape: original.shape().to_vec(),
-            elements: original.len(),
+            element_type: tensor.element_type().name(),
+            shape: tensor.shape().to_vec(),
+            elements: tensor.len(),
             equal: true,
+            judged_by: JudgedBy::Tolerance,
             tolerance,
             max_abs: 0.0,
             max_rel: 0.0,
@@ -127,61 +117,42 @@ impl OutputComparison {
             largest: 0.0,
             worst: None,
             top1_agreement: None,
-        };
-        let (Some(a), Some(b)) = (original.to_f64(), fused.to_f64()) else {
-            // Text has no distance: it is the same or it is not.
-            comparison.equal = original == fused;
-            comparison.outside = usize::from(!comparison.equal);
-            return Ok(comparison);
-        };
-        let ulps = Ulps::of(original.element_type());
-        let largest = a
-            .iter()
-            .filter(|value| value.is_finite())
-            .fold(0.0f64, |most, value| most.max(value.abs()));
-        comparison.largest = largest;
+            codes: None,
+            rows: None,
+        }
+    }
+
+    fn measure(&mut self, original: &[f64], fused: &[f64], ulps: Ulps, input_set: usize) {
+        let finite = original.iter().filter(|value| value.is_finite());
+        self.largest = finite.fold(0.0, |most, value| most.max(value.abs()));
         let mut worst: Option<(f64, usize)> = None;
-        for (position, (&a, &b)) in a.iter().zip(&b).enumerate() {
-            let difference = if a == b || (a.is_nan() && b.is_nan()) {
-                0.0
-            } else {
-                (a - b).abs()
-            };
-            // A NaN or an infinity on one side only is infinitely far away.
-            let difference = if difference.is_nan() {
-                f64::INFINITY
-            } else {
-                difference
-            };
-            comparison.max_abs = comparison.max_abs.max(difference);
-            if a != 0.0 && difference > 0.0 {
-                comparison.max_rel = comparison.max_rel.max(relative(difference, a));
+        for (position, (&a, &b)) in original.iter().zip(fused).enumerate() {
+            let difference = distance(a, b);
+            if difference == 0.0 {
+                continue;
             }
-            comparison.max_ulp = comparison.max_ulp.max(ulps.between(a, b));
-            let allowed =
-                (tolerance.atol * largest).max(tolerance.floor) + tolerance.rtol * a.abs();
-            let inside = difference == 0.0 || (difference.is_finite() && difference <= allowed);
-            comparison.outside += usize::from(!inside);
-            let used = if difference == 0.0 {
-                0.0
-            } else {
-                difference / allowed
-            };
-            let used = if used.is_nan() { f64::INFINITY } else { used };
+            self.max_abs = self.max_abs.max(difference);
+            if a != 0.0 {
+                self.max_rel = self.max_rel.max(number(difference / a.abs()));
+            }
+            self.max_ulp = self.max_ulp.max(ulps.between(a, b));
+            let allowed = self.tolerance.allowed(a, self.largest);
+            self.outside += usize::from(!difference.is_finite() || difference > allowed);
+            let used = number(difference / allowed);
             if used > worst.map_or(0.0, |(most, _)| most) {
                 worst = Some((used, position));
             }
         }
-        comparison.equal = comparison.outside == 0;
-        comparison.worst = worst.map(|(used, position)| Worst {
-            index: unravel(position, original.shape()),
-            original: a[position],
-            fused: b[position],
-            used,
-            input_set,
+        self.equal = self.outside == 0;
+        self.worst = worst.and_then(|(used, position)| {
+            Some(Worst {
+                index: unravel(position, &self.shape),
+                original: *original.get(position)?,
+                fused: *fused.get(position)?,
+                used,
+                input_set,
+            })
         });
-        comparison.top1_agreement = top1_agreement(original.shape(), &a, &b);
-        Ok(comparison)
     }
 
     /// Whether the floor of the tolerance alone would have accepted zeros for every element.
@@ -204,20 +175,41 @@ impl OutputComparison {
         }
         self.elements += other.elements;
         self.equal &= other.equal;
+        self.judged_by = self.judged_by.max(other.judged_by);
         self.max_abs = self.max_abs.max(other.max_abs);
         self.max_rel = self.max_rel.max(other.max_rel);
         self.max_ulp = self.max_ulp.max(other.max_ulp);
         self.outside += other.outside;
         self.largest = self.largest.max(other.largest);
+        self.codes = Codes::merged(self.codes.take(), other.codes);
+        self.rows = self.rows.take().or(other.rows);
     }
 }
 
-fn relative(difference: f64, original: f64) -> f64 {
-    let relative = difference / original.abs();
-    if relative.is_nan() {
+fn comparable(name: &str, original: &Tensor, fused: &Tensor) -> Result<(), String> {
+    let (a, b) = (original.element_type(), fused.element_type());
+    let same_type = a == b || (is_float(a) && is_float(b));
+    if same_type && original.shape() == fused.shape() {
+        return Ok(());
+    }
+    Err(format!(
+        "output `{name}` is {a} {:?} in the original and {b} {:?} in the fused model",
+        original.shape(),
+        fused.shape()
+    ))
+}
+
+/// Whether a type has fractions.
+pub(super) fn is_float(element_type: ElementType) -> bool {
+    !matches!(Ulps::of(element_type), Ulps::Exact)
+}
+
+/// A quotient in which 0 over 0 or infinity over infinity counts as infinitely far.
+fn number(quotient: f64) -> f64 {
+    if quotient.is_nan() {
         f64::INFINITY
     } else {
-        relative
+        quotient
     }
 }
 
@@ -255,53 +247,6 @@ fn top1_agreement(shape: &[usize], a: &[f64], b: &[f64]) -> Option<f64> {
     Some(agreeing as f64 / rows as f64)
 }
 
-/// Distances in units in the last place: how many values of the type lie between two of them.
-#[derive(Clone, Copy)]
-enum Ulps {
-    F16,
-    F32,
-    F64,
-    Exact,
-}
-
-impl Ulps {
-    fn of(element_type: ElementType) -> Ulps {
-        match element_type {
-            ElementType::F16 => Ulps::F16,
-            ElementType::F32 => Ulps::F32,
-            ElementType::F64 => Ulps::F64,
-            _ => Ulps::Exact,
-        }
-    }
-
-    fn between(self, a: f64, b: f64) -> u64 {
-        if a == b || (a.is_nan() && b.is_nan()) {
-            return 0;
-        }
-        if a.is_nan() || b.is_nan() {
-            return u64::MAX;
-        }
-        // Sign and magnitude to one line of integers, on which neighbours differ by one and both zeros are 0.
-        let ordered = |value: f64| {
-            let (sign, magnitude) = match self {
-                Ulps::F64 => (value.is_sign_negative(), value.abs().to_bits()),
-                Ulps::F32 => (
-                    value.is_sign_negative(),
-                    u64::from((value as f32).abs().to_bits()),
-                ),
-                Ulps::F16 => (
-                    value.is_sign_negative(),
-                    u64::from(half::f16::from_f64(value.abs()).to_bits()),
-                ),
-                Ulps::Exact => return 0,
-            };
-            let magnitude = i128::from(magnitude);
-            if sign { -magnitude } else { magnitude }
-        };
-        u64::try_from((ordered(a) - ordered(b)).unsigned_abs()).unwrap_or(u64::MAX)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,10 +274,6 @@ mod tests {
             array![next, -0.0].into_dyn(),
         );
         assert_eq!(found.max_ulp, 1);
-        assert_eq!(
-            Ulps::F32.between(-f64::from(f32::from_bits(1)), f64::from(f32::from_bits(1))),
-            2
-        );
         assert!(found.equal);
     }
 

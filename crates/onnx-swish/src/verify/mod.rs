@@ -1,106 +1,49 @@
 //! Whether fusion changed the numbers, and by how much.
 //!
-//! Given a model and its fused form (or nothing: it is fused in memory); promises that the original runs on tract's plain
-//! operators with nothing of ours and nothing fused by tract either, on inputs that reach the tails and the bend
-//! of every activation.
+//! Given a model and its fused form (or nothing: it is fused in memory), and what to compare with: tract's plain operators, ONNX
+//! Runtime, or outputs that are known. Promises that nothing of ours computes the reference, and that inputs reach the tails and the
+//! bend of every activation.
 
+mod codes;
 mod compare;
+mod formula;
+mod judge;
+mod options;
+mod origin;
+mod reference;
+mod report;
+mod rows;
+mod test_data;
+mod tolerance;
+mod ulps;
+mod values;
 
-pub use compare::{OutputComparison, Tolerance, Worst};
+pub use codes::Codes;
+pub use compare::{JudgedBy, OutputComparison, Worst};
+pub use formula::{Coverage, Inexact};
+pub use options::{Progress, VerifyOptions};
+pub use reference::{OnnxRuntimeError, Reference};
+pub use report::{FirstOff, OffFrom, VerifyReport};
+pub use rows::Rows;
+pub use test_data::{TestDataError, TestSet, read_test_data};
+pub use tolerance::Tolerance;
 
-use onnx_swish_tract::{ActivationRange, ElementType, Operators, Session as Engine, Tensor};
-use serde::Serialize;
+use onnx_swish_tract::{Operators, Port, Session as Engine};
 
-use crate::diagnostics::Diagnostics;
-use crate::engine::{EngineOptions, engine};
-use crate::error::{Error, Result};
-use crate::inputs::{self, Shapes};
-use crate::{Model, Outputs};
-
-/// How to compare.
-#[derive(Debug, Clone)]
-pub struct VerifyOptions {
-    /// Inputs by name. Random ones when empty.
-    pub inputs: Vec<(String, Tensor)>,
-    /// Shapes for inputs with free dimensions, when the inputs are random.
-    pub shapes: Shapes,
-    /// Seed of the random inputs.
-    pub seed: u64,
-    /// Relative tolerance instead of the [usual](Tolerance::usual) one.
-    pub rtol: Option<f64>,
-    /// Absolute tolerance instead of the [usual](Tolerance::usual) one.
-    pub atol: Option<f64>,
-    /// Threads per run. 1 by default.
-    pub threads: usize,
-    /// Whether the fused model's convolutions run on our kernels, as in [`SessionBuilder`](crate::SessionBuilder::convolutions).
-    /// On by default.
-    pub convolutions: bool,
-}
-
-impl Default for VerifyOptions {
-    fn default() -> Self {
-        VerifyOptions {
-            inputs: Vec::new(),
-            shapes: Shapes::default(),
-            seed: 0,
-            rtol: None,
-            atol: None,
-            threads: 1,
-            convolutions: true,
-        }
-    }
-}
-
-/// What has just been done, for a progress bar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// The original is being loaded.
-    LoadingOriginal,
-    /// The fused model is being loaded.
-    LoadingFused,
-    /// Both are run on this set of inputs, counted from 0.
-    Running(usize),
-}
-
-/// What one fused activation was given, over all input sets.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Coverage {
-    /// The node.
-    pub node: String,
-    /// The activation.
-    pub op: String,
-    /// The smallest finite value it was given.
-    pub min: f64,
-    /// The largest finite value it was given.
-    pub max: f64,
-}
-
-/// Everything that was compared.
-#[derive(Debug, Clone, Serialize)]
-pub struct VerifyReport {
-    /// The version of this structure.
-    pub schema_version: u32,
-    /// Whether every element of every output is within the tolerance.
-    pub equal: bool,
-    /// The seed of the random inputs; null when inputs were given.
-    pub seed: Option<u64>,
-    /// The standard deviations of the random input sets; empty when inputs were given.
-    pub input_scales: Vec<f64>,
-    /// Each output.
-    pub outputs: Vec<OutputComparison>,
-    /// What each fused activation was given.
-    pub coverage: Vec<Coverage>,
-    /// What to know before believing the judgement.
-    pub warnings: Vec<String>,
-}
+use crate::engine::{EngineOptions, engine, flattened, fused_in_memory};
+use crate::error::Result;
+use crate::indices::Indices;
+use crate::{ElementType, Model, NamedTensors, inputs};
+use formula::Watcher;
+use judge::{Judge, narrower};
+use reference::Runner;
 
 /// The magnitude that inputs of activations should reach: there SiLU is flat to within f32, and HardSwish long straight.
 const TAILS: f64 = 12.0;
 /// Larger factors would overflow half precision in the first layers rather than visit more of an activation.
 const LARGEST_SCALE: f64 = 64.0;
 
-/// Runs the original and the fused model on the same inputs and compares every output.
+/// Runs the original and the fused model on the same inputs and compares every output, and every fused activation with its formula.
 ///
 /// Without `fused` the model is fused in memory. Without inputs it runs on two random sets: standard normal, and one scaled
 /// so that the median activation is driven to magnitude 12.
@@ -120,164 +63,201 @@ const LARGEST_SCALE: f64 = 64.0;
 /// ```
 ///
 /// # Errors
-/// If a model cannot be fused, loaded or run, a free dimension was not given, or the two have different outputs.
+/// If a model cannot be fused, loaded or run, the reference cannot be had, a free dimension was not given, or the two have
+/// different outputs.
 pub fn verify(
     original: &Model,
     fused: Option<&Model>,
     options: &VerifyOptions,
     mut progress: impl FnMut(Progress),
 ) -> Result<VerifyReport> {
-    let engine_options = |operators, fuse| EngineOptions {
-        threads: options.threads,
-        operators,
-        vzeroupper: true,
-        convolutions: options.convolutions,
-        fuse,
-        shapes: options.shapes.clone(),
-        diagnostics: Diagnostics::default(),
-    };
     progress(Progress::LoadingOriginal);
-    let reference = engine(original, &engine_options(Operators::Reference, false))?;
+    let reference = Runner::load(original, options)?;
     progress(Progress::LoadingFused);
-    let fused = engine(
-        fused.unwrap_or(original),
-        &engine_options(Operators::OnnxSwish, fused.is_none()),
-    )?;
-
-    let mut report = VerifyReport {
-        schema_version: 1,
-        equal: true,
-        seed: options.inputs.is_empty().then_some(options.seed),
-        input_scales: Vec::new(),
-        outputs: Vec::new(),
-        coverage: Vec::new(),
-        warnings: Vec::new(),
-    };
-    let mut run = |inputs: &[(String, Tensor)], report: &mut VerifyReport, set: usize| {
-        progress(Progress::Running(set));
-        let expected = reference.run(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
-        let found = fused.run(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
-        // A run of its own: what is observed is not what is fast.
-        let (_, ranges) = fused.run_observed(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
-        let tolerance = |output| tolerance(options, output, &ranges);
-        compare(&expected, &found, report, set, tolerance)?;
-        cover(report, &ranges);
-        Ok::<_, Error>(ranges)
-    };
-    if options.inputs.is_empty() {
-        let random =
-            |scale| inputs::random(reference.inputs(), &options.shapes, options.seed, scale);
-        let ranges = run(&random(1.0)?, &mut report, 0)?;
-        report.input_scales.push(1.0);
-        if let Some(scale) = reaching_scale(&reference, &ranges) {
-            run(&random(scale)?, &mut report, 1)?;
-            report.input_scales.push(scale);
+    let in_memory;
+    let fused = match fused {
+        Some(fused) => fused,
+        None => {
+            in_memory = fused_in_memory(original)?;
+            &in_memory
         }
-    } else {
-        run(&options.inputs, &mut report, 0)?;
-    }
-    report.equal = report.outputs.iter().all(|output| output.equal);
-    report.warnings = warnings(&report);
-    Ok(report)
-}
-
-fn compare(
-    expected: &Outputs,
-    found: &Outputs,
-    report: &mut VerifyReport,
-    set: usize,
-    tolerance: impl Fn(ElementType) -> Tolerance,
-) -> Result<()> {
-    if expected.len() != found.len() {
-        let (expected, found) = (expected.len(), found.len());
-        return Err(Error::NotComparable(format!(
-            "one has {expected} outputs, the other {found}"
-        )));
-    }
-    for (index, (name, expected)) in expected.iter().enumerate() {
-        let found = found.get(name)?;
-        let one = OutputComparison::of(name, expected, found, tolerance(found.element_type()), set)
-            .map_err(Error::NotComparable)?;
-        match report.outputs.get_mut(index) {
-            Some(output) => output.merge(one),
-            None => report.outputs.push(one),
+    };
+    let engine = engine(fused, &EngineOptions::of(options, Operators::OnnxSwish))?;
+    let narrowest = origin::narrowest_float(original);
+    let mut sides = Sides {
+        indices: Indices::of(original),
+        origins: origin::of_outputs(original),
+        reference,
+        engine,
+        options,
+        narrowest,
+        watcher: Watcher::default(),
+    };
+    let seed = options.inputs.is_empty().then_some(options.seed);
+    let mut report = VerifyReport::new(sides.reference.name(), seed);
+    let inputs = sides.run_all(&mut report, &mut progress)?;
+    report.warnings.extend(sides.not_compared(&report));
+    report.coverage = named(sides.watcher.seen, fused)?;
+    if options.each && sides.reference.has_values() {
+        // Both are loaded again, with more outputs.
+        drop((sides.engine, sides.reference));
+        let models = values::Models {
+            original,
+            fused,
+            inputs: &inputs,
+            options,
+            narrowest,
+        };
+        let left = values::compare(&models, &mut report.coverage, &mut progress)?;
+        if left > 0 {
+            report.warnings.push(format!(
+                "{left} of {} activations make no value of the original's main graph: only their formulas were compared",
+                report.coverage.len()
+            ));
         }
     }
-    Ok(())
+    Ok(report.concluded())
 }
 
-/// The usual tolerance of the narrowest float type that takes part, or what the caller said.
-fn tolerance(
-    options: &VerifyOptions,
-    output: ElementType,
-    ranges: &[ActivationRange],
-) -> Tolerance {
-    let in_half = ranges
-        .iter()
-        .any(|range| range.element_type == Some(ElementType::F16));
-    let usual = Tolerance::usual(if in_half { ElementType::F16 } else { output });
-    Tolerance {
-        rtol: options.rtol.unwrap_or(usual.rtol),
-        atol: options.atol.unwrap_or(usual.atol),
-        floor: options.atol.unwrap_or(usual.floor),
-    }
+/// The two models, loaded, and what has been seen of them.
+struct Sides<'a> {
+    reference: Runner<'a>,
+    engine: Engine,
+    options: &'a VerifyOptions,
+    indices: Indices,
+    origins: std::collections::HashMap<String, origin::Origin>,
+    narrowest: Option<ElementType>,
+    watcher: Watcher,
 }
 
-fn warnings(report: &VerifyReport) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for output in report
-        .outputs
-        .iter()
-        .filter(|output| output.is_below_tolerance())
-    {
-        warnings.push(format!(
-            "output `{}` is nowhere above {:.1e}, so a tolerance of {:.1e} accepts anything; give real inputs, or a \
-             smaller absolute tolerance",
-            output.name, output.largest, output.tolerance.floor
-        ));
-    }
-    if report.coverage.is_empty() {
-        warnings.push("no fused activation was run: both sides computed the same".to_owned());
-    }
-    warnings
-}
-
-fn cover(report: &mut VerifyReport, ranges: &[ActivationRange]) {
-    for range in ranges {
-        match report
-            .coverage
-            .iter_mut()
-            .find(|own| own.node == range.node)
-        {
-            Some(own) => {
-                own.min = own.min.min(range.min);
-                own.max = own.max.max(range.max);
+impl Sides<'_> {
+    /// Runs on all sets of inputs, given ones or random ones, and returns them.
+    fn run_all(
+        &mut self,
+        report: &mut VerifyReport,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<NamedTensors>> {
+        if !self.options.inputs.is_empty() {
+            for (set, inputs) in self.options.inputs.iter().enumerate() {
+                self.run(set, inputs, report, progress)?;
             }
-            None => report.coverage.push(Coverage {
-                node: range.node.clone(),
-                op: range.op.clone(),
-                min: range.min,
-                max: range.max,
-            }),
+            return Ok(self.options.inputs.clone());
         }
+        let mut sets = Vec::new();
+        let mut scale = Some(1.0);
+        while let Some(now) = scale {
+            let inputs =
+                inputs::random(self.ports(), &self.options.shapes, self.options.seed, now)?;
+            self.run(sets.len(), &inputs, report, progress)?;
+            sets.push(inputs);
+            report.input_scales.push(now);
+            scale = if sets.len() == 1 {
+                self.reaching_scale()
+            } else {
+                None
+            };
+        }
+        Ok(sets)
+    }
+
+    fn run(
+        &mut self,
+        set: usize,
+        inputs: &NamedTensors,
+        report: &mut VerifyReport,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<()> {
+        progress(Progress::Running(set));
+        let named = || inputs.iter().map(|(name, tensor)| (name, tensor));
+        let found = self.engine.run(named());
+        let found = found.map_err(|error| self.indices.blame(error.into(), inputs))?;
+        let expected = self.reference.run(set, inputs)?;
+        // A run of its own: what is watched is not what is fast.
+        let watcher = &mut self.watcher;
+        self.engine
+            .run_watched(named(), |watched| watcher.see(&watched))?;
+        let computed = self.computed_in();
+        let tolerance = |output| {
+            let narrowest = Some(narrower(output, computed));
+            Tolerance::chosen(self.options, output, self.narrowest.or(narrowest))
+        };
+        let judge = Judge {
+            origins: &self.origins,
+            tolerance: &tolerance,
+        };
+        report.add(judge.compare(&expected, &found, set)?);
+        Ok(())
+    }
+
+    /// The original's inputs: where the two models differ, those of the fused one are wrong.
+    fn ports(&self) -> &[Port] {
+        self.reference.inputs().unwrap_or(self.engine.inputs())
+    }
+
+    /// The narrowest float type that an activation computed in.
+    fn computed_in(&self) -> Option<ElementType> {
+        let half = ElementType::F16;
+        let seen = &self.watcher.seen;
+        seen.iter()
+            .any(|one| one.element_type == half.name())
+            .then_some(half)
+    }
+
+    /// The standard deviation of inputs that would drive the median activation to its tails; `None` where scaling brings nothing
+    /// (no float inputs, no activations, tails reached already).
+    fn reaching_scale(&self) -> Option<f64> {
+        use ElementType::{F16, F32, F64};
+        let scalable = |port: &Port| matches!(port.element_type, Some(F16 | F32 | F64));
+        if !self.ports().iter().any(scalable) {
+            return None;
+        }
+        let seen = self.watcher.seen.iter();
+        let mut reached: Vec<f64> = seen.map(|one| one.max.abs().max(one.min.abs())).collect();
+        reached.sort_by(f64::total_cmp);
+        let median = *reached.get(reached.len() / 2)?;
+        let scale = (TAILS / median).min(LARGEST_SCALE);
+        (scale > 1.5).then_some(scale)
+    }
+
+    /// Says which outputs the reference did not give.
+    fn not_compared(&self, report: &VerifyReport) -> Option<String> {
+        let compared = |name: &str| report.outputs.iter().any(|output| output.name == name);
+        let left = self.engine.outputs().iter().map(|port| port.name.as_str());
+        let left: Vec<String> = left
+            .filter(|name| !compared(name))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        (!left.is_empty()).then(|| {
+            format!(
+                "nothing to compare with was given for output {}",
+                left.join(", ")
+            )
+        })
     }
 }
 
-/// The standard deviation of inputs that would drive the median activation to its tails; `None` where scaling brings nothing
-/// (no float inputs, no activations, tails reached already).
-fn reaching_scale(reference: &Engine, ranges: &[ActivationRange]) -> Option<f64> {
-    use ElementType::{F16, F32, F64};
-    let scalable =
-        |port: &onnx_swish_tract::Port| matches!(port.element_type, Some(F16 | F32 | F64));
-    if !reference.inputs().iter().any(scalable) {
-        return None;
-    }
-    let mut reached: Vec<f64> = ranges
+/// Says which value each activation makes, by the fused file's node of that name.
+fn named(mut coverage: Vec<Coverage>, fused: &Model) -> Result<Vec<Coverage>> {
+    let flat = flattened(fused, Operators::OnnxSwish)?;
+    let model = flat.as_ref().unwrap_or(fused);
+    let nodes = model.scopes().first().map(|main| main.nodes());
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let values: std::collections::HashMap<String, String> = nodes
+        .unwrap_or_default()
         .iter()
-        .map(|range| range.max.abs().max(range.min.abs()))
+        .map(|node| model.node_ref(node))
+        .filter_map(|node| {
+            let output = text(node.outputs().next()?);
+            // As tract does: a node without a name goes by its output.
+            let name = match node.name() {
+                b"" => output.clone(),
+                name => text(name),
+            };
+            Some((name, output))
+        })
         .collect();
-    reached.sort_by(f64::total_cmp);
-    let median = *reached.get(reached.len() / 2)?;
-    let scale = (TAILS / median).min(LARGEST_SCALE);
-    (scale > 1.5).then_some(scale)
+    for one in &mut coverage {
+        one.output = values.get(&one.node).cloned();
+    }
+    Ok(coverage)
 }

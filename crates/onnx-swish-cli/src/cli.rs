@@ -1,0 +1,58 @@
+//! The table of verbs: which words the command knows, and the file that carries out each.
+//! Given the process's arguments.
+//! Promises that a verb is added here and in a file of `verbs/`, and nowhere else.
+
+use clap::{Parser, Subcommand};
+
+use crate::args::Global;
+use crate::failure::Outcome;
+use crate::term::Term;
+use crate::verbs::{bench, expand, fuse, inspect, run, verify};
+
+/// Fuse the pieces of Swish, SiLU and HardSwish in ONNX models, prove the result, and run it.
+#[derive(Debug, Parser)]
+#[command(name = "onnx-swish", version, propagate_version = true, styles = crate::term::HELP_STYLES)]
+#[command(after_help = "\
+Exit status: 0 done, 1 the answer is no (verify, --check), 2 usage or failure.
+Models and JSON go to standard output, everything else for people to standard error.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs; each is one file of `verbs/`.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Fuse(fuse::Arguments),
+    Inspect(inspect::Arguments),
+    Verify(verify::Arguments),
+    Run(run::Arguments),
+    Bench(bench::Arguments),
+    Expand(expand::Arguments),
+}
+
+impl Verb {
+    pub fn carry_out(self, term: &Term) -> Outcome {
+        match self {
+            Verb::Fuse(arguments) => fuse::main(term, arguments),
+            Verb::Inspect(arguments) => inspect::main(term, arguments),
+            Verb::Verify(arguments) => verify::main(term, arguments),
+            Verb::Run(arguments) => run::main(term, arguments),
+            Verb::Bench(arguments) => bench::main(term, arguments),
+            Verb::Expand(arguments) => expand::main(term, arguments),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

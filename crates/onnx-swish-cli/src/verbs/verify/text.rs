@@ -1,0 +1,203 @@
+//! What `verify` says to people.
+//! Given the library's report.
+//! Promises a table of the outputs, where the worst elements are, what the activations did, and the answer in the last line.
+
+use std::fmt::Write as _;
+
+use onnx_swish::{Coverage, FirstOff, OffFrom, OutputComparison, Tolerance, VerifyReport};
+use owo_colors::OwoColorize;
+
+use crate::report;
+use crate::term::{self, Term};
+use crate::verbs::run::short;
+
+pub fn told(term: &Term, report: &VerifyReport, each: bool) -> String {
+    let mut text = format!("{}\n\n", outputs(term, &report.outputs));
+    worst(&mut text, report, term.verbose);
+    classes(&mut text, report);
+    if each && !report.coverage.is_empty() {
+        let _ = writeln!(text, "{}", activations(term, &report.coverage));
+    }
+    summary(&mut text, term, report);
+    if let Some(first) = &report.first_off {
+        first_off(&mut text, report, first);
+    }
+    answer(&mut text, report);
+    text
+}
+
+fn outputs(term: &Term, outputs: &[OutputComparison]) -> String {
+    let mut table = term.table([
+        "output", "type", "shape", "largest", "max abs", "max rel", "max ulp", "outside",
+    ]);
+    for output in outputs {
+        table.add_row([
+            output.name.clone(),
+            output.element_type.to_owned(),
+            format!("{:?}", output.shape),
+            short(output.largest),
+            format!("{:.1e}", output.max_abs),
+            format!("{:.1e}", output.max_rel),
+            output.max_ulp.to_string(),
+            output.outside.to_string(),
+        ]);
+    }
+    term::align_right(&mut table, 3..8);
+    table.trim_fmt()
+}
+
+fn activations(term: &Term, coverage: &[Coverage]) -> String {
+    let mut table = term.table([
+        "activation",
+        "operator",
+        "from",
+        "to",
+        "ulp",
+        "max abs",
+        "max rel",
+        "outside",
+    ]);
+    for one in coverage {
+        let value = one.against_reference.as_ref();
+        let number = |what: fn(&OutputComparison) -> f64| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{:.1e}", what(value)))
+        };
+        table.add_row([
+            value_name(one).to_owned(),
+            one.op.clone(),
+            format!("{:.2}", one.min),
+            format!("{:.2}", one.max),
+            format!("{:.2}", one.max_ulp),
+            number(|value| value.max_abs),
+            number(|value| value.max_rel),
+            value.map_or_else(|| "-".to_owned(), |value| value.outside.to_string()),
+        ]);
+    }
+    term::align_right(&mut table, 2..8);
+    format!("{}\n", table.trim_fmt())
+}
+
+/// An activation's name to people: that of the value it makes.
+fn value_name(one: &Coverage) -> &str {
+    one.output.as_deref().unwrap_or(&one.node)
+}
+
+fn worst(text: &mut String, report: &VerifyReport, all: bool) {
+    for output in report.outputs.iter().filter(|output| !output.equal || all) {
+        if let Some(worst) = &output.worst {
+            let _ = writeln!(
+                text,
+                "`{}` is furthest off at {:?}: {} in the original, {} in the fused model",
+                output.name,
+                worst.index,
+                short(worst.original),
+                short(worst.fused)
+            );
+        }
+    }
+}
+
+fn classes(text: &mut String, report: &VerifyReport) {
+    for output in &report.outputs {
+        if let Some(agreement) = output.top1_agreement {
+            let _ = writeln!(
+                text,
+                "`{}`: the largest class is the same in {:.0} % of rows",
+                output.name,
+                agreement * 100.0
+            );
+        }
+    }
+}
+
+fn summary(text: &mut String, term: &Term, report: &VerifyReport) {
+    let coverage = &report.coverage;
+    let Some(first) = coverage.first() else {
+        return;
+    };
+    let lowest = coverage.iter().fold(first.min, |low, one| low.min(one.min));
+    let highest = coverage
+        .iter()
+        .fold(first.max, |high, one| high.max(one.max));
+    let farthest = coverage.iter().fold(first, |most, one| {
+        if one.max_ulp / one.allowed_ulp > most.max_ulp / most.allowed_ulp {
+            one
+        } else {
+            most
+        }
+    });
+    let _ = writeln!(
+        text,
+        "{} given values from {lowest:.1} to {highest:.1}, within {:.1} ulp of the formula ({} allowed)",
+        report::count(coverage.len(), "activation"),
+        farthest.max_ulp,
+        farthest.allowed_ulp
+    );
+    if term.verbose {
+        for one in coverage {
+            let node = one.node.dimmed();
+            let _ = writeln!(
+                text,
+                "  {} {node} from {:.2} to {:.2}",
+                one.op, one.min, one.max
+            );
+        }
+    }
+}
+
+fn first_off(text: &mut String, report: &VerifyReport, first: &FirstOff) {
+    let Some(one) = report.coverage.iter().find(|one| one.node == first.node) else {
+        return;
+    };
+    let name = value_name(one);
+    match first.from {
+        OffFrom::Formula => {
+            let at = one.worst.map_or_else(String::new, |worst| {
+                format!(
+                    ": of {} it makes {} instead of {}",
+                    short(worst.x),
+                    short(worst.found),
+                    short(worst.exact)
+                )
+            });
+            let _ = writeln!(
+                text,
+                "`{name}` is the first activation that is off: {} is {:.1} ulp from its formula{at}",
+                one.op, one.max_ulp
+            );
+        }
+        OffFrom::Reference => {
+            let _ = writeln!(
+                text,
+                "`{name}` is the first activation that is off: {} computes its formula, but was given other values than in the original",
+                one.op
+            );
+        }
+    }
+}
+
+fn answer(text: &mut String, report: &VerifyReport) {
+    let reference = match report.reference.as_str() {
+        "tract" => "tract's plain operators".to_owned(),
+        "file" => "the expected outputs".to_owned(),
+        other => other.replace("onnxruntime", "ONNX Runtime"),
+    };
+    let answer = if report.equal {
+        "Equal".green().bold().to_string()
+    } else {
+        "Different".red().bold().to_string()
+    };
+    let joint = if report.equal { "to" } else { "from" };
+    let mut tolerances: Vec<String> = Vec::new();
+    for Tolerance { rtol, atol, .. } in report.outputs.iter().map(|output| output.tolerance) {
+        let tolerance = format!("rtol {rtol:e}, atol {atol:e}");
+        if !tolerances.contains(&tolerance) {
+            tolerances.push(tolerance);
+        }
+    }
+    let _ = writeln!(
+        text,
+        "{answer} {joint} {reference} {}",
+        format!("({})", tolerances.join("; ")).dimmed()
+    );
+}

@@ -1,0 +1,138 @@
+//! Outputs that come from quantised values, judged in steps of their quantisation.
+//!
+//! Given two versions of such an output and the width of a step; promises how many elements moved, by how many steps at most, and
+//! whether that is what sums that round differently do.
+//!
+//! An 8-bit model rounds to codes at every layer. Two correct runs add a convolution's products in different orders, so a value
+//! next to the middle between two codes goes to one on this side and to the other on that side, and layers behind it see codes that
+//! differ by one here and there. Float tolerances say nothing about that: one step is 1/255 of the whole range. A wrong layer moves
+//! many values, or one value by many steps.
+
+use serde::Serialize;
+
+/// How far an element may move: a code that fell to the other side, twice in a row.
+pub const LARGEST_STEPS: f64 = 2.0;
+/// How many elements may move, as a fraction. One always may, in an output of a few elements.
+pub const LARGEST_FRACTION: f64 = 0.05;
+/// Steps in the range of an output whose own quantisation is not known: that of 8-bit codes.
+const CODES: f64 = 255.0;
+
+/// How an output moved in steps of its quantisation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Codes {
+    /// The width of a step: the scale of the DequantizeLinear that writes the output, 1 for codes themselves, and 1/255 of the
+    /// output's range where float operators come after the last quantisation.
+    pub step: f64,
+    /// How many elements moved by at least half a step.
+    pub moved: usize,
+    /// Of how many.
+    pub elements: usize,
+    /// The farthest that one moved, in steps.
+    pub largest: f64,
+}
+
+/// The width of a step, as far as the file says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Step {
+    /// This much.
+    Of(f64),
+    /// A 255th of the range.
+    OfRange,
+}
+
+impl Codes {
+    /// Measures one output over one set of inputs; `original` and `fused` are of one length.
+    pub(super) fn of(step: Step, original: &[f64], fused: &[f64]) -> Codes {
+        let step = match step {
+            Step::Of(step) => step,
+            Step::OfRange => range(original) / CODES,
+        };
+        let mut codes = Codes {
+            step,
+            moved: 0,
+            elements: original.len(),
+            largest: 0.0,
+        };
+        for (&a, &b) in original.iter().zip(fused) {
+            let difference = super::tolerance::distance(a, b);
+            // In an output that is one value all over, anything else is infinitely far.
+            let steps = if difference == 0.0 {
+                0.0
+            } else {
+                difference / step
+            };
+            codes.moved += usize::from(steps >= 0.5);
+            codes.largest = codes.largest.max(steps);
+        }
+        codes
+    }
+
+    /// The fraction of elements that moved.
+    pub fn fraction(&self) -> f64 {
+        self.moved as f64 / (self.elements as f64).max(1.0)
+    }
+
+    /// Whether sums that round differently explain it.
+    pub fn is_rounding(&self) -> bool {
+        // A step is known to a float32's precision: two steps measured are 2.0000001 of them.
+        let near = self.largest <= LARGEST_STEPS + 0.01;
+        near && (self.moved <= 1 || self.fraction() <= LARGEST_FRACTION)
+    }
+
+    pub(super) fn merged(a: Option<Codes>, b: Option<Codes>) -> Option<Codes> {
+        let (Some(a), Some(b)) = (a, b) else {
+            return a.or(b);
+        };
+        Some(Codes {
+            step: a.step.max(b.step),
+            moved: a.moved + b.moved,
+            elements: a.elements + b.elements,
+            largest: a.largest.max(b.largest),
+        })
+    }
+}
+
+fn range(values: &[f64]) -> f64 {
+    let finite = values.iter().copied().filter(|value| value.is_finite());
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    });
+    (high - low).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_here_and_there_is_rounding() {
+        let original: Vec<f64> = (0..100).map(f64::from).collect();
+        let mut fused = original.clone();
+        fused[3] += 1.0;
+        fused[50] -= 1.0;
+        let codes = Codes::of(Step::Of(1.0), &original, &fused);
+        assert_eq!((codes.moved, codes.largest), (2, 1.0));
+        assert!(codes.is_rounding());
+    }
+
+    #[test]
+    fn many_codes_or_a_long_way_are_not() {
+        let original: Vec<f64> = (0..100).map(f64::from).collect();
+        let shifted: Vec<f64> = original.iter().map(|code| code + 1.0).collect();
+        assert!(!Codes::of(Step::Of(1.0), &original, &shifted).is_rounding());
+        let mut far = original.clone();
+        far[7] += 3.0;
+        assert!(!Codes::of(Step::Of(1.0), &original, &far).is_rounding());
+        far[7] = f64::NAN;
+        assert!(!Codes::of(Step::Of(1.0), &original, &far).is_rounding());
+    }
+
+    #[test]
+    fn without_a_scale_a_step_is_a_255th_of_the_range() {
+        let codes = Codes::of(Step::OfRange, &[-1.0, 1.55], &[-1.0, 1.56]);
+        assert!((codes.step - 0.01).abs() < 1e-12 && codes.moved == 1);
+        let flat = Codes::of(Step::OfRange, &[2.0, 2.0], &[2.0, 2.1]);
+        assert_eq!(flat.largest, f64::INFINITY);
+        assert!(Codes::of(Step::OfRange, &[2.0], &[2.0]).is_rounding());
+    }
+}

@@ -1,0 +1,144 @@
+//! All outputs of one set of inputs, each judged by what the file says of its origin.
+//!
+//! Given the outputs of two runs; promises that every output that both have is compared, by the tolerance first, and only where
+//! that fails and the file excuses it by steps of quantisation or as a set of rows.
+
+use std::collections::HashMap;
+
+use super::codes::Codes;
+use super::compare::{JudgedBy, OutputComparison, is_float};
+use super::origin::Origin;
+use super::rows::{Ranked, swapped};
+use super::tolerance::Tolerance;
+use super::ulps::Ulps;
+use crate::error::{Error, Result};
+use crate::{ElementType, NamedTensors, Outputs, Tensor};
+
+/// Judges outputs of one pair of models.
+pub(super) struct Judge<'a> {
+    /// Where each output comes from.
+    pub origins: &'a HashMap<String, Origin>,
+    /// The tolerance of an output of this type.
+    pub tolerance: &'a dyn Fn(ElementType) -> Tolerance,
+}
+
+/// An output of both runs.
+struct Pair<'a> {
+    expected: &'a Tensor,
+    found: &'a Tensor,
+    origin: Origin,
+    comparison: OutputComparison,
+}
+
+impl Judge<'_> {
+    /// Compares what was expected of one set of inputs with what was found.
+    pub fn compare(
+        &self,
+        expected: &NamedTensors,
+        found: &Outputs,
+        set: usize,
+    ) -> Result<Vec<OutputComparison>> {
+        let pairs = expected.iter().map(|(name, expected)| {
+            let found = found.get(name)?;
+            let tolerance = (self.tolerance)(found.element_type());
+            let comparison = OutputComparison::of(name, expected, found, tolerance, set);
+            Ok(Pair {
+                expected,
+                found,
+                origin: self.origins.get(name).copied().unwrap_or_default(),
+                comparison: comparison.map_err(Error::NotComparable)?,
+            })
+        });
+        let mut pairs = pairs.collect::<Result<Vec<_>>>()?;
+        pairs.iter_mut().for_each(Pair::by_codes);
+        by_rows(&mut pairs);
+        Ok(pairs.into_iter().map(|pair| pair.comparison).collect())
+    }
+}
+
+impl Pair<'_> {
+    /// Judges by steps what quantised values lie behind and the tolerance does not accept.
+    fn by_codes(&mut self) {
+        let Some(step) = self.origin.quantised else {
+            return;
+        };
+        // An index or a count has no steps.
+        if !is_float(self.found.element_type()) && !is_code(self.found.element_type()) {
+            return;
+        }
+        let (Some(a), Some(b)) = (self.expected.to_f64(), self.found.to_f64()) else {
+            return;
+        };
+        let codes = Codes::of(step, &a, &b);
+        if !self.comparison.equal {
+            self.comparison.equal = codes.is_rounding();
+            self.comparison.judged_by = JudgedBy::Codes;
+        }
+        self.comparison.codes = Some(codes);
+    }
+}
+
+/// Judges as sets of rows what lies behind a ranking and differs where it stands.
+fn by_rows(pairs: &mut [Pair<'_>]) {
+    if !pairs
+        .iter()
+        .any(|pair| pair.origin.ranked && !pair.comparison.equal)
+    {
+        return;
+    }
+    let values: Vec<(Vec<f64>, Vec<f64>)> = pairs
+        .iter()
+        .map(|pair| (pair.expected.to_f64(), pair.found.to_f64()))
+        .map(|(a, b)| (a.unwrap_or_default(), b.unwrap_or_default()))
+        .collect();
+    let ranked: Vec<Ranked<'_>> = pairs
+        .iter()
+        .zip(&values)
+        .map(|(pair, (original, fused))| Ranked {
+            name: &pair.comparison.name,
+            shape: &pair.comparison.shape,
+            original,
+            fused,
+            tolerance: pair.comparison.tolerance,
+            largest: pair.comparison.largest,
+            equal: pair.comparison.equal,
+            float: is_float(pair.found.element_type()),
+        })
+        .collect();
+    let found: Vec<_> = pairs
+        .iter()
+        .enumerate()
+        .filter(|(_, pair)| pair.origin.ranked && !pair.comparison.equal)
+        .map(|(at, _)| (at, swapped(&ranked, at)))
+        .collect();
+    for (at, rows) in found {
+        if let (Some(pair), Some(rows)) = (pairs.get_mut(at), rows) {
+            pair.comparison.equal = true;
+            pair.comparison.judged_by = JudgedBy::Rows;
+            pair.comparison.rows = Some(rows);
+        }
+    }
+}
+
+/// Whether elements of a type can be codes of a quantisation.
+fn is_code(element_type: ElementType) -> bool {
+    use ElementType::{I8, I16, U8, U16};
+    matches!(element_type, I8 | U8 | I16 | U16)
+}
+
+/// The type whose tolerance a value has that was computed in `computed` and compared in `compared`.
+pub(super) fn narrower(a: ElementType, b: Option<ElementType>) -> ElementType {
+    match b {
+        Some(b) if rank(b) < rank(a) => b,
+        _ => a,
+    }
+}
+
+fn rank(element_type: ElementType) -> u8 {
+    match Ulps::of(element_type) {
+        Ulps::F16 => 0,
+        Ulps::F32 => 1,
+        Ulps::F64 => 2,
+        Ulps::Exact => 3,
+    }
+}

@@ -1,0 +1,67 @@
+//! How to verify: what the caller chooses.
+//!
+//! Given nothing; promises defaults that compare with tract's plain operators on random inputs.
+
+use super::Reference;
+use crate::NamedTensors;
+use crate::inputs::Shapes;
+
+/// How to compare.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// What computes the numbers to compare with. tract's plain operators by default.
+    pub reference: Reference,
+    /// Also compare the value that each fused activation makes with the reference's value of that name, and say which is off first.
+    /// Off by default: it loads both models a second time.
+    pub each: bool,
+    /// Sets of inputs, each by name. Random ones when empty.
+    pub inputs: Vec<NamedTensors>,
+    /// Shapes for inputs with free dimensions, when the inputs are random.
+    pub shapes: Shapes,
+    /// Seed of the random inputs.
+    pub seed: u64,
+    /// Relative tolerance instead of the [usual](super::Tolerance::usual) one.
+    pub rtol: Option<f64>,
+    /// Absolute tolerance instead of the [usual](super::Tolerance::usual) one.
+    pub atol: Option<f64>,
+    /// Threads per run. 1 by default.
+    pub threads: usize,
+    /// Whether the fused model's convolutions run on our kernels, as in
+    /// [`SessionBuilder::convolutions`](crate::SessionBuilder::convolutions). On by default.
+    pub convolutions: bool,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        VerifyOptions {
+            reference: Reference::default(),
+            each: false,
+            inputs: Vec::new(),
+            shapes: Shapes::default(),
+            seed: 0,
+            rtol: None,
+            atol: None,
+            threads: 1,
+            convolutions: true,
+        }
+    }
+}
+
+/// What has just been done, for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// The original is being loaded.
+    LoadingOriginal,
+    /// The fused model is being loaded.
+    LoadingFused,
+    /// Both are run on this set of inputs, counted from 0.
+    Running(usize),
+    /// The values of this many activations have been compared one by one.
+    Values {
+        /// How many.
+        done: usize,
+        /// Of how many.
+        of: usize,
+    },
+}

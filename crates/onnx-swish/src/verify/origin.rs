@@ -1,0 +1,240 @@
+//! What the file says about where an output comes from, as far as judging it goes.
+//!
+//! Given a model; promises for each output whether quantised values or a ranking are among its ancestors in the main graph, and the
+//! width of a quantisation step where the file states it. Reads names and constants, computes nothing else.
+
+use std::collections::{HashMap, HashSet};
+
+use onnx_swish_model::{DataType, Model, NodeRef};
+
+use super::codes::Step;
+use crate::ElementType;
+
+/// Operators whose outputs depend on how sums were rounded to codes.
+const QUANTISING: [&[u8]; 3] = [b"QuantizeLinear", b"DynamicQuantizeLinear", b"QLinear"];
+/// Operators whose outputs are in the order of scores.
+const RANKING: [&[u8]; 2] = [b"TopK", b"NonMaxSuppression"];
+/// Operators whose outputs are elements of their first input, in any place or shape, or zero.
+const MOVING: [&[u8]; 10] = [
+    b"Identity",
+    b"Reshape",
+    b"Flatten",
+    b"Squeeze",
+    b"Unsqueeze",
+    b"Transpose",
+    b"Slice",
+    b"Gather",
+    b"Split",
+    b"Relu",
+];
+/// The most elements of a scale that are looked at: one for each channel.
+const MOST_SCALES: usize = 1 << 16;
+
+/// Where an output comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Origin {
+    /// The width of a step, where quantised values are among its ancestors.
+    pub quantised: Option<Step>,
+    /// Whether it lies behind TopK or NonMaxSuppression.
+    pub ranked: bool,
+}
+
+/// The origin of each output of the main graph, by name.
+pub(super) fn of_outputs(model: &Model) -> HashMap<String, Origin> {
+    let graph = Graph::of(model);
+    let outputs = model.scopes().first().map(|main| main.outputs());
+    let outputs = outputs.unwrap_or_default().iter();
+    let named = outputs.map(|output| {
+        let name = model.text(output.name());
+        (
+            String::from_utf8_lossy(name).into_owned(),
+            graph.origin(name),
+        )
+    });
+    named.collect()
+}
+
+/// The narrowest 16-bit float type that the main graph's inputs, outputs and weights are stored in.
+pub(super) fn narrowest_float(model: &Model) -> Option<ElementType> {
+    let main = model.scopes().first()?;
+    let weights = main.initializers().iter();
+    let half = |data_type| data_type == Some(DataType::Float16);
+    let in_half = weights
+        .into_iter()
+        .any(|tensor| half(tensor.data_type()) && tensor.elements() > Some(1));
+    in_half.then_some(ElementType::F16)
+}
+
+/// The main graph by the names of its values.
+struct Graph<'m> {
+    model: &'m Model,
+    made_by: HashMap<&'m [u8], NodeRef<'m>>,
+}
+
+impl<'m> Graph<'m> {
+    fn of(model: &'m Model) -> Graph<'m> {
+        let nodes = model.scopes().first().map(|main| main.nodes());
+        let nodes = nodes.unwrap_or_default().iter();
+        let mut made_by = HashMap::new();
+        for node in nodes.map(|node| model.node_ref(node)) {
+            made_by.extend(
+                node.outputs()
+                    .filter(|name| !name.is_empty())
+                    .map(|name| (name, node)),
+            );
+        }
+        Graph { model, made_by }
+    }
+
+    fn origin(&self, output: &'m [u8]) -> Origin {
+        let mut origin = Origin::default();
+        let (mut seen, mut open) = (HashSet::from([output]), vec![output]);
+        while let Some(name) = open.pop() {
+            let Some(node) = self.made_by.get(name) else {
+                continue;
+            };
+            let op = node.op_type();
+            origin.ranked |= RANKING.contains(&op);
+            if QUANTISING.iter().any(|prefix| op.starts_with(prefix)) {
+                origin.quantised = Some(Step::OfRange);
+            }
+            open.extend(node.inputs().filter(|&input| seen.insert(input)));
+        }
+        origin.quantised = origin
+            .quantised
+            .map(|unknown| self.step(output).unwrap_or(unknown));
+        origin
+    }
+
+    /// The step of a value that is dequantised, or moved about after that.
+    fn step(&self, value: &'m [u8]) -> Option<Step> {
+        let (mut name, mut left) = (value, self.made_by.len());
+        loop {
+            let node = self.made_by.get(name)?;
+            let (op, mut inputs) = (node.op_type(), node.inputs());
+            match op {
+                b"DequantizeLinear" => {
+                    let scales = self.constant(inputs.nth(1)?)?;
+                    let widest = scales.into_iter().map(f64::abs).fold(0.0, f64::max);
+                    return (widest > 0.0).then_some(Step::Of(widest));
+                }
+                b"QuantizeLinear" | b"DynamicQuantizeLinear" => return Some(Step::Of(1.0)),
+                _ if op.starts_with(b"QLinear") => return Some(Step::Of(1.0)),
+                _ if MOVING.contains(&op) => name = inputs.next()?,
+                _ => return None,
+            }
+            // A graph with a loop is refused when it is run; here it must only end.
+            left = left.checked_sub(1)?;
+        }
+    }
+
+    fn constant(&self, name: &[u8]) -> Option<Vec<f64>> {
+        let main = self.model.scopes().first()?;
+        let stored = main
+            .initializers()
+            .iter()
+            .find(|tensor| self.model.text(tensor.name()) == name);
+        let tensor = match stored {
+            Some(tensor) => *tensor,
+            None => {
+                let node = self
+                    .made_by
+                    .get(name)
+                    .filter(|node| node.op_type() == b"Constant")?;
+                node.attribute(b"value")?.tensor()?
+            }
+        };
+        self.model.tensor_f64(&tensor, MOST_SCALES).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onnx_swish_model::schema::{
+        GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+    };
+    use prost::Message as _;
+
+    fn node(op: &'static str, inputs: &[&'static str], output: &'static str) -> NodeProto {
+        NodeProto {
+            op_type: Some(op.into()),
+            input: inputs.iter().map(|&name| name.into()).collect(),
+            output: vec![output.into()],
+            ..NodeProto::default()
+        }
+    }
+
+    fn origins(nodes: Vec<NodeProto>) -> HashMap<String, Origin> {
+        let scale = TensorProto {
+            name: Some("scale".into()),
+            data_type: Some(DataType::Float as i32),
+            float_data: vec![0.25],
+            ..TensorProto::default()
+        };
+        let output = ValueInfoProto {
+            name: Some("y".into()),
+            ..ValueInfoProto::default()
+        };
+        let graph = GraphProto {
+            node: nodes,
+            initializer: vec![scale],
+            output: vec![output],
+            ..GraphProto::default()
+        };
+        let model = ModelProto {
+            ir_version: Some(8),
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        of_outputs(&Model::from_bytes(model.encode_to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_dequantised_output_has_its_scale_as_step() {
+        let found = origins(vec![
+            node("QuantizeLinear", &["x", "scale"], "q"),
+            node("DequantizeLinear", &["q", "scale"], "d"),
+            node("Reshape", &["d", "shape"], "y"),
+        ]);
+        assert_eq!(found["y"].quantised, Some(Step::Of(0.25)));
+    }
+
+    #[test]
+    fn behind_float_operators_the_range_says_it() {
+        let found = origins(vec![
+            node("QuantizeLinear", &["x", "scale"], "q"),
+            node("DequantizeLinear", &["q", "scale"], "d"),
+            node("Softmax", &["d"], "y"),
+        ]);
+        assert_eq!(found["y"].quantised, Some(Step::OfRange));
+    }
+
+    #[test]
+    fn weights_that_are_stored_as_codes_move_nothing() {
+        let found = origins(vec![
+            node("DequantizeLinear", &["w", "scale"], "d"),
+            node("MatMul", &["x", "d"], "y"),
+        ]);
+        assert_eq!(found["y"], Origin::default());
+    }
+
+    #[test]
+    fn a_ranking_is_seen_through_what_follows() {
+        let found = origins(vec![
+            node("TopK", &["x", "k"], "values"),
+            node("Gather", &["boxes", "values"], "y"),
+        ]);
+        assert!(found["y"].ranked);
+    }
+
+    #[test]
+    fn a_graph_with_a_loop_ends() {
+        let found = origins(vec![
+            node("Reshape", &["y", "s"], "a"),
+            node("QuantizeLinear", &["a"], "b"),
+            node("Reshape", &["a", "b"], "y"),
+        ]);
+        assert!(found["y"].quantised.is_some());
+    }
+}

@@ -1,0 +1,142 @@
+//! What verifying found, for people and machines.
+//!
+//! Given comparisons; promises the JSON of the command line's contract, `schema_version` 1, and an answer that no line of the report
+//! contradicts.
+
+use serde::Serialize;
+
+use super::formula::Coverage;
+use super::{JudgedBy, OutputComparison};
+
+/// Everything that was compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct VerifyReport {
+    /// The version of this structure.
+    pub schema_version: u32,
+    /// Whether every output is as it should be, and every fused activation computes its formula.
+    pub equal: bool,
+    /// What computed the numbers to compare with: `tract`, `onnxruntime 1.32`, or `file`.
+    pub reference: String,
+    /// The seed of the random inputs; null when inputs were given.
+    pub seed: Option<u64>,
+    /// The standard deviations of the random input sets; empty when inputs were given.
+    pub input_scales: Vec<f64>,
+    /// Each output that was compared.
+    pub outputs: Vec<OutputComparison>,
+    /// Each fused activation, in the order of execution: what it was given, and how exactly it computed.
+    pub coverage: Vec<Coverage>,
+    /// The first activation that is off, in the order of execution.
+    pub first_off: Option<FirstOff>,
+    /// What to know before believing the judgement.
+    pub warnings: Vec<String>,
+}
+
+/// Where a model goes wrong first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FirstOff {
+    /// The node of the fused activation.
+    pub node: String,
+    /// The value that it makes, by the file's name.
+    pub output: Option<String>,
+    /// What it is off from.
+    pub from: OffFrom,
+}
+
+/// What an activation is off from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OffFrom {
+    /// Its own formula: the activation itself is wrong.
+    Formula,
+    /// The reference's value, though it computes its formula: what it was given is wrong already.
+    Reference,
+}
+
+impl VerifyReport {
+    pub(super) fn new(reference: String, seed: Option<u64>) -> VerifyReport {
+        VerifyReport {
+            schema_version: 1,
+            equal: true,
+            reference,
+            seed,
+            input_scales: Vec::new(),
+            outputs: Vec::new(),
+            coverage: Vec::new(),
+            first_off: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// One more set of inputs.
+    pub(super) fn add(&mut self, outputs: Vec<OutputComparison>) {
+        for one in outputs {
+            match self.outputs.iter_mut().find(|own| own.name == one.name) {
+                Some(output) => output.merge(one),
+                None => self.outputs.push(one),
+            }
+        }
+    }
+
+    /// Comes to the answer, once everything is in.
+    pub(super) fn concluded(mut self) -> VerifyReport {
+        self.first_off = self
+            .coverage
+            .iter()
+            .find(|one| !one.equal())
+            .map(|one| FirstOff {
+                node: one.node.clone(),
+                output: one.output.clone(),
+                from: if one.exact {
+                    OffFrom::Reference
+                } else {
+                    OffFrom::Formula
+                },
+            });
+        let outputs = self.outputs.iter().all(|output| output.equal);
+        self.equal = outputs && self.first_off.is_none();
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.extend(self.outputs.iter().flat_map(remarks));
+        if self.coverage.is_empty() {
+            warnings.push(
+                "no fused activation was run: what was compared is the rest of the model, and says nothing of fusing"
+                    .to_owned(),
+            );
+        }
+        self.warnings = warnings;
+        self
+    }
+}
+
+/// What to know of an output before believing the judgement.
+fn remarks(output: &OutputComparison) -> Vec<String> {
+    let name = &output.name;
+    let mut remarks = Vec::new();
+    if output.is_below_tolerance() {
+        remarks.push(format!(
+            "output `{name}` is nowhere above {:.1e}, so a tolerance of {:.1e} accepts anything; give real inputs, or a \
+             smaller absolute tolerance",
+            output.largest, output.tolerance.floor
+        ));
+    }
+    if let Some(codes) = &output.codes
+        && output.judged_by == JudgedBy::Codes
+    {
+        remarks.push(format!(
+            "output `{name}` comes from quantised values, which sums that round differently move: {} of {} elements moved, by {:.1} \
+             steps of {:.1e} at most; up to {} steps and {} % of the elements are put down to rounding",
+            codes.moved,
+            codes.elements,
+            codes.largest,
+            codes.step,
+            super::codes::LARGEST_STEPS,
+            100.0 * super::codes::LARGEST_FRACTION
+        ));
+    }
+    if let Some(rows) = &output.rows {
+        remarks.push(format!(
+            "{} rows of output `{name}` come in another order; their scores in {} are nearly equal, so its rows were compared as a set",
+            rows.moved, rows.scores
+        ));
+    }
+    remarks
+}

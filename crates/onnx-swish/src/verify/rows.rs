@@ -1,0 +1,260 @@
+//! Outputs behind TopK or NonMaxSuppression whose rows come in another order.
+//!
+//! Given the outputs of two runs; promises that rows are taken for swapped only where their scores, which stand in one of the
+//! outputs, are nearly equal: an order that the scores do not excuse stays a difference.
+
+use serde::Serialize;
+
+use super::tolerance::{Tolerance, distance};
+
+/// More rows than this out of place are not matched one by one: the work is quadratic in them.
+const MOST_MOVED: usize = 4096;
+
+/// Rows that changed places.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rows {
+    /// The axis along which the rows follow one another.
+    pub axis: usize,
+    /// How many stand in another place.
+    pub moved: usize,
+    /// Where the scores were found that are nearly equal: an output, or a column of the output itself.
+    pub scores: String,
+}
+
+/// An output of two runs, ready to be looked at row by row.
+pub(super) struct Ranked<'a> {
+    pub name: &'a str,
+    pub shape: &'a [usize],
+    pub original: &'a [f64],
+    pub fused: &'a [f64],
+    pub tolerance: Tolerance,
+    /// The largest magnitude in the original.
+    pub largest: f64,
+    /// Whether every element is within the tolerance where it stands.
+    pub equal: bool,
+    /// Whether the elements are floats, and can be scores.
+    pub float: bool,
+}
+
+/// One output seen as `outer` lists of `rows` rows of `inner` elements each.
+#[derive(Clone, Copy)]
+struct Layout {
+    axis: usize,
+    outer: usize,
+    rows: usize,
+    inner: usize,
+}
+
+impl Layout {
+    fn along(shape: &[usize], axis: usize) -> Option<Layout> {
+        let rows = *shape.get(axis)?;
+        let outer = shape.get(..axis)?.iter().product();
+        let inner = shape.get(axis + 1..)?.iter().product();
+        (rows > 1 && inner > 0).then_some(Layout {
+            axis,
+            outer,
+            rows,
+            inner,
+        })
+    }
+
+    fn row<'v>(&self, values: &'v [f64], list: usize, row: usize) -> &'v [f64] {
+        let start = (list * self.rows + row) * self.inner;
+        values.get(start..start + self.inner).unwrap_or_default()
+    }
+}
+
+/// The score of every row, and where it stands.
+struct Scores<'a> {
+    values: Vec<f64>,
+    close: f64,
+    name: std::borrow::Cow<'a, str>,
+}
+
+impl Ranked<'_> {
+    fn close(&self, a: f64, b: f64) -> bool {
+        distance(a, b) <= self.tolerance.allowed(a, self.largest)
+    }
+
+    /// Whether all elements of two rows are close.
+    fn same(&self, a: &[f64], b: &[f64]) -> bool {
+        a.iter().zip(b).all(|(&a, &b)| self.close(a, b))
+    }
+}
+
+/// How the rows of `outputs[at]` moved, if their scores excuse it.
+pub(super) fn swapped(outputs: &[Ranked<'_>], at: usize) -> Option<Rows> {
+    let output = outputs.get(at)?;
+    let layouts = (0..output.shape.len()).filter_map(|axis| Layout::along(output.shape, axis));
+    for layout in layouts {
+        for scores in scores(outputs, output, layout) {
+            if let Some(moved) = matched(output, layout, &scores) {
+                return Some(Rows {
+                    axis: layout.axis,
+                    moved,
+                    scores: scores.name.into_owned(),
+                });
+            }
+        }
+    }
+    None
+}
+
+/// What can be the scores of these rows: floats that agree where they stand and never rise from one row to the next.
+fn scores<'a>(
+    outputs: &'a [Ranked<'a>],
+    output: &'a Ranked<'a>,
+    layout: Layout,
+) -> impl Iterator<Item = Scores<'a>> {
+    let rows = layout.outer * layout.rows;
+    let others = outputs.iter().filter(move |other| {
+        other.float && other.equal && other.original.len() == rows && !std::ptr::eq(*other, output)
+    });
+    let others = others.map(|other| Scores {
+        values: other.original.to_vec(),
+        close: other.tolerance.allowed(other.largest, other.largest),
+        name: format!("output `{}`", other.name).into(),
+    });
+    let columns = (0..layout.inner).filter(move |_| output.float && layout.inner > 1);
+    let columns = columns.filter_map(move |column| own_column(output, layout, column));
+    let falls = move |scores: &Scores<'_>| {
+        scores.values.chunks_exact(layout.rows).all(|list| {
+            let pairs = list.iter().zip(list.iter().skip(1));
+            pairs.into_iter().all(|(a, b)| *b <= a + scores.close)
+        })
+    };
+    others.chain(columns).filter(falls)
+}
+
+fn own_column<'a>(output: &'a Ranked<'a>, layout: Layout, column: usize) -> Option<Scores<'a>> {
+    let of = |values: &[f64]| -> Vec<f64> {
+        let column = values.iter().skip(column).step_by(layout.inner);
+        column.copied().collect()
+    };
+    let (original, fused) = (of(output.original), of(output.fused));
+    let largest = original
+        .iter()
+        .fold(0.0f64, |most, value| most.max(value.abs()));
+    let close = output.tolerance.allowed(largest, largest);
+    let agrees = original
+        .iter()
+        .zip(&fused)
+        .all(|(&a, &b)| distance(a, b) <= close);
+    agrees.then(|| Scores {
+        values: original,
+        close,
+        name: format!("column {column} of each row").into(),
+    })
+}
+
+/// How many rows moved when each row of one side is some row of the other of nearly the same score; `None` if one is not.
+fn matched(output: &Ranked<'_>, layout: Layout, scores: &Scores<'_>) -> Option<usize> {
+    let mut moved = 0;
+    for list in 0..layout.outer {
+        let original = |row| layout.row(output.original, list, row);
+        let fused = |row| layout.row(output.fused, list, row);
+        let score = |row: usize| scores.values.get(list * layout.rows + row).copied();
+        let out_of_place: Vec<usize> = (0..layout.rows)
+            .filter(|&row| !output.same(original(row), fused(row)))
+            .collect();
+        if out_of_place.len() > MOST_MOVED {
+            return None;
+        }
+        moved += out_of_place.len();
+        let mut free = out_of_place.clone();
+        for row in out_of_place {
+            let fits = free.iter().position(|&other| {
+                let near = score(row).zip(score(other));
+                near.is_some_and(|(a, b)| distance(a, b) <= scores.close)
+                    && output.same(original(row), fused(other))
+            })?;
+            free.swap_remove(fits);
+        }
+    }
+    Some(moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLERANCE: Tolerance = Tolerance {
+        rtol: 1e-3,
+        atol: 1e-4,
+        floor: 1e-6,
+    };
+
+    fn ranked<'a>(
+        name: &'a str,
+        shape: &'a [usize],
+        original: &'a [f64],
+        fused: &'a [f64],
+        float: bool,
+    ) -> Ranked<'a> {
+        let largest = original
+            .iter()
+            .fold(0.0f64, |most, value| most.max(value.abs()));
+        let allowed = |a: f64| TOLERANCE.allowed(a, largest);
+        let pairs = original.iter().zip(fused);
+        Ranked {
+            name,
+            shape,
+            original,
+            fused,
+            tolerance: TOLERANCE,
+            largest,
+            equal: pairs
+                .into_iter()
+                .all(|(&a, &b)| distance(a, b) <= allowed(a)),
+            float,
+        }
+    }
+
+    #[test]
+    fn rows_of_nearly_equal_score_may_change_places() {
+        let scores = ranked(
+            "scores",
+            &[1, 3],
+            &[0.9, 0.5, 0.49999],
+            &[0.9, 0.5, 0.5],
+            true,
+        );
+        let labels = ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false);
+        let found = swapped(&[scores, labels], 1).unwrap();
+        assert_eq!((found.axis, found.moved), (1, 2));
+        assert!(found.scores.contains("scores"));
+    }
+
+    #[test]
+    fn rows_of_different_scores_may_not() {
+        let scores = ranked("scores", &[1, 3], &[0.9, 0.5, 0.1], &[0.9, 0.5, 0.1], true);
+        let labels = ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false);
+        assert_eq!(swapped(&[scores, labels], 1), None);
+    }
+
+    #[test]
+    fn without_scores_an_order_is_a_difference() {
+        let labels = ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false);
+        assert_eq!(swapped(&[labels], 0), None);
+        // Scores that differ where they stand excuse nothing.
+        let scores = ranked("scores", &[1, 3], &[0.9, 0.5, 0.5], &[0.9, 0.1, 0.5], true);
+        let labels = ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false);
+        assert_eq!(swapped(&[scores, labels], 1), None);
+    }
+
+    #[test]
+    fn a_column_may_hold_the_scores() {
+        let original = [10.0, 20.0, 0.9, 30.0, 40.0, 0.5, 50.0, 60.0, 0.5];
+        let fused = [10.0, 20.0, 0.9, 50.0, 60.0, 0.5, 30.0, 40.0, 0.5];
+        let boxes = ranked("boxes", &[1, 3, 3], &original, &fused, true);
+        let found = swapped(&[boxes], 0).unwrap();
+        assert_eq!((found.axis, found.moved), (1, 2));
+        assert!(found.scores.contains("column 2"), "{}", found.scores);
+        let mut wrong = fused;
+        wrong[3] += 1.0;
+        assert_eq!(
+            swapped(&[ranked("boxes", &[1, 3, 3], &original, &wrong, true)], 0),
+            None
+        );
+    }
+}
