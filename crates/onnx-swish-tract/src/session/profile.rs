@@ -4,8 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use tract_core::internal::*;
-
 use super::plan::Plan;
 use crate::cost::macs;
 use crate::error::Result;
