@@ -3,6 +3,7 @@
 //! Given what tract reports; promises sentences that name the model's own nodes and inputs and say what to do.
 
 use crate::ElementType;
+use crate::words::in_words;
 
 /// Why a model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +46,34 @@ pub enum Error {
         found: String,
     },
     /// tract refused the model while building it.
-    #[error("tract {TRACT_VERSION} cannot build the model{}: {reason}", at_node(.node))]
+    #[error(
+        "tract {TRACT_VERSION} cannot build the model{}: {reason}; simplify the model before exporting, or run it with another runtime",
+        at_node(.node)
+    )]
     Build {
         /// The node at fault, where tract names one.
         node: Option<String>,
         /// The innermost cause.
         reason: String,
+    },
+    /// The model has more nodes than [`SessionBuilder::max_nodes`](crate::SessionBuilder::max_nodes) allows.
+    #[error(
+        "the model has {found} nodes and no more than {limit} are allowed; simplify the model, or allow more with `SessionBuilder::max_nodes`"
+    )]
+    TooManyNodes {
+        /// How many it has.
+        found: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// Building took longer than [`SessionBuilder::max_build_time`](crate::SessionBuilder::max_build_time) allows.
+    #[error(
+        "building the model took longer than the {limit:?} that are allowed; simplify the model, or allow more with \
+         `SessionBuilder::max_build_time`"
+    )]
+    BuildTime {
+        /// The time that is allowed.
+        limit: std::time::Duration,
     },
     /// An input has dimensions that are free in the model and were not given.
     #[error(
@@ -177,11 +200,17 @@ pub(crate) fn blame(error: &anyhow::Error) -> (Option<String>, String) {
         .map(ToString::to_string)
         .filter_map(|message| quoted_node(&message))
         .last();
-    let reason = one_line(&error.root_cause().to_string());
-    (node, reason)
+    (node, in_words(error))
 }
 
 fn quoted_node(message: &str) -> Option<String> {
+    // Of the loader: "Building node NAME (Operator)".
+    if let Some((name, _)) = message
+        .strip_prefix("Building node ")
+        .and_then(|rest| rest.rsplit_once(" ("))
+    {
+        return Some(name.to_owned()).filter(|name| !name.is_empty());
+    }
     let (before, after) = message.split_once(" \"")?;
     let digits = before.rsplit('#').next()?;
     if !before.contains('#') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -6,7 +6,9 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::{Error, blame, one_line};
+use crate::error::{Error, blame};
+use crate::load::TimeIsUp;
+use crate::words::sentence;
 
 /// Where a failure of tract belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,9 @@ impl Stage {
     }
 
     pub(crate) fn error(self, error: &anyhow::Error) -> Error {
+        if let Some(TimeIsUp(limit)) = error.chain().find_map(|cause| cause.downcast_ref()) {
+            return Error::BuildTime { limit: *limit };
+        }
         let (node, reason) = blame(error);
         match self {
             Stage::Build => Error::Build { node, reason },
@@ -73,7 +78,7 @@ pub(crate) fn guard<T>(stage: Stage, work: impl FnOnce() -> anyhow::Result<T>) -
                 .unwrap_or("no message");
             Err(Error::Panic {
                 doing: stage.doing(),
-                reason: one_line(reason),
+                reason: sentence(reason).unwrap_or_else(|| "no message".to_owned()),
             })
         }
     }

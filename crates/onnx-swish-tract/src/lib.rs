@@ -21,6 +21,7 @@ pub mod ops;
 mod passes;
 mod session;
 mod tensor;
+mod words;
 mod workers;
 
 pub use conv::Convolution;

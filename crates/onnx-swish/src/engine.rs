@@ -3,6 +3,8 @@
 //! The only place where the two towers meet. Given a `Model`; promises that what tract is handed is valid and holds no function
 //! that tract would not see, and that a bad file is told from a defect of fusing it.
 
+use std::time::Duration;
+
 use onnx_swish_fuse::OwnFunctions;
 use onnx_swish_model::{inline_functions, validate};
 use onnx_swish_tract::{Operators, Session as Engine};
@@ -23,6 +25,7 @@ pub(crate) struct EngineOptions {
     /// Whether to fuse the model in memory first.
     pub fuse: bool,
     pub shapes: Shapes,
+    pub limits: Limits,
     pub diagnostics: Diagnostics,
 }
 
@@ -36,9 +39,17 @@ impl EngineOptions {
             convolutions: options.convolutions,
             fuse: false,
             shapes: options.shapes.clone(),
+            limits: Limits::default(),
             diagnostics: Diagnostics::default(),
         }
     }
+}
+
+/// What loading may cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    pub nodes: Option<usize>,
+    pub time: Option<Duration>,
 }
 
 /// The model on tract, every input's shape settled as far as `shapes` says.
@@ -88,6 +99,12 @@ fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
         .convolutions(options.convolutions);
     if let Some(dir) = model.base_dir() {
         builder = builder.base_dir(dir);
+    }
+    if let Some(nodes) = options.limits.nodes {
+        builder = builder.max_nodes(nodes);
+    }
+    if let Some(time) = options.limits.time {
+        builder = builder.max_build_time(time);
     }
     for (name, shape) in &options.shapes {
         builder = builder.input_shape(name, shape.as_slice());

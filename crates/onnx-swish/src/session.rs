@@ -4,11 +4,12 @@
 //! in pieces runs as one operator.
 
 use std::path::Path;
+use std::time::Duration;
 
 use onnx_swish_tract::{Convolution, Operators, Outputs, Port, Session as Engine, Tensor};
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::engine::{EngineOptions, engine};
+use crate::engine::{EngineOptions, Limits, engine};
 use crate::error::Result;
 use crate::indices::Indices;
 use crate::inputs::Shapes;
@@ -120,6 +121,7 @@ pub struct SessionBuilder {
     threads: usize,
     fuse: bool,
     convolutions: bool,
+    limits: Limits,
     diagnostics: Diagnostics,
 }
 
@@ -130,6 +132,7 @@ impl Default for SessionBuilder {
             threads: 1,
             fuse: true,
             convolutions: true,
+            limits: Limits::default(),
             diagnostics: Diagnostics::default(),
         }
     }
@@ -162,6 +165,23 @@ impl SessionBuilder {
         self
     }
 
+    /// Refuses a model of more nodes, those in nested graphs and functions counted. No limit by default.
+    ///
+    /// tract's loading takes a time that grows with the square of the nodes: a second for 10,000, twenty for 40,000. Sum, Mean, Max and
+    /// Min count as often as they have inputs.
+    pub fn max_nodes(mut self, nodes: usize) -> Self {
+        self.limits.nodes = Some(nodes);
+        self
+    }
+
+    /// Gives up building a plan that takes longer. No limit by default.
+    ///
+    /// The time is looked at between two nodes and between two rewrites of the graph, and so is overrun by what one of these takes.
+    pub fn max_build_time(mut self, time: Duration) -> Self {
+        self.limits.time = Some(time);
+        self
+    }
+
     /// Tells `listener` what happens on the way: fusions, functions written out, plans built. Nothing is printed otherwise.
     pub fn diagnostics(mut self, listener: impl Fn(&Diagnostic) + Send + Sync + 'static) -> Self {
         self.diagnostics = Diagnostics::to(listener);
@@ -188,6 +208,7 @@ impl SessionBuilder {
             convolutions: self.convolutions,
             fuse: self.fuse,
             shapes: self.shapes,
+            limits: self.limits,
             diagnostics: self.diagnostics,
         };
         Ok(Session {

@@ -3,13 +3,16 @@
 //! Given ONNX bytes and the directory of their external data, or an NNEF archive; promises that every node means in tract
 //! what it means in the file, or an error that names the node.
 
+mod limits;
 mod operators;
+mod repairs;
 mod signature;
 mod typed;
 
 pub use operators::Operators;
 pub use signature::{Dim, Port};
 
+pub(crate) use limits::{Limits, TimeIsUp, watch_passes};
 pub(crate) use signature::Signature;
 
 use std::path::PathBuf;
@@ -22,12 +25,14 @@ use tract_onnx::pb::ModelProto;
 use crate::error::{Error, Result};
 use crate::guard::{Stage, guard};
 use crate::nnef::nnef;
+use crate::tensor::Tensor;
 
 /// A model as it came: cheap to keep, decoded again for every set of input shapes that is built.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub bytes: Bytes,
     pub format: Format,
+    pub limits: Limits,
 }
 
 /// What the bytes are.
@@ -48,6 +53,7 @@ impl Source {
         match self.format {
             Format::Onnx { .. } => {
                 let proto = self.decode()?;
+                self.limits.check_nodes(&proto)?;
                 operators.check(&proto)?;
                 Signature::of(&proto)
             }
@@ -59,17 +65,21 @@ impl Source {
     }
 
     /// The decluttered graph for inputs of these shapes, our passes applied.
+    ///
+    /// Of inputs whose value is given too, what they decide is decided; others that read them still may.
     pub fn typed_model(
         &self,
         operators: Operators,
         signature: &Signature,
         shapes: &[Vec<usize>],
+        values: &[Option<Tensor>],
     ) -> Result<TypedModel> {
         match &self.format {
             Format::Onnx { base_dir } => {
                 let proto = self.decode()?;
                 guard(Stage::Build, || {
-                    typed::from_onnx(proto, base_dir.as_deref(), operators, signature, shapes)
+                    let inputs = typed::Inputs { shapes, values };
+                    typed::from_onnx(proto, base_dir.as_deref(), operators, signature, inputs)
                 })
             }
             Format::Nnef => {

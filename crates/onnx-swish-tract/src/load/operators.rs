@@ -19,10 +19,12 @@ const OUR_DOMAIN: &str = "onnx_swish";
 const QUICK_GELU_ALPHA: f32 = 1.702;
 
 /// Operators of the com.microsoft domain that tract implements with that domain's meaning.
-const CONTRIB: [&str; 13] = [
+const CONTRIB: [&str; 15] = [
     "BiasGelu",
     "DequantizeLinear",
+    "DynamicQuantizeLSTM",
     "FastGelu",
+    "FusedMatMul",
     "GatherBlockQuantized",
     "Gelu",
     "GroupQueryAttention",
@@ -36,12 +38,13 @@ const CONTRIB: [&str; 13] = [
 ];
 
 /// Operators of the ai.onnx.ml domain that tract implements.
-const CLASSIC_ML: [&str; 6] = [
+const CLASSIC_ML: [&str; 7] = [
     "ArrayFeatureExtractor",
     "CategoryMapper",
     "LinearClassifier",
     "LinearRegressor",
     "Normalizer",
+    "Scaler",
     "TreeEnsembleClassifier",
 ];
 
@@ -74,6 +77,7 @@ impl Operators {
         // Exporters' value_info repeats what shape inference finds, with symbols where the caller may want numbers
         // ("Impossible to unify"), and may name types that tract lacks on values that it never touches.
         let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        super::repairs::register(&mut onnx.op_register);
         match self {
             Operators::Stock => {}
             Operators::OnnxSwish => {
@@ -118,7 +122,8 @@ impl Operators {
                     });
                 }
                 let known_here = match domain {
-                    "" => !OURS.contains(&op_type),
+                    // Under names with colons tract's own builders stay reachable for those that repair them.
+                    "" => !OURS.contains(&op_type) && !op_type.contains(':'),
                     "com.microsoft" => CONTRIB.contains(&op_type),
                     "ai.onnx.ml" => CLASSIC_ML.contains(&op_type),
                     OUR_DOMAIN => OURS.contains(&op_type),

@@ -4,11 +4,19 @@
 
 use std::path::Path;
 
+use tract_core::optim::Optimizer;
 use tract_hir::internal::*;
 use tract_onnx::pb::ModelProto;
 
 use super::{Operators, Signature};
 use crate::passes;
+
+/// What is known of the inputs before the model runs, in their order.
+pub(super) struct Inputs<'a> {
+    pub shapes: &'a [Vec<usize>],
+    /// As many as shapes, or none.
+    pub values: &'a [Option<crate::tensor::Tensor>],
+}
 
 /// Of an ONNX model.
 pub(super) fn from_onnx(
@@ -16,7 +24,7 @@ pub(super) fn from_onnx(
     base_dir: Option<&Path>,
     operators: Operators,
     signature: &Signature,
-    shapes: &[Vec<usize>],
+    inputs: Inputs<'_>,
 ) -> TractResult<TypedModel> {
     let base_dir = base_dir
         .map(|dir| {
@@ -32,7 +40,8 @@ pub(super) fn from_onnx(
         bail!("value `{name}` is read and produced nowhere");
     }
     let mut model = parsed.model;
-    for (port, shape) in signature.inputs.iter().zip(shapes) {
+    super::limits::watch_nodes(&mut model);
+    for (at, (port, shape)) in signature.inputs.iter().zip(inputs.shapes).enumerate() {
         let outlet = *parsed
             .outlets_by_name
             .get(&port.name)
@@ -45,10 +54,11 @@ pub(super) fn from_onnx(
         let element_type = port
             .element_type
             .with_context(|| format!("input `{}` has no type", port.name))?;
-        model.set_input_fact(
-            index,
-            element_type.datum_type().fact(shape.as_slice()).into(),
-        )?;
+        let fact = match inputs.values.get(at) {
+            Some(Some(value)) => InferenceFact::from(value.0.clone().into_tensor()),
+            _ => element_type.datum_type().fact(shape.as_slice()).into(),
+        };
+        model.set_input_fact(index, fact)?;
     }
     finished(model.into_typed()?, operators)
 }
@@ -76,9 +86,24 @@ pub(super) fn from_archive(
 }
 
 fn finished(model: TypedModel, operators: Operators) -> TractResult<TypedModel> {
-    let mut model = model.into_decluttered()?;
+    let mut model = model;
+    declutter(&mut model)?;
     if operators == Operators::OnnxSwish {
         passes::loaded(&mut model)?;
     }
     Ok(model)
+}
+
+/// tract's declutter, with constants folded once more before axes are moved.
+///
+/// At fault: tract-core, `ops/cnn/conv/conv.rs`, `Conv::change_axes`, which takes a change of the bias for one of the image. It
+/// comes to that while a constant that belongs to the bias is not folded yet.
+fn declutter(model: &mut TypedModel) -> TractResult<()> {
+    let mut optimizer = Optimizer::declutter();
+    if let Some(fold) = Optimizer::prop_consts().passes.pop() {
+        let before_axes = optimizer.passes.len().saturating_sub(1);
+        optimizer.add_pass(before_axes, fold);
+    }
+    super::watch_passes(&mut optimizer);
+    optimizer.optimize(model)
 }

@@ -4,8 +4,10 @@
 //! tensor, split over the threads of the run when it is large, and with every dimension free to be symbolic.
 
 mod activation;
+pub(crate) mod function;
 mod reference;
 mod softmax;
+pub(crate) mod stride;
 mod swish_by;
 
 pub use activation::Activation;

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -12,7 +13,7 @@ use super::cache::{PlanCache, PlanOptions};
 use super::events::{Event, Listener};
 use super::{Inner, Session, names};
 use crate::error::{Error, Result};
-use crate::load::{Dim, Format, Operators, Source};
+use crate::load::{Dim, Format, Limits, Operators, Source};
 
 /// Builds a [`Session`].
 #[derive(Debug, Clone)]
@@ -26,7 +27,11 @@ pub struct SessionBuilder {
 impl SessionBuilder {
     pub(super) fn new(bytes: Bytes, format: Format) -> SessionBuilder {
         SessionBuilder {
-            source: Source { bytes, format },
+            source: Source {
+                bytes,
+                format,
+                limits: Limits::default(),
+            },
             shapes: Vec::new(),
             cached_shapes: 4,
             options: PlanOptions {
@@ -97,6 +102,25 @@ impl SessionBuilder {
         self
     }
 
+    /// Refuses an ONNX model of more nodes, those in nested graphs counted. No limit by default.
+    ///
+    /// tract's loading takes a time that grows with the square of the nodes: a second for 10,000, twenty for 40,000. Sum, Mean, Max and
+    /// Min count as often as they have inputs.
+    #[must_use]
+    pub fn max_nodes(mut self, nodes: usize) -> Self {
+        self.source.limits.nodes = Some(nodes);
+        self
+    }
+
+    /// Gives up building a plan that takes longer. No limit by default.
+    ///
+    /// The time is looked at between two nodes and between two rewrites of the graph, and so is overrun by what one of these takes.
+    #[must_use]
+    pub fn max_build_time(mut self, time: Duration) -> Self {
+        self.source.limits.time = Some(time);
+        self
+    }
+
     /// Tells `listener` of what a session does behind its callers' backs, such as building a plan for a new shape.
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
@@ -146,7 +170,12 @@ impl SessionBuilder {
             .map(crate::load::Port::fixed_shape)
             .collect();
         if let Some(shapes) = fixed {
-            session.prepare(&shapes)?;
+            match session.prepare(&shapes) {
+                // Perhaps with the values of the first run.
+                Err(Error::Build { .. } | Error::Panic { .. })
+                    if PlanCache::may_need_values(&shapes) => {}
+                prepared => prepared?,
+            }
         }
         Ok(session)
     }

@@ -1,21 +1,25 @@
 //! The plans of one session, one for each set of input shapes that it met lately.
 //!
-//! Given shapes; promises that each plan is built once, whoever asks, and that the least recently used one is evicted first.
+//! Given shapes; promises that each plan is built once, whoever asks, and that the least recently used one is evicted first. Where
+//! shapes do not suffice to build a model, because an input says how to reshape or which branch to take, plans are for values too.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use anyhow::Context;
 use onnx_swish_threads::Pool;
-use tract_core::internal::*;
+use tract_core::internal::TypedModel;
 use tract_linalg::multithread::Executor;
 
 use super::events::{Event, Listener};
 use super::lock;
 use super::plan::{Plan, Threads};
 use crate::conv::Convolution;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
+use crate::tensor::Tensor;
 
 /// How the plans of a session are built and run.
 #[derive(Debug, Clone)]
@@ -31,6 +35,17 @@ pub(super) struct PlanOptions {
 /// The shape of each input.
 type Shapes = Vec<Vec<usize>>;
 
+/// The values of inputs that a plan is built for: one for each input, or none at all.
+type Values = Vec<Option<Tensor>>;
+
+/// The largest vector whose values a plan is built for: shapes, axes, paddings and scales are much shorter.
+const LONGEST_SETTLED: usize = 64;
+
+/// Whether an input of this shape may be one that decides how the model is built.
+fn may_decide(shape: &[usize]) -> bool {
+    shape.len() < 2 && shape.iter().all(|len| *len <= LONGEST_SETTLED)
+}
+
 /// The plans of one session.
 pub(super) struct PlanCache {
     source: Source,
@@ -38,9 +53,17 @@ pub(super) struct PlanCache {
     threads: Threads,
     capacity: usize,
     /// Most recently used first.
-    cached: Mutex<Vec<(Shapes, Arc<Plan>)>>,
+    cached: Mutex<Vec<Cached>>,
     /// Held while a plan is built, so that callers who want the same shapes wait for one build.
     building: Mutex<()>,
+    /// Whether plans are for the values of small inputs too, because without them the model could not be built.
+    by_value: AtomicBool,
+}
+
+struct Cached {
+    shapes: Shapes,
+    values: Values,
+    plan: Arc<Plan>,
 }
 
 impl PlanCache {
@@ -66,21 +89,59 @@ impl PlanCache {
             capacity,
             cached: Mutex::default(),
             building: Mutex::default(),
+            by_value: AtomicBool::new(false),
         })
     }
 
-    /// The plan for these input shapes, built if need be.
-    pub fn get(&self, signature: &Signature, shapes: Shapes) -> Result<Arc<Plan>> {
-        if let Some(plan) = self.cached(&shapes) {
+    /// Whether a model that cannot be built for these shapes alone might be for values.
+    pub fn may_need_values(shapes: &[Vec<usize>]) -> bool {
+        shapes.iter().any(|shape| may_decide(shape))
+    }
+
+    /// The plan for these inputs, built if need be.
+    pub fn for_inputs(&self, signature: &Signature, inputs: &[Tensor]) -> Result<Arc<Plan>> {
+        let shapes: Shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        if !self.by_value.load(Ordering::Relaxed) {
+            let plan = self.get(signature, shapes.clone(), Vec::new());
+            let refused = matches!(plan, Err(Error::Build { .. } | Error::Panic { .. }));
+            if !refused || !Self::may_need_values(&shapes) {
+                return plan;
+            }
+        }
+        let values = inputs
+            .iter()
+            .map(|input| may_decide(input.shape()).then(|| input.clone()))
+            .collect();
+        let plan = self.get(signature, shapes, values)?;
+        self.by_value.store(true, Ordering::Relaxed);
+        Ok(plan)
+    }
+
+    /// The plan for these input shapes, built if need be; where values matter, the last one that was built.
+    pub fn for_shapes(&self, signature: &Signature, shapes: Shapes) -> Result<Arc<Plan>> {
+        if self.by_value.load(Ordering::Relaxed) {
+            let cached = lock(&self.cached);
+            if let Some(found) = cached.iter().find(|cached| cached.shapes == shapes) {
+                return Ok(found.plan.clone());
+            }
+        }
+        self.get(signature, shapes, Vec::new())
+    }
+
+    fn get(&self, signature: &Signature, shapes: Shapes, values: Values) -> Result<Arc<Plan>> {
+        if let Some(plan) = self.cached(&shapes, &values) {
             return Ok(plan);
         }
         let _building = lock(&self.building);
-        if let Some(plan) = self.cached(&shapes) {
+        if let Some(plan) = self.cached(&shapes, &values) {
             return Ok(plan);
         }
         let start = Instant::now();
-        let model = self.typed_model(signature, &shapes)?;
-        let plan = Arc::new(Plan::build(model, &self.options, &self.threads)?);
+        let plan = self.source.limits.within(|| {
+            let model = self.typed_model(signature, &shapes, &values)?;
+            Plan::build(model, &self.options, &self.threads)
+        })?;
+        let plan = Arc::new(plan);
         self.options.listener.tell(|| {
             let stays = |one: &&Convolution| one.left.is_some();
             let left = plan.convolutions().iter().filter(stays).count();
@@ -93,21 +154,33 @@ impl PlanCache {
             }
         });
         let mut cached = lock(&self.cached);
-        cached.insert(0, (shapes, plan.clone()));
+        let entry = Cached {
+            shapes,
+            values,
+            plan: plan.clone(),
+        };
+        cached.insert(0, entry);
         cached.truncate(self.capacity);
         Ok(plan)
     }
 
     /// The graph before tract lowers it to its machine's operators.
-    pub fn typed_model(&self, signature: &Signature, shapes: &[Vec<usize>]) -> Result<TypedModel> {
+    pub fn typed_model(
+        &self,
+        signature: &Signature,
+        shapes: &[Vec<usize>],
+        values: &[Option<Tensor>],
+    ) -> Result<TypedModel> {
         self.source
-            .typed_model(self.options.operators, signature, shapes)
+            .typed_model(self.options.operators, signature, shapes, values)
     }
 
-    fn cached(&self, shapes: &[Vec<usize>]) -> Option<Arc<Plan>> {
+    fn cached(&self, shapes: &[Vec<usize>], values: &[Option<Tensor>]) -> Option<Arc<Plan>> {
         let mut cached = lock(&self.cached);
-        let found = cached.iter().position(|(own, _)| own == shapes)?;
+        let found = cached
+            .iter()
+            .position(|own| own.shapes == shapes && own.values == values)?;
         cached[..=found].rotate_right(1);
-        cached.first().map(|(_, plan)| plan.clone())
+        cached.first().map(|cached| cached.plan.clone())
     }
 }

@@ -138,8 +138,8 @@ impl Session {
         T: Into<Tensor>,
     {
         let inputs = self.in_order(inputs)?;
-        let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
-        let plan = self.inner.observed.get(&self.inner.signature, shapes)?;
+        let observed = &self.inner.observed;
+        let plan = observed.for_inputs(&self.inner.signature, &inputs)?;
         let outputs = plan.run_watched(inputs, watch)?;
         self.named(outputs)
     }
@@ -191,7 +191,7 @@ impl Session {
         let model = self
             .inner
             .plans
-            .typed_model(&self.inner.signature, shapes)?;
+            .typed_model(&self.inner.signature, shapes, &[])?;
         guard(Stage::Export, || crate::nnef::nnef().write(&model, out))
     }
 
@@ -266,12 +266,12 @@ impl Session {
 
     fn plan_of(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>> {
         self.check_shapes(shapes.iter().map(Vec::as_slice))?;
-        self.inner.plans.get(&self.inner.signature, shapes.to_vec())
+        let plans = &self.inner.plans;
+        plans.for_shapes(&self.inner.signature, shapes.to_vec())
     }
 
     fn plan_for(&self, inputs: &[Tensor]) -> Result<Arc<Plan>> {
-        let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
-        self.inner.plans.get(&self.inner.signature, shapes)
+        self.inner.plans.for_inputs(&self.inner.signature, inputs)
     }
 
     fn named(&self, outputs: Vec<Tensor>) -> Result<Outputs> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use onnx_swish_threads::Pool;
 use tract_core::internal::*;
+use tract_core::optim::Optimizer;
 use tract_core::plan::eval;
 use tract_linalg::multithread::Executor;
 
@@ -15,7 +16,7 @@ use crate::arena::{Arena, ArenaPlan};
 use crate::conv::Convolution;
 use crate::error::Result;
 use crate::guard::{Stage, guard};
-use crate::load::Operators;
+use crate::load::{Operators, watch_passes};
 use crate::passes;
 use crate::tensor::Tensor as Value;
 use crate::workers::with_pool;
@@ -51,7 +52,9 @@ impl Plan {
             if options.operators == Operators::OnnxSwish {
                 findings = passes::before_run(&mut model, options.convolutions)?;
             }
-            model.optimize()?;
+            let mut optimizer = Optimizer::codegen();
+            watch_passes(&mut optimizer);
+            model.optimize_with_session(&mut optimizer.session())?;
             let run = RunOptions {
                 executor: Some(threads.executor.clone()),
                 ..RunOptions::default()

@@ -179,6 +179,7 @@ impl Contender {
             convolutions: kind.convolutions,
             fuse: kind.operators == Operators::OnnxSwish,
             shapes: options.shapes.clone(),
+            limits: crate::engine::Limits::default(),
             diagnostics: Diagnostics::default(),
         };
         let load = || engine(model, &engine_options);

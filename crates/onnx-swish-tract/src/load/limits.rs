@@ -1,0 +1,219 @@
+//! Limits on what loading a model may cost.
+//!
+//! Given a number of nodes and a time; promises that a model beyond them ends in an error that names the limit. tract's loading takes
+//! a time that grows with the square of the nodes, and cannot be interrupted from outside: it is asked between two nodes, and
+//! between two rewrites.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tract_core::optim::{Optimizer, OptimizerSession, TypedPass};
+use tract_hir::internal::*;
+use tract_onnx::pb::{GraphProto, ModelProto};
+
+use crate::error::{Error, Result};
+
+/// What loading may cost; nothing is limited unless it is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    pub nodes: Option<usize>,
+    pub time: Option<Duration>,
+}
+
+impl Limits {
+    /// Refuses a model of too many nodes, those of nested graphs among them.
+    ///
+    /// A node of an operator that tract writes out once for each input counts as often as it has inputs.
+    pub fn check_nodes(&self, model: &ModelProto) -> Result<()> {
+        let Some(limit) = self.nodes else {
+            return Ok(());
+        };
+        let mut found = 0usize;
+        let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
+        while let Some(graph) = graphs.pop() {
+            for node in &graph.node {
+                let written_out = matches!(node.op_type.as_str(), "Sum" | "Mean" | "Max" | "Min");
+                found = found.saturating_add(if written_out {
+                    node.input.len().max(1)
+                } else {
+                    1
+                });
+                for attribute in &node.attribute {
+                    graphs.extend(attribute.g.iter().chain(&attribute.graphs));
+                }
+            }
+        }
+        if found > limit {
+            return Err(Error::TooManyNodes { found, limit });
+        }
+        Ok(())
+    }
+
+    /// Runs `work` within the time, which [`check`] and what it is asked by keep.
+    pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        let deadline = self.time.map(|limit| Deadline {
+            // A time too long to be added is none.
+            at: Instant::now().checked_add(limit),
+            limit,
+        });
+        let outer = DEADLINE.replace(deadline);
+        let result = work();
+        DEADLINE.set(outer);
+        result
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    at: Option<Instant>,
+    limit: Duration,
+}
+
+thread_local! {
+    /// A model is built on one thread.
+    static DEADLINE: Cell<Option<Deadline>> = const { Cell::new(None) };
+}
+
+/// The time is up.
+#[derive(Debug, thiserror::Error)]
+#[error("building took longer than {0:?}")]
+pub(crate) struct TimeIsUp(pub Duration);
+
+fn check() -> TractResult<()> {
+    match DEADLINE.get() {
+        Some(Deadline {
+            at: Some(at),
+            limit,
+        }) if Instant::now() > at => bail!(TimeIsUp(limit)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes every node ask for the time when its types are inferred and when it is translated.
+pub(super) fn watch_nodes(model: &mut InferenceModel) {
+    if DEADLINE.get().is_none() {
+        return;
+    }
+    for node in model.nodes_mut() {
+        let keeps_its_type =
+            InferenceModel::is_source(&node.op) || node.op_is::<tract_core::ops::konst::Const>();
+        if !keeps_its_type {
+            let op =
+                std::mem::replace(&mut node.op, Box::new(tract_core::ops::dummy::Dummy::new()));
+            node.op = Box::new(Watched(op));
+        }
+    }
+}
+
+/// Makes every rewrite ask for the time.
+pub(crate) fn watch_passes(optimizer: &mut Optimizer) {
+    if DEADLINE.get().is_none() {
+        return;
+    }
+    let passes = std::mem::take(&mut optimizer.passes);
+    let watched = passes
+        .into_iter()
+        .map(|pass| Box::new(WatchedPass(pass)) as Box<dyn TypedPass>);
+    optimizer.passes = watched.collect();
+}
+
+/// An operator that asks for the time before it does what it does.
+#[derive(Debug, Clone)]
+struct Watched(Box<dyn InferenceOp>);
+
+impl PartialEq for Watched {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for Watched {}
+
+impl Op for Watched {
+    fn name(&self) -> StaticName {
+        self.0.name()
+    }
+
+    not_a_typed_op!();
+}
+
+impl EvalOp for Watched {
+    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        self.0.eval_out_of_plan(inputs)
+    }
+
+    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        self.0.eval(context, inputs)
+    }
+}
+
+impl InferenceOp for Watched {
+    fn infer_facts(
+        &mut self,
+        inputs: TVec<&InferenceFact>,
+        outputs: TVec<&InferenceFact>,
+        observed: TVec<&InferenceFact>,
+    ) -> TractResult<(
+        TVec<InferenceFact>,
+        TVec<InferenceFact>,
+        TVec<InferenceFact>,
+    )> {
+        check()?;
+        self.0.infer_facts(inputs, outputs, observed)
+    }
+
+    fn observe_outlets(
+        &self,
+        model: &InferenceModel,
+        node: &InferenceNode,
+    ) -> TractResult<Vec<OutletId>> {
+        self.0.observe_outlets(model, node)
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        self.0.nboutputs()
+    }
+
+    fn to_typed(
+        &self,
+        source: &InferenceModel,
+        node: &InferenceNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+    ) -> TractResult<TVec<OutletId>> {
+        check()?;
+        self.0.to_typed(source, node, target, mapping)
+    }
+
+    fn as_op(&self) -> &dyn Op {
+        self
+    }
+
+    fn as_op_mut(&mut self) -> &mut dyn Op {
+        self
+    }
+}
+
+#[derive(Debug, Clone)]
+struct WatchedPass(Box<dyn TypedPass>);
+
+impl TypedPass for WatchedPass {
+    fn reset(&mut self) -> TractResult<()> {
+        self.0.reset()
+    }
+
+    fn next(
+        &mut self,
+        session: &mut OptimizerSession<'_>,
+        model: &TypedModel,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        check()?;
+        self.0.next(session, model)
+    }
+
+    fn run_direct(&mut self, model: &mut TypedModel) -> TractResult<bool> {
+        check()?;
+        self.0.run_direct(model)
+    }
+}

@@ -1,0 +1,257 @@
+//! Einsum with ellipses, sums over everything, and axes of size one that stand for all sizes.
+//!
+//! At fault: tract-onnx, `ops/einsum.rs`: `einsum` takes an empty output for a missing one ("ij->" gives its input back),
+//! `resolve_ellipsis` lines up axes of "...ij,jk->...ik" wrongly, and `EinSum::rules` wants equal sizes where the specification
+//! broadcasts.
+
+use tract_core::ops::einsum::EinSum;
+use tract_hir::internal::*;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+
+use super::Built;
+
+pub(super) fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
+    let equation: String = node.get_attr("equation")?;
+    Ok((expand(Equation::parsed(&equation)?), vec![]))
+}
+
+/// Terms of letters; `*` is an ellipsis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Equation {
+    inputs: Vec<String>,
+    output: Option<String>,
+}
+
+/// An equation for inputs of known ranks: letters only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Resolved {
+    inputs: Vec<Vec<char>>,
+    output: Vec<char>,
+}
+
+impl Equation {
+    fn parsed(text: &str) -> TractResult<Equation> {
+        let text: String = text.split_whitespace().collect();
+        let (inputs, output) = match text.split_once("->") {
+            Some((inputs, output)) => (inputs, Some(output)),
+            None => (text.as_str(), None),
+        };
+        let term = |term: &str| -> TractResult<String> {
+            let term = term.replace("...", "*");
+            let letters = term.chars().all(|c| c.is_ascii_alphabetic() || c == '*');
+            ensure!(
+                letters && term.matches('*').count() < 2,
+                "the equation `{text}` of an Einsum"
+            );
+            Ok(term)
+        };
+        Ok(Equation {
+            inputs: inputs.split(',').map(term).collect::<TractResult<_>>()?,
+            output: output.map(term).transpose()?,
+        })
+    }
+
+    /// The output where an equation names none: an ellipsis, then the letters that stand once, in the alphabet's order.
+    fn implied_output(&self) -> String {
+        let all: String = self.inputs.concat();
+        let mut once: Vec<char> = all
+            .chars()
+            .filter(|c| *c != '*' && all.matches(*c).count() == 1)
+            .collect();
+        once.sort_unstable();
+        let ellipsis = if all.contains('*') { "*" } else { "" };
+        ellipsis.chars().chain(once).collect()
+    }
+
+    fn resolved(&self, ranks: &[usize]) -> TractResult<Resolved> {
+        ensure!(
+            ranks.len() == self.inputs.len(),
+            "an Einsum of {} terms was given {} inputs",
+            self.inputs.len(),
+            ranks.len()
+        );
+        let mut hidden = Vec::new();
+        for (term, rank) in self.inputs.iter().zip(ranks) {
+            let letters = term.chars().filter(|c| *c != '*').count();
+            let fits = if term.contains('*') {
+                letters <= *rank
+            } else {
+                letters == *rank
+            };
+            ensure!(
+                fits,
+                "the term `{}` of an Einsum and an input of rank {rank}",
+                term.replace('*', "...")
+            );
+            hidden.push(rank.saturating_sub(letters));
+        }
+        let longest = self
+            .inputs
+            .iter()
+            .zip(&hidden)
+            .filter(|(term, _)| term.contains('*'))
+            .map(|(_, hidden)| *hidden)
+            .max()
+            .unwrap_or(0);
+        let output = self.output.clone().unwrap_or_else(|| self.implied_output());
+        let used: String = self.inputs.concat() + &output;
+        let fresh: Vec<char> = ('a'..='z')
+            .chain('A'..='Z')
+            .filter(|c| !used.contains(*c))
+            .take(longest)
+            .collect();
+        ensure!(fresh.len() == longest, "an Einsum of too many axes");
+        // Ellipses are broadcast against each other from the last axis on.
+        let written = |term: &str, count: usize| -> Vec<char> {
+            term.chars()
+                .flat_map(|c| match c {
+                    '*' => fresh[longest - count..].to_vec(),
+                    letter => vec![letter],
+                })
+                .collect()
+        };
+        let inputs = self.inputs.iter().zip(&hidden);
+        let resolved = Resolved {
+            inputs: inputs
+                .map(|(term, hidden)| written(term, (*hidden).min(longest)))
+                .collect(),
+            output: written(&output, longest),
+        };
+        for letter in &resolved.output {
+            ensure!(
+                resolved
+                    .inputs
+                    .iter()
+                    .flatten()
+                    .any(|known| known == letter),
+                "the axis `{letter}` of an Einsum's output is in no input"
+            );
+        }
+        Ok(resolved)
+    }
+}
+
+impl Resolved {
+    /// The size of each letter: what is not one, where there is such a size.
+    fn size(&self, letter: char, shapes: &[TVec<TDim>]) -> TDim {
+        let sizes = self
+            .inputs
+            .iter()
+            .zip(shapes)
+            .flat_map(|(term, shape)| term.iter().zip(shape));
+        let mut sizes = sizes.filter(|(own, _)| **own == letter).map(|(_, dim)| dim);
+        let first = sizes.next().cloned().unwrap_or_else(|| 1.to_dim());
+        if first.is_one() {
+            sizes.find(|dim| !dim.is_one()).cloned().unwrap_or(first)
+        } else {
+            first
+        }
+    }
+}
+
+impl Expansion for Equation {
+    fn name(&self) -> StaticName {
+        "Einsum".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_output_arity(outputs, 1)?;
+        for input in inputs {
+            s.equals(&input.datum_type, &outputs[0].datum_type)?;
+        }
+        s.given_all(inputs.iter().map(|input| &input.shape), move |s, shapes| {
+            let ranks: Vec<usize> = shapes.iter().map(|shape| shape.len()).collect();
+            let resolved = self.resolved(&ranks)?;
+            let output = resolved
+                .output
+                .iter()
+                .map(|letter| resolved.size(*letter, &shapes));
+            let output: TVec<TDim> = output.collect();
+            s.equals(&outputs[0].shape, ShapeFactoid::from(output))
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let facts = inputs
+            .iter()
+            .map(|input| Ok(model.outlet_fact(*input)?.shape.to_tvec()));
+        let shapes: Vec<TVec<TDim>> = facts.collect::<TractResult<_>>()?;
+        let ranks: Vec<usize> = shapes.iter().map(|shape| shape.len()).collect();
+        let resolved = self.resolved(&ranks)?;
+        let operating_dt = model
+            .outlet_fact(*inputs.first().context("an Einsum of nothing")?)?
+            .datum_type;
+        let mut wires: TVec<OutletId> = inputs.into();
+        let mut terms = resolved.inputs.clone();
+        for (at, (wire, term)) in wires.iter_mut().zip(&mut terms).enumerate() {
+            for axis in (0..term.len()).rev() {
+                // An axis of size one where the letter is longer elsewhere is the same for all of them.
+                let letter = term[axis];
+                if shapes[at][axis].is_one() && !resolved.size(letter, &shapes).is_one() {
+                    let name = format!("{prefix}.input-{at}.axis-{axis}");
+                    *wire = model.wire_node(name, AxisOp::Rm(axis), &[*wire])?[0];
+                    term.remove(axis);
+                }
+            }
+        }
+        let terms: Vec<String> = terms.into_iter().map(String::from_iter).collect();
+        let axes = AxesMapping::from_strs(&terms, &[String::from_iter(&resolved.output)])?;
+        let op = EinSum {
+            axes,
+            operating_dt,
+            q_params: None,
+        };
+        model.wire_node(prefix, op, &wires)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(equation: &str, ranks: &[usize]) -> String {
+        let resolved = Equation::parsed(equation).unwrap().resolved(ranks).unwrap();
+        let inputs: Vec<String> = resolved.inputs.iter().map(String::from_iter).collect();
+        format!(
+            "{}->{}",
+            inputs.join(","),
+            String::from_iter(&resolved.output)
+        )
+    }
+
+    #[test]
+    fn ellipses_are_lined_up_from_the_last_axis() {
+        for (equation, ranks, expected) in [
+            ("...ij,jk->...ik", &[4, 2][..], "abij,jk->abik"),
+            ("...gi,...gih->...gh", &[4, 3], "abgi,gih->abgh"),
+            ("...ij,...jk->...ik", &[3, 4], "bij,abjk->abik"),
+            ("b i j, b j k", &[3, 3], "bij,bjk->ik"),
+            ("ij->", &[2], "ij->"),
+            ("...ii->...i", &[4], "abii->abi"),
+        ] {
+            assert_eq!(resolved(equation, ranks), expected, "{equation}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_equation_is_refused() {
+        for equation in ["ij,jk->il", "i1->i", "......i->i"] {
+            let parsed = Equation::parsed(equation);
+            assert!(
+                parsed.and_then(|it| it.resolved(&[2, 2])).is_err(),
+                "{equation}"
+            );
+        }
+    }
+}

@@ -1,0 +1,650 @@
+//! Loop: a graph that runs again and again, as often as a count and a condition say.
+//!
+//! tract has none. TensorFlow's recurrent layers and detectors' post-processing are exported with it.
+
+use std::collections::HashMap;
+
+use tract_core::ops::cast::cast;
+use tract_hir::internal::*;
+use tract_onnx::model::{ParseResult, ParsingContext, optional_inputs};
+use tract_onnx::pb::{GraphProto, NodeProto};
+
+use super::Built;
+use crate::ops::function::integers;
+
+/// The body's inputs before the carried values: the iteration's number, and the condition.
+const BEFORE_CARRIED: usize = 2;
+
+pub(super) fn loop_(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    let graph: &GraphProto = node.get_attr("body")?;
+    let ParseResult {
+        model: body,
+        unresolved_inputs: captured,
+        ..
+    } = ctx.parse_graph(graph).context("in the body")?;
+    let carried = body
+        .input_outlets()?
+        .len()
+        .checked_sub(BEFORE_CARRIED + captured.len());
+    let carried = carried.context("the body of a Loop takes a number and a condition at least")?;
+    let scans = body.output_outlets()?.len().checked_sub(1 + carried);
+    let scans =
+        scans.context("the body of a Loop gives a condition and its carried values at least")?;
+    let mut inputs = optional_inputs(node);
+    let op = Loop {
+        body,
+        count: inputs.next().flatten(),
+        condition: inputs.next().flatten(),
+        carried,
+        scans,
+        captured: captured.len(),
+        named: node.output.iter().map(|name| !name.is_empty()).collect(),
+        solved: None,
+    };
+    Ok((Box::new(op), captured))
+}
+
+#[derive(Debug, Clone)]
+struct Loop {
+    body: InferenceModel,
+    count: Option<usize>,
+    condition: Option<usize>,
+    carried: usize,
+    scans: usize,
+    captured: usize,
+    /// Which outputs somebody reads.
+    named: Vec<bool>,
+    /// What the analysis settled; symbols in it must stay the same.
+    solved: Option<Solved>,
+}
+
+#[derive(Debug, Clone)]
+struct Solved {
+    body: InferenceModel,
+    outputs: Vec<InferenceFact>,
+}
+
+impl PartialEq for Loop {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for Loop {}
+
+impl Loop {
+    /// Where among the node's inputs the carried values begin.
+    fn first_carried(&self) -> usize {
+        usize::from(self.count.is_some()) + usize::from(self.condition.is_some())
+    }
+
+    /// How often the body runs, where that is known beforehand.
+    fn trips(&self, inputs: &[InferenceFact], body: &InferenceModel) -> TractResult<Option<i64>> {
+        let value =
+            |slot: Option<usize>| slot.and_then(|slot| inputs.get(slot)?.value.concretize());
+        let count = match self.count {
+            None => None,
+            Some(_) => match value(self.count) {
+                Some(count) => Some(integers(&count)?.first().copied().unwrap_or(0).max(0)),
+                None => return Ok(None),
+            },
+        };
+        let starts = match self.condition {
+            None => true,
+            Some(_) => match value(self.condition) {
+                Some(condition) => condition.nth(0)?.cast_to_scalar::<bool>()?,
+                None => return Ok(None),
+            },
+        };
+        if !starts {
+            return Ok(Some(0));
+        }
+        let first = self.first_carried();
+        let before = (0..self.carried)
+            .map(|at| value(Some(first + at)))
+            .collect();
+        let control = Control {
+            body,
+            before,
+            count,
+        };
+        control.turns()
+    }
+
+    fn solve(&self, inputs: &[InferenceFact]) -> TractResult<Option<Solved>> {
+        let first = self.first_carried();
+        let known =
+            |fact: &InferenceFact| fact.datum_type.is_concrete() && fact.shape.is_concrete();
+        if !inputs
+            .get(first..)
+            .is_some_and(|inputs| inputs.iter().all(known))
+        {
+            return Ok(None);
+        }
+        let carried: Vec<&InferenceFact> = inputs.iter().skip(first).take(self.carried).collect();
+        let mut shapes = Vec::new();
+        for fact in &carried {
+            let shape: TVec<TDim> = fact
+                .shape
+                .concretize()
+                .context("a shape that is not known")?;
+            shapes.push(shape);
+        }
+        // A size that changes from turn to turn is a symbol: each round finds more of them, and there are so many.
+        let rounds = shapes.iter().map(|shape| shape.len()).sum::<usize>() + 1;
+        for _ in 0..rounds {
+            let body = self.analysed(inputs, &shapes)?;
+            let mut changed = false;
+            for (at, shape) in shapes.iter_mut().enumerate() {
+                let after = &body.output_fact(1 + at)?.shape;
+                if let Some(rank) = after.rank().concretize() {
+                    ensure!(
+                        usize::try_from(rank)? == shape.len(),
+                        "a value that a Loop carries has {} axes before the first turn and {rank} after it",
+                        shape.len()
+                    );
+                }
+                let after: Vec<Option<TDim>> = after.dims().map(|dim| dim.concretize()).collect();
+                for (axis, dim) in shape.iter_mut().enumerate() {
+                    let same = after
+                        .get(axis)
+                        .is_some_and(|after| after.as_ref() == Some(dim));
+                    let is_symbol = dim.as_i64().is_none();
+                    if !same && !is_symbol {
+                        *dim = self.body.symbols.new_with_prefix("loop").to_dim();
+                        changed = true;
+                    }
+                }
+            }
+            if !changed {
+                let outputs = self.outputs(inputs, &carried, &shapes, &body)?;
+                return Ok(Some(Solved { body, outputs }));
+            }
+        }
+        bail!("the sizes of what a Loop carries do not settle")
+    }
+
+    /// The body with carried values of these shapes.
+    fn analysed(
+        &self,
+        inputs: &[InferenceFact],
+        shapes: &[TVec<TDim>],
+    ) -> TractResult<InferenceModel> {
+        let mut body = self.body.clone();
+        body.set_input_fact(0, i64::fact([0usize; 0]).into())?;
+        body.set_input_fact(1, bool::fact([0usize; 0]).into())?;
+        let outer = inputs.iter().skip(self.first_carried());
+        for (at, fact) in outer.enumerate() {
+            let own = match shapes.get(at) {
+                Some(shape) => InferenceFact::dt_shape(
+                    fact.datum_type
+                        .concretize()
+                        .context("a type that is not known")?,
+                    ShapeFactoid::from(shape.clone()),
+                ),
+                None => fact.clone(),
+            };
+            body.set_input_fact(BEFORE_CARRIED + at, own)?;
+        }
+        body.analyse(false).context("in the body of a Loop")?;
+        Ok(body)
+    }
+
+    fn outputs(
+        &self,
+        inputs: &[InferenceFact],
+        carried: &[&InferenceFact],
+        shapes: &[TVec<TDim>],
+        body: &InferenceModel,
+    ) -> TractResult<Vec<InferenceFact>> {
+        let mut outputs = Vec::new();
+        for (fact, shape) in carried.iter().zip(shapes) {
+            let dt = fact
+                .datum_type
+                .concretize()
+                .context("a type that is not known")?;
+            outputs.push(InferenceFact::dt_shape(
+                dt,
+                ShapeFactoid::from(shape.clone()),
+            ));
+        }
+        let trips = match self.trips(inputs, body)? {
+            Some(trips) => trips.to_dim(),
+            None => self.body.symbols.new_with_prefix("turns").to_dim(),
+        };
+        for scan in 0..self.scans {
+            let fact = body.output_fact(1 + self.carried + scan)?;
+            let mut fact = fact.clone().without_value();
+            if let Some(dims) = fact.shape.concretize() {
+                let dims: TVec<TDim> = std::iter::once(trips.clone()).chain(dims).collect();
+                fact.shape = ShapeFactoid::from(dims);
+            } else {
+                fact.shape = ShapeFactoid::default();
+            }
+            outputs.push(fact);
+        }
+        Ok(outputs)
+    }
+}
+
+/// How far the turns of a loop can be counted before any data is there.
+///
+/// Recurrent layers compare a counter with a length: all that the condition reads is known from turn to turn, and only the rest
+/// waits for the model's inputs. The sizes of what is collected are then known as well.
+struct Control<'a> {
+    body: &'a InferenceModel,
+    /// The carried values before the first turn, where they are known.
+    before: Vec<Option<Arc<Tensor>>>,
+    count: Option<i64>,
+}
+
+impl Control<'_> {
+    /// Loops of more turns are counted while the model runs.
+    const MOST: i64 = 1 << 16;
+
+    /// `None` where the turns depend on the model's inputs.
+    fn turns(mut self) -> TractResult<Option<i64>> {
+        // Which carried values decide: those that the condition reads, and what these read in turn.
+        let mut deciding = vec![false; self.before.len()];
+        loop {
+            let outputs =
+                std::iter::once(0).chain(self.chosen(&deciding).into_iter().map(|at| 1 + at));
+            let Some(read) = self.read(outputs)? else {
+                return Ok(None);
+            };
+            let more: Vec<bool> = deciding
+                .iter()
+                .zip(&read)
+                .map(|(own, read)| *own || *read)
+                .collect();
+            let known = more
+                .iter()
+                .zip(&self.before)
+                .all(|(own, before)| !own || before.is_some());
+            if !known {
+                return Ok(None);
+            }
+            if more == deciding {
+                break;
+            }
+            deciding = more;
+        }
+        let chosen = self.chosen(&deciding);
+        if chosen.is_empty()
+            && let Some(condition) = self.constant_condition()?
+        {
+            return Ok(if condition {
+                self.count
+            } else {
+                Some(self.count.unwrap_or(1).min(1))
+            });
+        }
+        let captured = self.captured()?;
+        let plan = self.plan(&chosen, &captured)?;
+        let mut state = plan.spawn()?;
+        let mut turn = 0;
+        while self.count.is_none_or(|count| turn < count) {
+            if turn == Self::MOST {
+                return Ok(None);
+            }
+            let mut own: TVec<TValue> = tvec!(tensor0(turn).into(), tensor0(true).into());
+            for at in &chosen {
+                let before = self.before.get(*at).cloned().flatten();
+                own.push(before.context("a value that is not known")?.into_tvalue());
+            }
+            own.extend(
+                captured
+                    .iter()
+                    .map(|(_, value)| value.clone().into_tvalue()),
+            );
+            let mut outputs = state.run(own)?.into_iter();
+            turn += 1;
+            let condition = outputs.next().context("a body without a condition")?;
+            if !condition.nth(0)?.cast_to_scalar::<bool>()? {
+                break;
+            }
+            for (at, after) in chosen.iter().zip(outputs) {
+                if let Some(before) = self.before.get_mut(*at) {
+                    let dt = before
+                        .as_ref()
+                        .map_or(after.datum_type(), |it| it.datum_type());
+                    *before = Some(after.cast_to_dt(dt)?.into_owned().into_arc_tensor());
+                }
+            }
+        }
+        Ok(Some(turn))
+    }
+
+    fn chosen(&self, deciding: &[bool]) -> Vec<usize> {
+        (0..self.before.len())
+            .filter(|at| deciding.get(*at).copied().unwrap_or(false))
+            .collect()
+    }
+
+    fn constant_condition(&self) -> TractResult<Option<bool>> {
+        let outlet = *self
+            .body
+            .output_outlets()?
+            .first()
+            .context("a body without a condition")?;
+        let value = self.body.outlet_fact(outlet)?.value.concretize();
+        // A condition that is passed through stays true.
+        let passed = self.body.input_outlets()?.get(1) == Some(&outlet);
+        Ok(match value {
+            Some(value) => Some(value.nth(0)?.cast_to_scalar::<bool>()?),
+            None => passed.then_some(true),
+        })
+    }
+
+    /// Which carried values these outputs read; `None` if also something that is not known.
+    fn read(&self, outputs: impl Iterator<Item = usize>) -> TractResult<Option<Vec<bool>>> {
+        let inputs = self.body.input_outlets()?;
+        let mut read = vec![false; self.before.len()];
+        let mut seen = std::collections::HashSet::new();
+        let all = self.body.output_outlets()?;
+        let mut open: Vec<OutletId> = outputs.filter_map(|at| all.get(at).copied()).collect();
+        while let Some(outlet) = open.pop() {
+            let known = self.body.outlet_fact(outlet)?.value.concretize().is_some();
+            if known || !seen.insert(outlet.node) {
+                continue;
+            }
+            match inputs.iter().position(|input| input.node == outlet.node) {
+                None => open.extend(&self.body.node(outlet.node).inputs),
+                Some(at) if at < BEFORE_CARRIED => {}
+                Some(at) => match read.get_mut(at - BEFORE_CARRIED) {
+                    Some(carried) => *carried = true,
+                    None => return Ok(None),
+                },
+            }
+        }
+        Ok(Some(read))
+    }
+
+    /// The values that the body takes from around it, where they are known.
+    fn captured(&self) -> TractResult<Vec<(usize, Arc<Tensor>)>> {
+        let mut captured = Vec::new();
+        let inputs = self.body.input_outlets()?.iter().enumerate();
+        for (at, outlet) in inputs.skip(BEFORE_CARRIED + self.before.len()) {
+            if let Some(value) = self.body.outlet_fact(*outlet)?.value.concretize() {
+                captured.push((at, value));
+            }
+        }
+        Ok(captured)
+    }
+
+    /// What computes the condition and these carried values from one turn to the next.
+    fn plan(
+        &self,
+        chosen: &[usize],
+        captured: &[(usize, Arc<Tensor>)],
+    ) -> TractResult<Arc<TypedSimplePlan>> {
+        let mut body = self.body.clone();
+        let (inputs, outputs) = (
+            body.input_outlets()?.to_vec(),
+            body.output_outlets()?.to_vec(),
+        );
+        let pick = |all: &[OutletId], first: usize, offset: usize| -> TractResult<Vec<OutletId>> {
+            let slots = (0..first).chain(chosen.iter().map(|at| offset + at));
+            let picked: Option<Vec<OutletId>> = slots.map(|slot| all.get(slot).copied()).collect();
+            picked.context("a carried value that the body does not have")
+        };
+        let mut own = pick(&inputs, BEFORE_CARRIED, BEFORE_CARRIED)?;
+        own.extend(captured.iter().filter_map(|(at, _)| inputs.get(*at)));
+        body.set_input_outlets(&own)?;
+        body.select_output_outlets(&pick(&outputs, 1, 1)?)?;
+        TypedSimplePlan::new(body.into_compact()?.into_typed()?.into_decluttered()?)
+    }
+}
+
+impl Op for Loop {
+    fn name(&self) -> StaticName {
+        "Loop".into()
+    }
+
+    not_a_typed_op!();
+}
+
+impl EvalOp for Loop {
+    fn eval_out_of_plan(&self, _inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        Ok(None)
+    }
+
+    fn eval(&self, _ctx: &EvalContext, _inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        bail!("a Loop runs in a plan only")
+    }
+}
+
+impl InferenceOp for Loop {
+    fn infer_facts(
+        &mut self,
+        inputs: TVec<&InferenceFact>,
+        outputs: TVec<&InferenceFact>,
+        observed: TVec<&InferenceFact>,
+    ) -> TractResult<(
+        TVec<InferenceFact>,
+        TVec<InferenceFact>,
+        TVec<InferenceFact>,
+    )> {
+        let inputs: TVec<InferenceFact> = inputs.into_iter().cloned().collect();
+        let mut outputs: TVec<InferenceFact> = outputs.into_iter().cloned().collect();
+        if self.solved.is_none() {
+            self.solved = self.solve(&inputs)?;
+        }
+        if let Some(solved) = &self.solved {
+            let named = solved
+                .outputs
+                .iter()
+                .zip(&self.named)
+                .filter(|(_, named)| **named);
+            for (output, (solved, _)) in outputs.iter_mut().zip(named) {
+                output.unify_with(solved)?;
+            }
+        }
+        Ok((inputs, outputs, observed.into_iter().cloned().collect()))
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(self.named.iter().filter(|named| **named).count())
+    }
+
+    fn to_typed(
+        &self,
+        _source: &InferenceModel,
+        node: &InferenceNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+    ) -> TractResult<TVec<OutletId>> {
+        let solved = self.solved.as_ref().context(
+            "the types of what goes into this Loop are not known when the model is loaded",
+        )?;
+        let mut body = solved.body.clone().into_typed()?;
+        let mut outputs: TVec<OutletId> = body.output_outlets()?.into();
+        for at in 0..self.carried {
+            let (before, after) = (
+                body.input_fact(BEFORE_CARRIED + at)?.datum_type,
+                body.output_fact(1 + at)?.datum_type,
+            );
+            let outlet = outputs
+                .get_mut(1 + at)
+                .context("a carried value that the body does not give")?;
+            *outlet = of_type(&mut body, *outlet, before, after, at)?;
+        }
+        for at in 0..self.scans {
+            // Sizes, which tract computes in a type of its own.
+            let outlet = outputs
+                .get_mut(1 + self.carried + at)
+                .context("an output that the body does not give")?;
+            let dt = body.outlet_fact(*outlet)?.datum_type;
+            let plain = if dt == TDim::datum_type() {
+                i64::datum_type()
+            } else {
+                dt
+            };
+            *outlet = of_type(&mut body, *outlet, plain, dt, self.carried + at)?;
+        }
+        body.select_output_outlets(&outputs)?;
+        let mut facts = Vec::new();
+        for (at, fact) in solved.outputs.iter().enumerate() {
+            let dt = body.output_fact(1 + at)?.datum_type;
+            let shape = match fact.shape.concretize() {
+                Some(shape) => shape,
+                None => {
+                    let turns = target.symbols.new_with_prefix("turns").to_dim();
+                    let own = body.output_fact(1 + at)?.shape.to_tvec();
+                    std::iter::once(turns).chain(own).collect()
+                }
+            };
+            facts.push(dt.fact(shape));
+        }
+        let op = Turns {
+            plan: TypedSimplePlan::new(body.into_optimized()?)?,
+            count: self.count,
+            condition: self.condition,
+            first_carried: self.first_carried(),
+            carried: self.carried,
+            captured: self.captured,
+            named: self.named.clone(),
+            facts,
+        };
+        let inputs: Option<TVec<OutletId>> = node
+            .inputs
+            .iter()
+            .map(|outlet| mapping.get(outlet).copied())
+            .collect();
+        target.wire_node(&node.name, op, &inputs.context("a Loop before its inputs")?)
+    }
+
+    fn as_op(&self) -> &dyn Op {
+        self
+    }
+
+    fn as_op_mut(&mut self) -> &mut dyn Op {
+        self
+    }
+}
+
+fn of_type(
+    body: &mut TypedModel,
+    outlet: OutletId,
+    wanted: DatumType,
+    found: DatumType,
+    at: usize,
+) -> TractResult<OutletId> {
+    if wanted == found {
+        return Ok(outlet);
+    }
+    let name = format!("carried-{at}.cast");
+    Ok(body.wire_node(name, cast(wanted), &[outlet])?[0])
+}
+
+/// A Loop as it runs.
+#[derive(Debug, Clone)]
+struct Turns {
+    plan: Arc<TypedSimplePlan>,
+    count: Option<usize>,
+    condition: Option<usize>,
+    first_carried: usize,
+    carried: usize,
+    captured: usize,
+    named: Vec<bool>,
+    /// Of the carried values and the collected ones.
+    facts: Vec<TypedFact>,
+}
+
+impl PartialEq for Turns {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.plan, &other.plan)
+    }
+}
+
+impl Eq for Turns {}
+
+impl Op for Turns {
+    fn name(&self) -> StaticName {
+        "Loop".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Turns {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let given = |slot: Option<usize>| slot.and_then(|slot| inputs.get(slot));
+        let count = given(self.count).map(|count| integers(count)).transpose()?;
+        let count = count.map(|count| count.first().copied().unwrap_or(0));
+        let condition = given(self.condition).map(|it| it.nth(0)?.cast_to_scalar::<bool>());
+        let mut goes_on = condition.transpose()?.unwrap_or(true);
+        let mut carried: TVec<TValue> = inputs
+            .iter()
+            .skip(self.first_carried)
+            .take(self.carried)
+            .cloned()
+            .collect();
+        let captured = self.first_carried + self.carried;
+        let captured: TVec<TValue> = inputs
+            .iter()
+            .skip(captured)
+            .take(self.captured)
+            .cloned()
+            .collect();
+        drop(inputs);
+        let mut collected: Vec<Vec<Tensor>> = vec![Vec::new(); self.facts.len() - self.carried];
+        let mut state = self.plan.spawn()?;
+        let mut turn = 0i64;
+        while goes_on && count.is_none_or(|count| turn < count) {
+            let mut own: TVec<TValue> = tvec!(tensor0(turn).into(), tensor0(goes_on).into());
+            own.append(&mut carried);
+            own.extend(captured.iter().cloned());
+            let mut outputs = state.run(own)?.into_iter();
+            let condition = outputs.next().context("a body without a condition")?;
+            goes_on = condition.nth(0)?.cast_to_scalar::<bool>()?;
+            carried = outputs.by_ref().take(self.carried).collect();
+            for (all, one) in collected.iter_mut().zip(outputs) {
+                let mut one = one.into_tensor();
+                one.insert_axis(0)?;
+                all.push(one);
+            }
+            turn += 1;
+        }
+        let mut outputs = carried;
+        for (all, fact) in collected
+            .into_iter()
+            .zip(self.facts.iter().skip(self.carried))
+        {
+            outputs.push(stacked(&all, fact)?.into_tvalue());
+        }
+        let named = outputs
+            .into_iter()
+            .zip(&self.named)
+            .filter(|(_, named)| **named);
+        Ok(named.map(|(output, _)| output).collect())
+    }
+}
+
+fn stacked(all: &[Tensor], fact: &TypedFact) -> TractResult<Tensor> {
+    if !all.is_empty() {
+        return Tensor::stack_tensors(0, all);
+    }
+    let rest = fact.shape.iter().skip(1).map(|dim| {
+        dim.to_usize()
+            .context("a Loop without a single turn whose outputs' sizes are not known")
+    });
+    let mut shape = vec![0];
+    shape.extend(rest.collect::<TractResult<Vec<_>>>()?);
+    Tensor::zero_dt(fact.datum_type, &shape)
+}
+
+impl TypedOp for Turns {
+    fn output_facts(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let named = self
+            .facts
+            .iter()
+            .zip(&self.named)
+            .filter(|(_, named)| **named);
+        Ok(named.map(|(fact, _)| fact.clone()).collect())
+    }
+
+    as_op!();
+}

@@ -1,0 +1,115 @@
+//! Operators of the standard that tract's loader takes wrongly, or takes only in part.
+//!
+//! Given a node of such an operator; promises what the standard says, or a sentence that says why not. Each file names the code
+//! of tract that is at fault, and goes when that is repaired.
+
+mod batch_normalization;
+mod branches;
+mod constant_of_shape;
+mod einsum;
+mod fused_mat_mul;
+mod gathers;
+mod loops;
+mod mat_mul_nbits;
+mod pad;
+mod prelu;
+mod recurrent;
+mod reduce;
+mod resize;
+mod scaler;
+mod slice;
+mod squeeze;
+mod unread;
+mod wire;
+
+use tract_hir::internal::*;
+use tract_onnx::model::{OnnxOpRegister, ParsingContext};
+use tract_onnx::pb::NodeProto;
+
+pub(super) type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+type Builder = fn(&ParsingContext, &NodeProto) -> Built;
+
+/// What is repaired: the operator's type, under which name tract's own builder stays reachable, and ours.
+const REPAIRS: &[(&str, &str, Builder)] = &[
+    ("Attention", "tract::Attention", unread::attention),
+    (
+        "BatchNormalization",
+        "tract::BatchNormalization",
+        batch_normalization::batch_normalization,
+    ),
+    ("BitShift", "tract::BitShift", unread::bit_shift),
+    ("Compress", "tract::Compress", gathers::compress),
+    (
+        "ConstantOfShape",
+        "tract::ConstantOfShape",
+        constant_of_shape::constant_of_shape,
+    ),
+    (
+        "DynamicQuantizeLSTM",
+        "tract::DynamicQuantizeLSTM",
+        recurrent::dynamic_quantize_lstm,
+    ),
+    ("Einsum", "tract::Einsum", einsum::einsum),
+    (
+        "FusedMatMul",
+        "tract::FusedMatMul",
+        fused_mat_mul::fused_mat_mul,
+    ),
+    ("GRU", "tract::GRU", recurrent::gru),
+    ("If", "tract::If", branches::if_),
+    ("LSTM", "tract::LSTM", recurrent::lstm),
+    ("Loop", "tract::Loop", loops::loop_),
+    (
+        "MatMulNBits",
+        "tract::MatMulNBits",
+        mat_mul_nbits::mat_mul_nbits,
+    ),
+    ("OneHot", "tract::OneHot", gathers::one_hot),
+    ("Pad", "tract::Pad", pad::pad),
+    ("PRelu", "tract::PRelu", prelu::prelu),
+    ("RNN", "tract::RNN", recurrent::rnn),
+    ("ReduceMax", "tract::ReduceMax", reduce::reduce_max),
+    ("ReduceMin", "tract::ReduceMin", reduce::reduce_min),
+    ("Resize", "tract::Resize", resize::resize),
+    (
+        "ReverseSequence",
+        "tract::ReverseSequence",
+        gathers::reverse_sequence,
+    ),
+    ("Scaler", "tract::Scaler", scaler::scaler),
+    ("Slice", "tract::Slice", slice::slice),
+    (
+        "SpaceToDepth",
+        "tract::SpaceToDepth",
+        unread::space_to_depth,
+    ),
+    ("Squeeze", "tract::Squeeze", squeeze::squeeze),
+    ("Upsample", "tract::Upsample", resize::upsample),
+];
+
+/// Puts the repairs in the place of tract's own.
+pub(super) fn register(operators: &mut OnnxOpRegister) {
+    for (name, saved, builder) in REPAIRS {
+        if let Some(own) = operators.0.get(*name).copied() {
+            operators.insert(saved, own);
+        }
+        operators.insert(name, *builder);
+    }
+}
+
+/// What tract's own builder makes of a node.
+fn builtin_op(ctx: &ParsingContext, node: &NodeProto, saved: &str) -> Built {
+    let build = ctx.framework.op_register.0.get(saved);
+    build.with_context(|| format!("tract has no builder {saved}"))?(ctx, node)
+}
+
+/// An operator of tract's that is written out in simpler ones, for a repair that only some nodes need.
+type Delegate = Box<dyn Expansion>;
+
+fn builtin(ctx: &ParsingContext, node: &NodeProto, saved: &str) -> TractResult<Delegate> {
+    let (op, _) = builtin_op(ctx, node, saved)?;
+    let expansion = op.as_op().downcast_ref::<Delegate>();
+    Ok(expansion
+        .with_context(|| format!("{saved} is no expansion"))?
+        .clone())
+}

@@ -1,0 +1,290 @@
+//! Pad, with amounts below zero, which cut away what they name.
+//!
+//! At fault: tract-onnx, `ops/array/pad.rs`, `Pad18::wire` and `pad_2`, where a negative amount becomes an enormous `usize`;
+//! and there is no mode `wrap`.
+
+use tract_core::ops::array::{Pad, PadMode, Slice};
+use tract_hir::internal::*;
+use tract_onnx::model::{ParsingContext, optional_inputs};
+use tract_onnx::pb::NodeProto;
+
+use super::Built;
+use crate::ops::function::{Function, Plain, constant_integers, resolved_axes};
+
+pub(super) fn pad(_: &ParsingContext, node: &NodeProto) -> Built {
+    let mode = match node.get_attr_opt("mode")?.unwrap_or("constant") {
+        "constant" => Mode::Constant,
+        "reflect" => Mode::Reflect,
+        "edge" => Mode::Edge,
+        "wrap" => Mode::Wrap,
+        other => bail!("Pad has no mode `{other}`"),
+    };
+    let amounts = match node.get_attr_opt_vec::<i64>("pads")? {
+        Some(amounts) => Some(amounts),
+        None => node.get_attr_opt_vec::<i64>("paddings")?,
+    };
+    let mut inputs = optional_inputs(node).skip(1);
+    let pad = PadAnyAmount {
+        mode,
+        value: node.get_attr_opt("value")?.unwrap_or(0.0),
+        amounts_input: inputs.next().flatten().filter(|_| amounts.is_none()),
+        amounts,
+        value_input: inputs.next().flatten(),
+        axes_input: inputs.next().flatten(),
+    };
+    Ok((expand(pad), vec![]))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Constant,
+    Reflect,
+    Edge,
+    Wrap,
+}
+
+#[derive(Debug, Clone)]
+struct PadAnyAmount {
+    mode: Mode,
+    /// Before opset 11.
+    value: f32,
+    amounts: Option<Vec<i64>>,
+    amounts_input: Option<usize>,
+    value_input: Option<usize>,
+    axes_input: Option<usize>,
+}
+
+impl PadAnyAmount {
+    /// What to add before and after each axis.
+    fn per_axis(
+        &self,
+        rank: usize,
+        amounts: Option<&[i64]>,
+        axes: Option<&[i64]>,
+    ) -> TractResult<Vec<(i64, i64)>> {
+        let amounts = amounts
+            .or(self.amounts.as_deref())
+            .context("Pad without amounts")?;
+        let mut per_axis = vec![(0, 0); rank];
+        let all: Vec<i64> = (0..rank as i64).collect();
+        let axes = axes.unwrap_or(&all);
+        resolved_axes(axes, rank)?;
+        ensure!(
+            amounts.len() == 2 * axes.len(),
+            "{} amounts for {} axes",
+            amounts.len(),
+            axes.len()
+        );
+        let (before, after) = amounts.split_at(axes.len());
+        for ((axis, before), after) in axes.iter().zip(before).zip(after) {
+            let axis = crate::ops::function::resolved_axis(*axis, rank)?;
+            if let Some(slot) = per_axis.get_mut(axis) {
+                *slot = (*before, *after);
+            }
+        }
+        Ok(per_axis)
+    }
+}
+
+impl Expansion for PadAnyAmount {
+    fn name(&self) -> StaticName {
+        "Pad".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_output_arity(outputs, 1)?;
+        s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
+        s.equals(&inputs[0].rank, &outputs[0].rank)?;
+        let values = [self.amounts_input, self.axes_input];
+        let values: Vec<_> = values
+            .iter()
+            .flatten()
+            .map(|&slot| &inputs[slot].value)
+            .collect();
+        s.given(&inputs[0].shape, move |s, shape| {
+            s.given_all(values.clone(), move |s, values| {
+                let values = values
+                    .iter()
+                    .map(|value| crate::ops::function::integers(value))
+                    .collect::<TractResult<Vec<_>>>()?;
+                let mut values = values.iter().map(Vec::as_slice);
+                let amounts = self.amounts_input.and_then(|_| values.next());
+                let axes = self.axes_input.and_then(|_| values.next());
+                let per_axis = self.per_axis(shape.len(), amounts, axes)?;
+                let padded = shape.iter().zip(per_axis);
+                let padded: TVec<TDim> = padded
+                    .map(|(dim, (before, after))| dim.clone() + before + after)
+                    .collect();
+                s.equals(&outputs[0].shape, ShapeFactoid::from(padded))
+            })
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let constant = |model: &TypedModel, slot: Option<usize>, what: &str| {
+            slot.and_then(|slot| inputs.get(slot))
+                .map(|outlet| constant_integers(model.outlet_fact(*outlet)?, what))
+                .transpose()
+        };
+        let amounts = constant(model, self.amounts_input, "what Pad adds to each axis")?;
+        let axes = constant(model, self.axes_input, "the axes of a Pad")?;
+        let x = *inputs.first().context("Pad without an input")?;
+        let fact = model.outlet_fact(x)?.clone();
+        let per_axis = self.per_axis(fact.rank(), amounts.as_deref(), axes.as_deref())?;
+        let mut wire = x;
+        for (axis, &(before, after)) in per_axis.iter().enumerate() {
+            if before >= 0 && after >= 0 {
+                continue;
+            }
+            let dim = fact.shape[axis].clone();
+            let cut = Slice::new(axis, (-before).max(0), dim - (-after).max(0));
+            wire = model.wire_node(format!("{prefix}.cut-{axis}"), cut, &[wire])?[0];
+        }
+        let pads: Vec<(usize, usize)> = per_axis
+            .iter()
+            .map(|(before, after)| {
+                Ok((
+                    usize::try_from(*before.max(&0))?,
+                    usize::try_from(*after.max(&0))?,
+                ))
+            })
+            .collect::<TractResult<_>>()?;
+        if pads.iter().all(|pads| *pads == (0, 0)) {
+            return if wire == x {
+                model.wire_node(prefix, tract_core::ops::identity::Identity, &[x])
+            } else {
+                model.rename_node(wire.node, prefix)?;
+                Ok(tvec!(wire))
+            };
+        }
+        let mode = match self.mode {
+            Mode::Constant => {
+                PadMode::Constant(match self.value_input.and_then(|slot| inputs.get(slot)) {
+                    None => tensor0(self.value)
+                        .cast_to_dt(fact.datum_type)?
+                        .into_owned()
+                        .into_arc_tensor(),
+                    Some(value) => {
+                        let value = model.outlet_fact(*value)?.konst.clone();
+                        let value = value.context(
+                        "the value that Pad fills with must be known when the model is loaded, and depends on the model's inputs",
+                    )?;
+                        ensure!(
+                            value.len() == 1,
+                            "Pad fills with one value and was given {}",
+                            value.len()
+                        );
+                        value.nth(0)?.into_arc_tensor()
+                    }
+                })
+            }
+            Mode::Edge => PadMode::Edge,
+            Mode::Reflect => {
+                for (dim, (before, after)) in model.outlet_fact(wire)?.shape.iter().zip(&pads) {
+                    ensure!(
+                        dim.as_i64()
+                            .is_none_or(|dim| (before.max(after)) < &(dim.max(0) as usize)
+                                || before + after == 0),
+                        "Pad reflects {before} and {after} elements of an axis of {dim}"
+                    );
+                }
+                PadMode::Reflect
+            }
+            Mode::Wrap => return model.wire_node(prefix, Plain(Wrap { pads }), &[wire]),
+        };
+        if !fact.datum_type.is_number() {
+            let PadMode::Constant(value) = mode else {
+                bail!("Pad of {:?} has no mode but `constant`", fact.datum_type);
+            };
+            return model.wire_node(prefix, Plain(Fill { pads, value }), &[wire]);
+        }
+        model.wire_node(prefix, Pad { pads, mode }, &[wire])
+    }
+}
+
+fn padded(fact: &TypedFact, pads: &[(usize, usize)]) -> TVec<TypedFact> {
+    let shape: TVec<TDim> = fact
+        .shape
+        .iter()
+        .zip(pads)
+        .map(|(dim, (before, after))| dim.clone() + *before + *after)
+        .collect();
+    tvec!(fact.datum_type.fact(shape))
+}
+
+/// Padding by what stands at the other end.
+#[derive(Debug, Clone, PartialEq)]
+struct Wrap {
+    pads: Vec<(usize, usize)>,
+}
+
+impl Function for Wrap {
+    fn name(&self) -> &'static str {
+        "PadWrap"
+    }
+
+    fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(padded(inputs[0], &self.pads))
+    }
+
+    fn eval(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut tensor = args_1!(inputs).into_tensor();
+        for (axis, &(before, after)) in self.pads.iter().enumerate() {
+            if before + after == 0 {
+                continue;
+            }
+            let size = tensor.shape()[axis];
+            ensure!(size > 0, "Pad wraps an axis without elements");
+            // Whole turns first: element i of the result is element (i - before) mod size.
+            let pieces = (0..before + size + after).map(|at| {
+                let from = (at + size - before % size) % size;
+                tensor.slice(axis, from, from + 1)
+            });
+            let pieces = pieces.collect::<TractResult<Vec<_>>>()?;
+            tensor = Tensor::stack_tensors(axis, &pieces)?;
+        }
+        Ok(tvec!(tensor.into_tvalue()))
+    }
+}
+
+/// Padding of what is no number.
+#[derive(Debug, Clone, PartialEq)]
+struct Fill {
+    pads: Vec<(usize, usize)>,
+    value: Arc<Tensor>,
+}
+
+impl Function for Fill {
+    fn name(&self) -> &'static str {
+        "PadFill"
+    }
+
+    fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(padded(inputs[0], &self.pads))
+    }
+
+    fn eval(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut tensor = args_1!(inputs).into_tensor();
+        let value = self.value.cast_to_dt(tensor.datum_type())?.into_owned();
+        for (axis, &(before, after)) in self.pads.iter().enumerate() {
+            let filled = |size: usize| {
+                let mut shape: TVec<usize> = tensor.shape().into();
+                shape[axis] = size;
+                value.broadcast_scalar_to_shape(&shape)
+            };
+            let pieces = [filled(before)?, tensor.clone(), filled(after)?];
+            tensor = Tensor::stack_tensors(axis, &pieces)?;
+        }
+        Ok(tvec!(tensor.into_tvalue()))
+    }
+}

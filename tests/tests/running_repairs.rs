@@ -1,0 +1,158 @@
+//! What tract takes wrongly or not at all and our loader repairs, one model each, against ONNX Runtime's numbers.
+//! Given `fixtures/repairs`, which `fixtures/make_repairs.py` writes.
+//! Promises that each runs as it is written, fused, and on tract's plain operators, with the shapes and types that ONNX gives.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use ndarray_npy::NpzReader;
+use onnx_swish::{Model, Session};
+use onnx_swish_tract::{Operators, Outputs, Session as Engine, Tensor};
+
+fn folder() -> PathBuf {
+    onnx_swish_tests::folder().join("repairs")
+}
+
+fn tensor(npz: &mut NpzReader<File>, name: &str) -> Tensor {
+    macro_rules! first_that_fits {
+        ($($element:ty),*) => {$(
+            if let Ok(array) = npz.by_name::<ndarray::OwnedRepr<$element>, ndarray::IxDyn>(name) {
+                return array.into();
+            }
+        )*};
+    }
+    first_that_fits!(f32, f64, i64, i32, bool, u8, i8);
+    panic!("{name} is of a type that this test cannot read")
+}
+
+struct Case {
+    name: &'static str,
+    inputs: Vec<(String, Tensor)>,
+    outputs: Vec<(String, Tensor)>,
+}
+
+impl Case {
+    fn stored(name: &'static str) -> Case {
+        let mut npz =
+            NpzReader::new(File::open(folder().join(name).with_extension("npz")).unwrap()).unwrap();
+        let (mut inputs, mut outputs) = (vec![], vec![]);
+        for entry in npz.names().unwrap() {
+            let entry = entry.trim_end_matches(".npy").to_owned();
+            let value = tensor(&mut npz, &entry);
+            match entry.split_once('/').unwrap() {
+                ("in", name) => inputs.push((name.to_owned(), value)),
+                (_, name) => outputs.push((name.to_owned(), value)),
+            }
+        }
+        Case {
+            name,
+            inputs,
+            outputs,
+        }
+    }
+
+    fn compare(&self, how: &str, found: &Outputs) {
+        for (output, expected) in &self.outputs {
+            let what = format!("{} {how}: {output}", self.name);
+            let found = found.get(output).unwrap();
+            assert_eq!(found.element_type(), expected.element_type(), "{what}");
+            assert_eq!(found.shape(), expected.shape(), "{what}");
+            let (found, expected) = (found.to_f64().unwrap(), expected.to_f64().unwrap());
+            for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+                assert!(
+                    (found - expected).abs() <= 1e-5 + 1e-4 * expected.abs(),
+                    "{what}[{index}] is {found}, ONNX Runtime gives {expected}"
+                );
+            }
+        }
+    }
+
+    fn given(&self) -> impl Iterator<Item = (&str, Tensor)> {
+        self.inputs
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor.clone()))
+    }
+
+    fn check(&self) {
+        let path = folder().join(self.name).with_extension("onnx");
+        let model = Model::open(&path).unwrap();
+        let session = Session::builder().load(&model).unwrap();
+        // Twice: what the first run left behind must not matter.
+        for _ in 0..2 {
+            self.compare("fused", &session.run(self.given()).unwrap());
+        }
+        for operators in [Operators::Stock, Operators::Reference] {
+            let engine = Engine::builder(std::fs::read(&path).unwrap())
+                .operators(operators)
+                .build()
+                .unwrap();
+            let outputs = engine.run(self.given()).unwrap();
+            self.compare(&format!("{operators:?}"), &outputs);
+        }
+    }
+}
+
+macro_rules! repairs {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            Case::stored(stringify!($name)).check();
+        })*
+
+        #[test]
+        fn every_stored_model_has_its_test() {
+            let mut tested = vec![$(stringify!($name)),*];
+            tested.sort_unstable();
+            let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+            let models = files.filter(|path| path.extension().is_some_and(|it| it == "onnx"));
+            let mut stored: Vec<String> =
+                models.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+            stored.sort_unstable();
+            assert_eq!(tested, stored);
+        }
+    };
+}
+
+repairs! {
+    batch_normalization_of_opset_9_with_five_outputs
+    batch_normalization_of_weights
+    batch_normalization_with_computed_parameters
+    compress_by_a_constant
+    constant_of_shape_without_value
+    convolution_and_a_constant_of_the_channels_behind_an_identity
+    dynamic_quantize_lstm
+    einsum_to_a_scalar
+    einsum_with_an_axis_of_one
+    einsum_with_an_ellipsis_in_one_term
+    fused_mat_mul
+    gru_backwards
+    gru_with_activations_and_clip
+    if_of_a_shape_with_branches_of_other_ranks
+    if_of_an_input_with_branches_of_other_ranks
+    if_of_what_is_computed
+    loop_of_a_count
+    loop_while_a_counter_is_small
+    loop_while_a_sum_is_small
+    lstm_of_several_sequences
+    lstm_with_lengths_that_are_given
+    lstm_with_lengths_that_fold
+    mat_mul_of_4_bits_with_scales_of_float32
+    one_hot_out_of_range
+    pad_of_opset_9_that_cuts
+    pad_that_cuts
+    pad_that_cuts_and_reflects
+    pad_that_wraps
+    reshape_by_an_input
+    resize_of_opset_10
+    reverse_sequence
+    rnn_of_relu
+    scaler
+    scatter_over_zeros
+    slice_beyond_the_axis
+    slice_of_opset_9_with_negative_axes
+    slice_with_steps_after_a_reshape
+    squeeze_of_opset_11_without_axes
+    squeeze_without_axes
+    upsample_of_opset_7
+    upsample_of_opset_9
+}
