@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use onnx_swish_simd::{Isa, bits};
 
-use crate::formula::{Short, Single, hard_swish, wide, wide64};
+use crate::formula::{GateOf, Short, Single, hard_swish, wide, wide64};
 use crate::{lanewise, map};
 
 pub(crate) use sealed::Sealed as Scalar;
@@ -29,6 +29,9 @@ pub trait Element: Copy + PartialEq + Send + Sync + 'static + sealed::Sealed {
         alpha: Self::Param,
         beta: Self::Param,
     );
+
+    #[doc(hidden)]
+    fn run_sigmoid(isa: Isa, slices: sealed::Run<'_, Self>);
 }
 
 pub(crate) mod sealed {
@@ -44,6 +47,10 @@ pub(crate) mod sealed {
         fn swish_one(self, rate: f64) -> Self;
 
         fn hard_swish_one(self, alpha: f64, beta: f64) -> Self;
+
+        fn sigmoid_one(self) -> Self;
+
+        fn hard_sigmoid_one(self, alpha: f64, beta: f64) -> Self;
 
         /// Whether |self| is below the limit of [`crate::SwishConstants`]; NaN is not.
         fn is_within(self, limit: f32) -> bool;
@@ -69,6 +76,16 @@ impl sealed::Sealed for f32 {
     #[inline(always)]
     fn hard_swish_one(self, alpha: f64, beta: f64) -> Self {
         wide::hard_swish(self, alpha, beta)
+    }
+
+    #[inline(always)]
+    fn sigmoid_one(self) -> Self {
+        wide::sigmoid(self)
+    }
+
+    #[inline(always)]
+    fn hard_sigmoid_one(self, alpha: f64, beta: f64) -> Self {
+        wide::hard_sigmoid(self, alpha, beta)
     }
 
     #[inline(always)]
@@ -98,6 +115,18 @@ impl sealed::Sealed for f16 {
     }
 
     #[inline(always)]
+    fn sigmoid_one(self) -> Self {
+        let x = bits::f16_to_f32(self.to_bits());
+        f16::from_bits(bits::f32_to_f16(wide::sigmoid(x)))
+    }
+
+    #[inline(always)]
+    fn hard_sigmoid_one(self, alpha: f64, beta: f64) -> Self {
+        let x = bits::f16_to_f32(self.to_bits());
+        f16::from_bits(bits::f32_to_f16(wide::hard_sigmoid(x, alpha, beta)))
+    }
+
+    #[inline(always)]
     fn is_within(self, limit: f32) -> bool {
         bits::f16_to_f32(self.to_bits()).abs() < limit
     }
@@ -124,6 +153,18 @@ impl sealed::Sealed for bf16 {
     }
 
     #[inline(always)]
+    fn sigmoid_one(self) -> Self {
+        let x = bits::bf16_to_f32(self.to_bits());
+        bf16::from_bits(bits::f32_to_bf16(wide::sigmoid(x)))
+    }
+
+    #[inline(always)]
+    fn hard_sigmoid_one(self, alpha: f64, beta: f64) -> Self {
+        let x = bits::bf16_to_f32(self.to_bits());
+        bf16::from_bits(bits::f32_to_bf16(wide::hard_sigmoid(x, alpha, beta)))
+    }
+
+    #[inline(always)]
     fn is_within(self, limit: f32) -> bool {
         bits::bf16_to_f32(self.to_bits()).abs() < limit
     }
@@ -145,6 +186,16 @@ impl sealed::Sealed for f64 {
     #[inline(always)]
     fn hard_swish_one(self, alpha: f64, beta: f64) -> Self {
         wide64::hard_swish(self, alpha, beta)
+    }
+
+    #[inline(always)]
+    fn sigmoid_one(self) -> Self {
+        wide64::sigmoid(self)
+    }
+
+    #[inline(always)]
+    fn hard_sigmoid_one(self, alpha: f64, beta: f64) -> Self {
+        wide64::hard_sigmoid(self, alpha, beta)
     }
 
     #[inline(always)]
@@ -180,6 +231,10 @@ macro_rules! element {
                     });
                 }
             }
+
+            fn run_sigmoid(isa: Isa, run: sealed::Run<'_, Self>) {
+                isa.run(map::Swish::<_, GateOf<$precision>>::new(run.0, 1.0));
+            }
         }
     };
 }
@@ -208,5 +263,10 @@ impl Element for f64 {
             alpha,
             beta,
         });
+    }
+
+    // The standard exponential is a call: no instruction set makes it faster.
+    fn run_sigmoid(_: Isa, run: sealed::Run<'_, Self>) {
+        lanewise::map(run.0, |x| x.sigmoid_one());
     }
 }

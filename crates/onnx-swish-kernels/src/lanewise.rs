@@ -46,6 +46,22 @@ impl<T: Scalar> Kernel for HardSwish<'_, T> {
     }
 }
 
+/// `clamp(α·x + β, 0, 1)` of any α and β.
+pub(crate) struct HardSigmoid<'a, T> {
+    pub(crate) slices: Slices<'a, T>,
+    pub(crate) alpha: f64,
+    pub(crate) beta: f64,
+}
+
+impl<T: Scalar> Kernel for HardSigmoid<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        map(self.slices, |x| x.hard_sigmoid_one(self.alpha, self.beta));
+    }
+}
+
 /// `x[i]·σ(betas[i]·x[i])`.
 pub(crate) struct Lockstep<'a, T> {
     pub(crate) slices: Slices<'a, T>,

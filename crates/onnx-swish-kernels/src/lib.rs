@@ -1,4 +1,4 @@
-//! Swish, SiLU and HardSwish on slices of f32, f64, f16 and bf16, and softmax on f32.
+//! Swish, SiLU and HardSwish and their gates on slices of f32, f64, f16 and bf16, and softmax on f32.
 //!
 //! Given slices of any length and alignment; promises what [`contract`] says on every instruction
 //! set, which is found out once: a call only branches on it.
@@ -9,6 +9,8 @@
 //! | [`swish`] | `x·σ(β·x)`, β a scalar, a tensor in lockstep or one per channel | Ramachandran, Zoph, Le 2017, arXiv:1710.05941 |
 //! | [`hard_swish`] | `x·clamp(x/6 + 1/2, 0, 1)` | Howard et al. 2019, arXiv:1905.02244 |
 //! | [`sloped_hard_swish`] | `x·clamp(α·x + β, 0, 1)` | ONNX `HardSigmoid`, times x |
+//! | [`sigmoid`] | `σ(x)`, the gate of SiLU | ONNX `Sigmoid` |
+//! | [`hard_sigmoid`] | `clamp(α·x + β, 0, 1)`, the gate of HardSwish | ONNX `HardSigmoid` |
 //! | [`softmax_in_place`] | `eˣ/Σeˣ` along an axis, f32 only | ONNX `Softmax` |
 //!
 //! Every activation has an `_in_place` form, and every function a `_with` form that takes the [`Isa`] instead of
@@ -26,6 +28,7 @@ mod lanewise;
 mod map;
 #[allow(unsafe_code)]
 pub mod registers;
+mod sigmoid;
 mod silu;
 mod slices;
 mod softmax;
@@ -39,6 +42,10 @@ pub use hard_swish::{
     sloped_hard_swish_in_place_with, sloped_hard_swish_with,
 };
 pub use onnx_swish_simd::{ISA_VARIABLE, Isa, IsaError, clean_vector_registers};
+pub use sigmoid::{
+    hard_sigmoid, hard_sigmoid_in_place, hard_sigmoid_in_place_with, hard_sigmoid_with, sigmoid,
+    sigmoid_in_place, sigmoid_in_place_with, sigmoid_with,
+};
 pub use silu::{silu, silu_in_place, silu_in_place_with, silu_with};
 pub use softmax::{
     softmax_columns_in_place, softmax_columns_in_place_with, softmax_in_place,

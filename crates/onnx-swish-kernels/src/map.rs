@@ -339,7 +339,7 @@ impl<T: Scalar + Lane, P: Precision, S: Simd> Use<S> for Careful<'_, T, P> {
         }
         for (x, y) in self.before.iter().zip(self.after) {
             if !x.is_within(self.constants.limit) {
-                *y = x.swish_one(self.constants.wide_rate);
+                *y = P::one(*x, self.constants);
             }
         }
     }

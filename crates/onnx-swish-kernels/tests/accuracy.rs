@@ -97,11 +97,11 @@ fn functions() -> Vec<Function> {
         (f32::NEG_INFINITY, f32::INFINITY),
         (0.2, f32::NEG_INFINITY),
     ] {
-        all.push(Function::HardSwish {
-            alpha: alpha.into(),
-            beta: beta.into(),
-        });
+        let (alpha, beta) = (alpha.into(), beta.into());
+        all.push(Function::HardSwish { alpha, beta });
+        all.push(Function::HardSigmoid { alpha, beta });
     }
+    all.push(Function::Sigmoid);
     all
 }
 
@@ -140,7 +140,7 @@ fn strided_f32_of_every_function_hold_the_bound() {
 #[test]
 fn dense_f32_where_activations_live_hold_the_bound() {
     let isas = isas();
-    for function in [SILU, QUICK_GELU, HARD_SWISH] {
+    for function in [SILU, QUICK_GELU, HARD_SWISH, Function::Sigmoid] {
         for (low, high) in [
             (-120.0f32, -80.0f32),
             (-20.0, -2.0),
@@ -244,7 +244,7 @@ fn beta_in_lockstep_holds_the_bound() {
 #[ignore = "all 2^32 inputs: minutes, in a release build"]
 fn every_f32_holds_the_bound() {
     let isas = isas();
-    for function in [SILU, QUICK_GELU, HARD_SWISH] {
+    for function in [SILU, QUICK_GELU, HARD_SWISH, Function::Sigmoid] {
         hold(
             function,
             sweep(&isas, function, 1 << 32, |i| f32::from_bits(i as u32)),

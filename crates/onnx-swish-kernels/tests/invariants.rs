@@ -72,6 +72,16 @@ fn functions<T: Bits>(betas: &[T]) -> Vec<(&'static str, InPlace<'_, T>)> {
             "hard_swish",
             Box::new(|isa, x, _| hard_swish_in_place_with(isa, x)),
         ),
+        (
+            "sigmoid",
+            Box::new(|isa, x, _| sigmoid_in_place_with(isa, x)),
+        ),
+        (
+            "hard_sigmoid",
+            Box::new(|isa, x, _| {
+                hard_sigmoid_in_place_with(isa, x, T::Param::from(0.2), T::Param::from(0.5));
+            }),
+        ),
     ]
 }
 
@@ -148,6 +158,14 @@ fn out_of_place_is_in_place<T: Bits>(ordinary: impl Fn(f32) -> T + Copy) {
             hard_swish_with(isa, &x, &mut a);
             hard_swish_in_place_with(isa, &mut b);
             same(&a, &b, "hard_swish");
+            let (mut a, mut b) = (vec![zero; n], x.clone());
+            sigmoid_with(isa, &x, &mut a);
+            sigmoid_in_place_with(isa, &mut b);
+            same(&a, &b, "sigmoid");
+            let (mut a, mut b) = (vec![zero; n], x.clone());
+            hard_sigmoid_with(isa, &x, beta, beta, &mut a);
+            hard_sigmoid_in_place_with(isa, &mut b, beta, beta);
+            same(&a, &b, "hard_sigmoid");
         }
     }
 }
@@ -212,6 +230,22 @@ fn infinities_are_what_the_function_bodies_give() {
             assert!(y[1].is_nan() && y[2].is_nan());
             assert_eq!((y[3].to_bits(), y[4].to_bits()), (0, 1 << 31));
         }
+    }
+}
+
+#[test]
+fn gates_end_at_zero_and_one_and_keep_nan() {
+    for isa in Isa::available() {
+        let special = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -103.0];
+        let (mut soft, mut hard) = (special, special);
+        sigmoid_in_place_with(isa, &mut soft);
+        hard_sigmoid_in_place_with(isa, &mut hard, 0.2, 0.5);
+        for y in [soft, hard] {
+            assert_eq!((y[0], y[1]), (1.0, 0.0));
+            assert!(y[2].is_nan());
+        }
+        // e⁻¹⁰³ is the smallest subnormal, rounded.
+        assert_eq!((soft[3], hard[3]), (f32::from_bits(1), 0.0));
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod wide64;
 
 use onnx_swish_simd::Simd;
 
+use crate::element::Scalar;
 use swish_constants::SwishConstants;
 
 /// Whether [`table`] has coefficients for this set and keeps its bounds there; else it is [`plain`]'s.
@@ -56,6 +57,12 @@ pub(crate) trait Use<S: Simd> {
 /// A precision of Swish, which chooses a formula for the set and the constants.
 pub(crate) trait Precision {
     fn choose<S: Simd, U: Use<S>>(s: S, constants: &SwishConstants, user: U) -> U::Output;
+
+    /// One element that the formulas leave out.
+    #[inline(always)]
+    fn one<T: Scalar>(x: T, constants: &SwishConstants) -> T {
+        x.swish_one(constants.wide_rate)
+    }
 }
 
 /// That of f32.
@@ -85,6 +92,57 @@ impl Precision for Short {
         } else {
             user.with(s, plain::ShortSwish::new(s, constants))
         }
+    }
+}
+
+/// The gate of Swish alone, `1/(1 + 2ᶻ)` for `x/(1 + 2ᶻ)`, to the same precision. For β = 1.
+pub(crate) struct GateOf<P>(P);
+
+impl<P: Precision> Precision for GateOf<P> {
+    #[inline(always)]
+    fn choose<S: Simd, U: Use<S>>(s: S, constants: &SwishConstants, user: U) -> U::Output {
+        P::choose(s, constants, UseGate(user))
+    }
+
+    #[inline(always)]
+    fn one<T: Scalar>(x: T, _: &SwishConstants) -> T {
+        x.sigmoid_one()
+    }
+}
+
+/// Somebody who gets the gate of the activation that is chosen.
+struct UseGate<U>(U);
+
+impl<S: Simd, U: Use<S>> Use<S> for UseGate<U> {
+    type Output = U::Output;
+
+    #[inline(always)]
+    fn with<A: Activation<S>>(self, s: S, f: A) -> U::Output {
+        self.0.with(s, Gate(f))
+    }
+}
+
+/// An activation whose first step is a divisor, with 1 in the place of x.
+#[derive(Clone, Copy)]
+struct Gate<A>(A);
+
+impl<S: Simd, A: Activation<S>> Activation<S> for Gate<A> {
+    const LIMITED: bool = A::LIMITED;
+    const LONG: bool = A::LONG;
+
+    #[inline(always)]
+    fn limit(&self) -> S::V {
+        self.0.limit()
+    }
+
+    #[inline(always)]
+    fn part(&self, s: S, x: S::V) -> S::V {
+        self.0.part(s, x)
+    }
+
+    #[inline(always)]
+    fn whole(&self, s: S, _: S::V, part: S::V) -> S::V {
+        s.div(s.splat(1.0), part)
     }
 }
 

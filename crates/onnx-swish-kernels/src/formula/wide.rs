@@ -34,6 +34,15 @@ pub(crate) fn swish(x: f32, rate: f64) -> f32 {
     (x * if far { 0.0 } else { w }) as f32
 }
 
+/// `σ(x)`; in the far tail 2⁻³⁰⁰, which is zero in f32.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    let z = f64::from(x) * -LOG2_E;
+    // Not `clamp` or `min`: NaN must stay NaN.
+    let z = if z >= FAR { FAR } else { z };
+    (1.0 / (1.0 + exp2(z))) as f32
+}
+
 /// `2ᶻ` of any z up to [`FAR`], `2^-FAR` below `-FAR`, NaN of NaN; relative error below 2⁻³¹.
 #[inline(always)]
 fn exp2(z: f64) -> f64 {
@@ -51,13 +60,23 @@ fn exp2(z: f64) -> f64 {
     scale + scale * (r * p)
 }
 
-/// `x·clamp(α·x + β, 0, 1)`. The product of two f32 is exact in f64. Comparisons that NaN (a parameter,
-/// or α = ∞ at x = 0) survives.
+/// `x·clamp(α·x + β, 0, 1)`.
 #[inline(always)]
 pub(crate) fn hard_swish(x: f32, alpha: f64, beta: f64) -> f32 {
     let x = f64::from(x);
+    (x * hard_gate(x, alpha, beta)) as f32
+}
+
+/// `clamp(α·x + β, 0, 1)`.
+#[inline(always)]
+pub(crate) fn hard_sigmoid(x: f32, alpha: f64, beta: f64) -> f32 {
+    hard_gate(x.into(), alpha, beta) as f32
+}
+
+/// The product of two f32 is exact in f64. Comparisons that NaN (a parameter, or α = ∞ at x = 0) survives.
+#[inline(always)]
+fn hard_gate(x: f64, alpha: f64, beta: f64) -> f64 {
     let gate = alpha * x + beta;
     let gate = if gate <= 0.0 { 0.0 } else { gate };
-    let gate = if gate > 1.0 { 1.0 } else { gate };
-    (x * gate) as f32
+    if gate > 1.0 { 1.0 } else { gate }
 }

@@ -91,9 +91,22 @@ pub(crate) fn swish(x: f64, beta: f64) -> f64 {
     if far { x * 0.0 } else { y }
 }
 
+/// `σ(x)`. Standard exponentials, which are within an ulp; of the argument that does not overflow.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f64) -> f64 {
+    let power = (-x.abs()).exp();
+    (if x < 0.0 { power } else { 1.0 }) / (1.0 + power)
+}
+
 /// `x·clamp(α·x + β, 0, 1)`.
 #[inline(always)]
 pub(crate) fn hard_swish(x: f64, alpha: f64, beta: f64) -> f64 {
+    x * hard_sigmoid(x, alpha, beta)
+}
+
+/// `clamp(α·x + β, 0, 1)`.
+#[inline(always)]
+pub(crate) fn hard_sigmoid(x: f64, alpha: f64, beta: f64) -> f64 {
     let product = alpha * x;
     let error = product_error(alpha, x, product);
     let error = if error.abs() < f64::INFINITY {
@@ -104,5 +117,5 @@ pub(crate) fn hard_swish(x: f64, alpha: f64, beta: f64) -> f64 {
     let gate = (product + beta) + error;
     // NaN, of a parameter or of ∞·0, survives both.
     let gate = if gate <= 0.0 { 0.0 } else { gate };
-    x * at_most(gate, 1.0)
+    at_most(gate, 1.0)
 }

@@ -102,12 +102,8 @@ pub fn swish(x: f64, beta: f64) -> Exact {
             exponent: -3000,
         };
     }
-    let (m, n) = exp(Pair(-t.0, -t.1));
-    // σ = 2⁻ⁿ/(2⁻ⁿ + m) for n > 0, 1/(1 + m·2ⁿ) otherwise.
-    let up = n.max(0);
-    let one = Pair(scale(1.0, -up), 0.0);
-    let power = Pair(scale(m.0, n - up), scale(m.1, n - up));
-    let y = Pair(mx, 0.0).over(one.plus(power));
+    let (denominator, up) = denominator(t);
+    let y = Pair(mx, 0.0).over(denominator);
     Exact {
         high: y.0,
         low: y.1,
@@ -115,14 +111,36 @@ pub fn swish(x: f64, beta: f64) -> Exact {
     }
 }
 
+/// `(1 + e⁻ᵗ)·2⁻ⁿ` and n, `e⁻ᵗ = m·2ⁿ`, or n = 0 where it is negative.
+fn denominator(t: Pair) -> (Pair, i32) {
+    let (m, n) = exp(Pair(-t.0, -t.1));
+    let up = n.max(0);
+    let one = Pair(scale(1.0, -up), 0.0);
+    let power = Pair(scale(m.0, n - up), scale(m.1, n - up));
+    (one.plus(power), up)
+}
+
+/// `σ(x)`.
+pub fn sigmoid(x: f64) -> Exact {
+    if !(x.abs() < 2500.0) {
+        return Exact {
+            high: if x.is_nan() { x } else { f64::from(x > 0.0) },
+            low: 0.0,
+            exponent: 0,
+        };
+    }
+    let (denominator, up) = denominator(Pair(x, 0.0));
+    let y = Pair(1.0, 0.0).over(denominator);
+    Exact {
+        high: y.0,
+        low: y.1,
+        exponent: -up,
+    }
+}
+
 /// `x·clamp(α·x + β, 0, 1)`.
 pub fn hard_swish(x: f64, alpha: f64, beta: f64) -> Exact {
-    let product = product(alpha, x);
-    let gate = if product.0.is_finite() && beta.is_finite() {
-        product.plus(Pair(beta, 0.0))
-    } else {
-        Pair(alpha * x + beta, 0.0)
-    };
+    let gate = line(x, alpha, beta);
     // A zero, too, whose sign the sums of a pair would lose.
     if x == 0.0 || !(gate.0 > 0.0 && gate.0 < 1.0) {
         return Exact {
@@ -137,5 +155,30 @@ pub fn hard_swish(x: f64, alpha: f64, beta: f64) -> Exact {
         high: y.0,
         low: y.1,
         exponent: e,
+    }
+}
+
+/// `α·x + β`.
+fn line(x: f64, alpha: f64, beta: f64) -> Pair {
+    let product = product(alpha, x);
+    if product.0.is_finite() && beta.is_finite() {
+        product.plus(Pair(beta, 0.0))
+    } else {
+        Pair(alpha * x + beta, 0.0)
+    }
+}
+
+/// `clamp(α·x + β, 0, 1)`.
+pub fn hard_sigmoid(x: f64, alpha: f64, beta: f64) -> Exact {
+    let gate = line(x, alpha, beta);
+    let inside = gate.0 > 0.0 && gate.0 < 1.0;
+    Exact {
+        high: if inside {
+            gate.0
+        } else {
+            gate.0.clamp(0.0, 1.0) + 0.0
+        },
+        low: if inside { gate.1 } else { 0.0 },
+        exponent: 0,
     }
 }

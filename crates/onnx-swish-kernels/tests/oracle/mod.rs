@@ -16,6 +16,8 @@ use onnx_swish_kernels::contract;
 pub enum Function {
     Swish { beta: f64 },
     HardSwish { alpha: f64, beta: f64 },
+    Sigmoid,
+    HardSigmoid { alpha: f64, beta: f64 },
 }
 
 /// The exact value: `high + low`, times two to the exponent.
@@ -64,9 +66,16 @@ fn exact_in_f64(x: f64, function: Function) -> f64 {
                 x / (1.0 + (-t).exp())
             }
         }
-        // The lower bound is +0, which `clamp` would leave to the sign of a zero.
-        Function::HardSwish { alpha, beta } => x * ((alpha * x + beta).clamp(0.0, 1.0) + 0.0),
+        Function::HardSwish { alpha, beta } => x * hard_gate(x, alpha, beta),
+        Function::HardSigmoid { alpha, beta } => hard_gate(x, alpha, beta),
+        Function::Sigmoid if x < -700.0 => x.exp(),
+        Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
     }
+}
+
+fn hard_gate(x: f64, alpha: f64, beta: f64) -> f64 {
+    // The lower bound is +0, which `clamp` would leave to the sign of a zero.
+    (alpha * x + beta).clamp(0.0, 1.0) + 0.0
 }
 
 macro_rules! in_f64 {
@@ -131,6 +140,8 @@ impl Oracle for f64 {
         match function {
             Function::Swish { beta } => double_double::swish(self, beta),
             Function::HardSwish { alpha, beta } => double_double::hard_swish(self, alpha, beta),
+            Function::Sigmoid => double_double::sigmoid(self),
+            Function::HardSigmoid { alpha, beta } => double_double::hard_sigmoid(self, alpha, beta),
         }
     }
     fn wide(self) -> f64 {

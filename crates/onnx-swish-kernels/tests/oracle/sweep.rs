@@ -2,7 +2,9 @@
 //!
 //! Given a function, inputs and the instruction sets; promises the largest error of each and where.
 
-use onnx_swish_kernels::{Isa, sloped_hard_swish_with, swish_with};
+use onnx_swish_kernels::{
+    Isa, hard_sigmoid_with, sigmoid_with, sloped_hard_swish_with, swish_with,
+};
 
 use super::{Function, Oracle, Verdict, judge};
 
@@ -61,6 +63,10 @@ pub fn apply<T: Oracle>(isa: Isa, function: Function, x: &[T], y: &mut [T]) {
         Function::Swish { beta } => swish_with(isa, x, T::param(beta), y),
         Function::HardSwish { alpha, beta } => {
             sloped_hard_swish_with(isa, x, T::param(alpha), T::param(beta), y);
+        }
+        Function::Sigmoid => sigmoid_with(isa, x, y),
+        Function::HardSigmoid { alpha, beta } => {
+            hard_sigmoid_with(isa, x, T::param(alpha), T::param(beta), y);
         }
     }
 }
