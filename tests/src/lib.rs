@@ -108,18 +108,23 @@ fn read(archive: &mut NpzReader<File>, name: &str) -> Option<Tensor> {
         .by_name::<OwnedRepr<f32>, IxDyn>(name)
         .ok()
         .map(Tensor::from);
-    let f64s = || {
+    let floats = f32s.or_else(|| {
         archive
             .by_name::<OwnedRepr<f64>, IxDyn>(name)
             .ok()
             .map(Tensor::from)
-    };
-    f32s.or_else(f64s).or_else(|| {
+    });
+    let i64s = archive
+        .by_name::<OwnedRepr<i64>, IxDyn>(name)
+        .ok()
+        .map(Tensor::from);
+    let i8s = || {
         archive
-            .by_name::<OwnedRepr<i64>, IxDyn>(name)
+            .by_name::<OwnedRepr<i8>, IxDyn>(name)
             .ok()
             .map(Tensor::from)
-    })
+    };
+    floats.or(i64s).or_else(i8s)
 }
 
 /// The tensor in another floating-point type, for models in half precision.
@@ -131,6 +136,7 @@ pub fn narrowed(tensor: &Tensor, to: Option<ElementType>) -> Tensor {
                 .expect("half precision is stored as float32");
             wide.mapv(half::f16::from_f32).into()
         }
+        Some(ElementType::BF16) => tensor.cast(ElementType::BF16).expect("float32 narrows"),
         _ => tensor.clone(),
     }
 }

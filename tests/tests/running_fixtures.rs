@@ -62,7 +62,7 @@ fn tensor(npz: &mut NpzReader<File>, name: &str) -> Tensor {
             }
         )*};
     }
-    first_that_fits!(f32, f64, i64, i32, bool, u8);
+    first_that_fits!(f32, f64, i64, i32, bool, u8, i8);
     panic!("{name} is of a type that this test cannot read")
 }
 

@@ -28,7 +28,9 @@ fn building_that_takes_too_long_ends_in_an_error() {
     let model = "exporters/silu.op13.onnx";
     let error = load(model, Session::builder().max_build_time(Duration::ZERO)).unwrap_err();
     assert!(
-        error.to_string().contains("took longer than the 0ns that are allowed"),
+        error
+            .to_string()
+            .contains("took longer than the 0ns that are allowed"),
         "{error}"
     );
     for enough in [Duration::from_secs(600), Duration::MAX] {
@@ -42,7 +44,8 @@ fn a_plan_for_values_is_not_taken_for_other_values() {
     let x = Array2::<f32>::ones((2, 6));
     for shape in [vec![3i64, -1], vec![12, 1], vec![3, -1]] {
         let given = ndarray::Array1::from(shape.clone());
-        let inputs: [(&str, onnx_swish::Tensor); 2] = [("x", x.clone().into()), ("s", given.into())];
+        let inputs: [(&str, onnx_swish::Tensor); 2] =
+            [("x", x.clone().into()), ("s", given.into())];
         let outputs = session.run(inputs).unwrap();
         assert_eq!(outputs[0].shape()[0], usize::try_from(shape[0]).unwrap());
         assert_eq!(outputs[0].shape().iter().product::<usize>(), 12);

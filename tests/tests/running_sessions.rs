@@ -404,3 +404,47 @@ fn external_data_is_checked_before_tract_opens_it() {
     let folder = Session::open(&path).unwrap_err();
     assert!(matches!(folder, onnx_swish::Error::External(_)), "{folder}");
 }
+
+#[test]
+fn float16_is_computed_in_float32_unless_asked_otherwise() {
+    use half::f16;
+    let x = Array4::from_elem((1, 2, 160, 160), f16::from_f32(4.0));
+    let mean = |native: bool| {
+        let builder = Session::builder().native_half(native);
+        let session = builder.open(fixture("half/gap.f16.onnx")).unwrap();
+        let outputs = session.run([("x", x.view())]).unwrap();
+        outputs[0]
+            .view::<f16>()
+            .unwrap()
+            .iter()
+            .next()
+            .unwrap()
+            .to_f32()
+    };
+    assert_eq!(mean(false), 4.0);
+    // 25,600 fours are more than float16 holds.
+    assert_eq!(mean(true), f32::INFINITY);
+}
+
+#[test]
+fn bfloat16_goes_in_and_comes_out_in_its_own_type() {
+    use half::bf16;
+    let session = Session::open(fixture("half/gemm.bf16.onnx")).unwrap();
+    assert_eq!(session.inputs()[0].element_type, Some(ElementType::BF16));
+    assert_eq!(session.inputs()[0].to_string(), "x bfloat16 [3, 16]");
+    let ones = Array2::from_elem((3, 16), bf16::ONE);
+    let outputs = session.run([("x", ones.view())]).unwrap();
+    assert!(
+        outputs[0]
+            .view::<bf16>()
+            .unwrap()
+            .iter()
+            .all(|y| y.is_finite())
+    );
+    let wide = ones.mapv(bf16::to_f32);
+    let error = session.run([("x", wide.view())]).unwrap_err().to_string();
+    assert!(
+        error.contains("bfloat16") && error.contains("float32"),
+        "{error}"
+    );
+}

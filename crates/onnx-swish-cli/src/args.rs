@@ -98,6 +98,14 @@ pub struct Running {
     pub no_convolutions: bool,
 }
 
+/// How 16-bit floats are computed.
+#[derive(Debug, Args)]
+pub struct Precision {
+    /// Compute float16 in float16; without this 16-bit floats are computed in float32 and only stored in 16 bits
+    #[arg(long)]
+    pub native_half: bool,
+}
+
 /// The tensors that a model is fed with.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Inputs")]

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use onnx_swish::{Model, Session, Shapes, Tensor};
+use onnx_swish::{ElementType, Model, Session, Shapes, Tensor};
 
 use crate::args::{Feed, Running, Sizes};
 use crate::failure::Failure;
@@ -40,7 +40,19 @@ pub fn inputs(
         .map_err(failed)?;
     for (name, tensor) in given {
         if let Some(slot) = tensors.iter_mut().find(|(input, _)| *input == name) {
-            slot.1 = tensor;
+            // NumPy has no bfloat16: files hold float32 for it.
+            let narrow = [slot.1.element_type(), tensor.element_type()]
+                == [ElementType::BF16, ElementType::F32];
+            slot.1 = if narrow {
+                tensor.cast(ElementType::BF16).map_err(|error| {
+                    Failure::caused(
+                        format!("the tensor for input `{name}` cannot be rounded"),
+                        &error,
+                    )
+                })?
+            } else {
+                tensor
+            };
         }
     }
     Ok(tensors)

@@ -139,6 +139,15 @@ fn add_entry<W: Write + io::Seek>(
     name: &str,
     tensor: &Tensor,
 ) -> Result<(), Option<ndarray_npy::WriteNpzError>> {
+    // NumPy has no bfloat16; float32 holds it exactly.
+    let wide;
+    let tensor = match tensor.element_type() {
+        ElementType::BF16 => {
+            wide = tensor.cast(ElementType::F32).map_err(|_| None)?;
+            &wide
+        }
+        _ => tensor,
+    };
     for_each_type!(T => {
         if let Some(array) = <T as Stored>::array(tensor) {
             return archive.add_array(name, &array).map_err(Some);

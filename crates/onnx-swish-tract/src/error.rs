@@ -33,12 +33,12 @@ pub enum Error {
         /// The function with its domain.
         function: String,
     },
-    /// An input or output is of a type that tract has no arithmetic for.
+    /// An input, output or constant is of a type that tract has no arithmetic for.
     #[error(
         "{role} `{name}` is of type {found}, which tract {TRACT_VERSION} cannot compute with; export the model in float32 or float16"
     )]
     UnsupportedType {
-        /// `input` or `output`.
+        /// `input`, `output` or `constant`.
         role: &'static str,
         /// Its name.
         name: String,
@@ -169,6 +169,19 @@ pub enum Error {
         /// The panic's message.
         reason: String,
     },
+    /// There is no memory for what the model asks for.
+    #[error(
+        "there is no memory for {what}{}{}; give smaller inputs, or run the model on a larger machine",
+        at_node(.node), in_bytes(*.bytes)
+    )]
+    Memory {
+        /// The node that asks for it, where it is one.
+        node: Option<String>,
+        /// What it is.
+        what: String,
+        /// How much; `None` for more than can be counted.
+        bytes: Option<u128>,
+    },
     /// The model could not be written as NNEF.
     #[error("the model cannot be written as NNEF{}: {reason}", at_node(.node))]
     Export {
@@ -189,6 +202,21 @@ fn at_node(node: &Option<String>) -> String {
     node.as_ref()
         .map(|node| format!(" at node `{node}`"))
         .unwrap_or_default()
+}
+
+fn in_bytes(bytes: Option<u128>) -> String {
+    bytes.map_or_else(
+        || ", which is more bytes than can be counted".to_owned(),
+        |bytes| format!(", {bytes} bytes"),
+    )
+}
+
+/// The cause of [`Error::Memory`] in a chain of tract's.
+#[derive(Debug, thiserror::Error)]
+#[error("no memory for {what}")]
+pub(crate) struct NoRoom {
+    pub what: String,
+    pub bytes: Option<u128>,
 }
 
 /// The node that a tract error chain blames and its innermost cause, on one line of bearable length.

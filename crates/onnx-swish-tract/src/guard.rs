@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::{Error, blame};
+use crate::error::{Error, NoRoom, blame};
 use crate::load::TimeIsUp;
 use crate::words::sentence;
 
@@ -32,6 +32,13 @@ impl Stage {
             return Error::BuildTime { limit: *limit };
         }
         let (node, reason) = blame(error);
+        if let Some(NoRoom { what, bytes }) = error.root_cause().downcast_ref() {
+            return Error::Memory {
+                node,
+                what: what.clone(),
+                bytes: *bytes,
+            };
+        }
         match self {
             Stage::Build => Error::Build { node, reason },
             Stage::Run => Error::Run { node, reason },
@@ -76,12 +83,27 @@ pub(crate) fn guard<T>(stage: Stage, work: impl FnOnce() -> anyhow::Result<T>) -
                 .map(String::as_str)
                 .or_else(|| payload.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
+            if let Some(bytes) = refused_bytes(reason) {
+                return Err(Error::Memory {
+                    node: None,
+                    what: format!("a tensor while {}", stage.doing()),
+                    bytes: Some(bytes),
+                });
+            }
             Err(Error::Panic {
                 doing: stage.doing(),
                 reason: sentence(reason).unwrap_or_else(|| "no message".to_owned()),
             })
         }
     }
+}
+
+/// How many bytes were asked for in vain, if that is what a panic says.
+///
+/// tract's tensors panic where the system refuses them memory (tract-data 0.23.9, `src/blob.rs`, `Blob::for_layout`).
+fn refused_bytes(panic: &str) -> Option<u128> {
+    let layout = panic.strip_prefix("failed to allocate Layout { size: ")?;
+    layout.split(',').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -94,6 +116,21 @@ mod tests {
         let error = guard::<()>(Stage::Run, || panic!("index {} out of bounds", 7)).unwrap_err();
         assert!(
             error.to_string().contains("index 7 out of bounds"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn memory_that_tract_is_refused_is_an_error_about_memory() {
+        silence_contained_panics();
+        // As large as a layout may be, and more than any machine has.
+        let shape = [isize::MAX as usize / 1024];
+        let error = guard(Stage::Run, || {
+            tract_core::internal::Tensor::zero::<u8>(&shape)
+        });
+        let error = error.unwrap_err();
+        assert!(
+            matches!(error, Error::Memory { bytes: Some(bytes), .. } if bytes > 1 << 50),
             "{error}"
         );
     }

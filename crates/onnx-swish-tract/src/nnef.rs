@@ -8,10 +8,12 @@ use tract_core::ops::element_wise::ElementWiseOp;
 use tract_nnef::internal::*;
 use tract_onnx::WithOnnx;
 
-use crate::ops::{Activation, SwishBy};
+use crate::ops::{Activation, Gate, SwishBy};
 
 /// The archive's name for all activations with constant parameters.
 const ACTIVATION: &str = "onnx_swish_activation";
+/// The archive's name for the gates.
+const GATE: &str = "onnx_swish_gate";
 /// The archive's name for Swish with beta as its second input.
 const SWISH_BY: &str = "onnx_swish_by";
 
@@ -37,11 +39,29 @@ pub fn registry() -> Registry {
         ACTIVATION,
         TypeId::of::<Activation>(),
         Box::new(dump),
-        parameters,
+        parameters.clone(),
         load,
+    );
+    registry.register_element_wise(
+        GATE,
+        TypeId::of::<Gate>(),
+        Box::new(dump_gate),
+        parameters,
+        load_gate,
     );
     registry.register_binary(SWISH_BY, &SwishBy);
     registry
+}
+
+fn input(ast: &IntoAst, node: &TypedNode) -> TractResult<Arc<RValue>> {
+    let input = node.inputs.first();
+    let known = input.and_then(|input| ast.mapping.get(input));
+    known.cloned().context("no input")
+}
+
+/// The shortest decimal that reads back as the same f64.
+fn text(value: f64) -> RValue {
+    string(format!("{value:?}"))
 }
 
 fn dump(ast: &mut IntoAst, node: &TypedNode) -> TractResult<Option<Arc<RValue>>> {
@@ -51,14 +71,7 @@ fn dump(ast: &mut IntoAst, node: &TypedNode) -> TractResult<Option<Arc<RValue>>>
     else {
         return Ok(None);
     };
-    let input = node
-        .inputs
-        .first()
-        .and_then(|input| ast.mapping.get(input))
-        .context("no input")?
-        .clone();
-    // The shortest decimal that reads back as the same f64.
-    let text = |value: f64| string(format!("{value:?}"));
+    let input = input(ast, node)?;
     let arguments = match *activation {
         Activation::Silu => vec![("kind", string("silu"))],
         Activation::HardSwish => vec![("kind", string("hard_swish"))],
@@ -77,11 +90,7 @@ fn dump(ast: &mut IntoAst, node: &TypedNode) -> TractResult<Option<Arc<RValue>>>
 fn load(builder: &mut ModelBuilder, invocation: &ResolvedInvocation) -> TractResult<Value> {
     let input: OutletId = invocation.named_arg_as(builder, "input")?;
     let kind: String = invocation.named_arg_as(builder, "kind")?;
-    let mut number = |name: &str| -> TractResult<f64> {
-        let text: String = invocation.named_arg_as(builder, name)?;
-        text.parse()
-            .with_context(|| format!("{ACTIVATION}'s {name} is no number: {text:?}"))
-    };
+    let mut number = |name: &str| number(builder, invocation, name);
     let activation = match kind.as_str() {
         "silu" => Activation::Silu,
         "hard_swish" => Activation::HardSwish,
@@ -95,4 +104,44 @@ fn load(builder: &mut ModelBuilder, invocation: &ResolvedInvocation) -> TractRes
         other => bail!("{ACTIVATION} has no kind {other:?}"),
     };
     builder.wire(activation.into_op(), &[input])
+}
+
+fn number(
+    builder: &mut ModelBuilder,
+    invocation: &ResolvedInvocation,
+    name: &str,
+) -> TractResult<f64> {
+    let text: String = invocation.named_arg_as(builder, name)?;
+    text.parse()
+        .with_context(|| format!("an operator's {name} is no number: {text:?}"))
+}
+
+fn dump_gate(ast: &mut IntoAst, node: &TypedNode) -> TractResult<Option<Arc<RValue>>> {
+    let gate = node
+        .op_as::<ElementWiseOp>()
+        .and_then(|op| op.0.downcast_ref::<Gate>());
+    let arguments = match gate {
+        None => return Ok(None),
+        Some(Gate::Sigmoid) => vec![("kind", string("sigmoid"))],
+        Some(Gate::HardSigmoid { alpha, beta }) => vec![
+            ("kind", string("hard_sigmoid")),
+            ("alpha", text(*alpha)),
+            ("beta", text(*beta)),
+        ],
+    };
+    Ok(Some(invocation(GATE, &[input(ast, node)?], &arguments)))
+}
+
+fn load_gate(builder: &mut ModelBuilder, invocation: &ResolvedInvocation) -> TractResult<Value> {
+    let input: OutletId = invocation.named_arg_as(builder, "input")?;
+    let kind: String = invocation.named_arg_as(builder, "kind")?;
+    let gate = match kind.as_str() {
+        "sigmoid" => Gate::Sigmoid,
+        "hard_sigmoid" => Gate::HardSigmoid {
+            alpha: number(builder, invocation, "alpha")?,
+            beta: number(builder, invocation, "beta")?,
+        },
+        other => bail!("{GATE} has no kind {other:?}"),
+    };
+    builder.wire(gate.into_op(), &[input])
 }

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use half::f16;
+use half::slice::HalfBitsSliceExt;
+use half::{bf16, f16};
 use ndarray::{Array, ArrayBase, ArrayD, ArrayViewD, Data, Dimension};
 use tract_core::internal as tract;
 
@@ -26,18 +27,19 @@ pub enum ElementType {
     I32,
     I64,
     F16,
+    BF16,
     F32,
     F64,
     String,
 }
 
-/// Each element type with its Rust type and NumPy name.
+/// Each element type with its Rust type, its NumPy name, and the type that tract keeps it as.
 macro_rules! element_types {
     ($($variant:ident $rust:ty, $name:literal;)*) => {
         impl ElementType {
             /// The NumPy name: `float32`, `int64`, ...
             pub fn name(self) -> &'static str {
-                match self { $(ElementType::$variant => $name,)* }
+                match self { $(ElementType::$variant => $name,)* ElementType::BF16 => "bfloat16" }
             }
 
             pub(crate) fn of(dt: tract::DatumType) -> Option<ElementType> {
@@ -47,13 +49,25 @@ macro_rules! element_types {
                 }
             }
 
+            /// What tract keeps it as: for bfloat16, which it lacks, the bits.
             pub(crate) fn datum_type(self) -> tract::DatumType {
-                match self { $(ElementType::$variant => tract::DatumType::$variant,)* }
+                match self {
+                    $(ElementType::$variant => tract::DatumType::$variant,)*
+                    ElementType::BF16 => tract::DatumType::U16,
+                }
             }
         }
 
         $(
-            impl sealed::Sealed for $rust {}
+            impl sealed::Sealed for $rust {
+                fn store<D: Dimension>(array: Array<Self, D>) -> tract::Tensor {
+                    tract::Tensor::from(array)
+                }
+
+                fn read(tensor: &tract::Tensor) -> Option<ArrayViewD<'_, Self>> {
+                    tensor.to_plain_array_view::<Self>().ok()
+                }
+            }
             impl Element for $rust {
                 const TYPE: ElementType = ElementType::$variant;
             }
@@ -62,13 +76,36 @@ macro_rules! element_types {
 }
 
 mod sealed {
-    pub trait Sealed {}
+    use ndarray::{Array, ArrayViewD, Dimension};
+
+    /// How tract keeps the elements.
+    pub trait Sealed: Sized {
+        fn store<D: Dimension>(array: Array<Self, D>) -> tract_core::internal::Tensor;
+
+        /// `None` if the tensor is of another type.
+        fn read(tensor: &tract_core::internal::Tensor) -> Option<ArrayViewD<'_, Self>>;
+    }
 }
 
 /// A Rust type that tensors can hold.
-pub trait Element: tract::Datum + Clone + sealed::Sealed {
+pub trait Element: Clone + Send + Sync + 'static + sealed::Sealed {
     /// Which one it is.
     const TYPE: ElementType;
+}
+
+impl sealed::Sealed for bf16 {
+    fn store<D: Dimension>(array: Array<Self, D>) -> tract::Tensor {
+        tract::Tensor::from(array.mapv(bf16::to_bits))
+    }
+
+    fn read(tensor: &tract::Tensor) -> Option<ArrayViewD<'_, Self>> {
+        let bits = tensor.to_plain_array_view::<u16>().ok()?.to_slice()?;
+        ArrayViewD::from_shape(tensor.shape(), bits.reinterpret_cast()).ok()
+    }
+}
+
+impl Element for bf16 {
+    const TYPE: ElementType = ElementType::BF16;
 }
 
 element_types! {
@@ -95,45 +132,60 @@ impl fmt::Display for ElementType {
 
 /// A tensor: element type, shape and values.
 ///
-/// Made from an owned ndarray array without a copy when it is in standard layout, from a view with one.
-/// Clones are cheap: they share the values.
+/// Made from an owned ndarray array without a copy when it is in standard layout, from a view with one (of bfloat16 with one
+/// always). Clones are cheap: they share the values.
 #[derive(Clone, PartialEq)]
-pub struct Tensor(pub(crate) tract::Arc<tract::Tensor>);
+pub struct Tensor {
+    values: tract::Arc<tract::Tensor>,
+    element_type: ElementType,
+}
 
 impl Tensor {
     /// A tensor of zeros (empty strings, false).
     pub fn zeros(element_type: ElementType, shape: &[usize]) -> Result<Tensor> {
         let zeros = tract::Tensor::zero_dt(element_type.datum_type(), shape);
-        zeros
-            .map(|zeros| Tensor(zeros.into()))
-            .map_err(|error| crate::guard::Stage::Run.error(&error))
+        Ok(Tensor {
+            values: zeros.map_err(failed)?.into(),
+            element_type,
+        })
     }
 
-    pub(crate) fn from_tract(tensor: tract::Arc<tract::Tensor>) -> Result<Tensor> {
-        if tensor.datum_type() == tract::DatumType::TDim {
+    pub(crate) fn from_tract(values: tract::Arc<tract::Tensor>) -> Result<Tensor> {
+        if values.datum_type() == tract::DatumType::TDim {
             // Shape arithmetic that reaches an output: tract's symbolic integers, all known by now.
-            let cast = tensor
-                .cast_to::<i64>()
-                .map_err(|error| crate::guard::Stage::Run.error(&error))?;
-            return Ok(Tensor(tract::Arc::new(cast.into_owned())));
+            let cast = values.cast_to::<i64>().map_err(failed)?;
+            return Ok(Tensor {
+                values: tract::Arc::new(cast.into_owned()),
+                element_type: ElementType::I64,
+            });
         }
-        Ok(Tensor(tensor))
+        let dt = values.datum_type();
+        let element_type = ElementType::of(dt)
+            .ok_or_else(|| failed(tract::format_err!("a result is of type {dt:?}")))?;
+        Ok(Tensor {
+            values,
+            element_type,
+        })
+    }
+
+    /// As tract has it; bfloat16 as bits.
+    pub(crate) fn into_tract(self) -> tract::Arc<tract::Tensor> {
+        self.values
     }
 
     /// The type of the elements.
     pub fn element_type(&self) -> ElementType {
-        // Every constructor takes one of the types of `ElementType` or converts to one.
-        ElementType::of(self.0.datum_type()).unwrap_or(ElementType::U8)
+        self.element_type
     }
 
     /// The shape.
     pub fn shape(&self) -> &[usize] {
-        self.0.shape()
+        self.values.shape()
     }
 
     /// The number of elements.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.values.len()
     }
 
     /// Whether there are no elements.
@@ -146,12 +198,12 @@ impl Tensor {
     /// # Errors
     /// If the elements are of another type.
     pub fn view<T: Element>(&self) -> Result<ArrayViewD<'_, T>> {
-        self.0
-            .to_plain_array_view::<T>()
-            .map_err(|_| Error::TensorType {
-                asked: T::TYPE,
-                found: self.element_type(),
-            })
+        let same = T::TYPE == self.element_type;
+        let view = same.then(|| T::read(&self.values)).flatten();
+        view.ok_or(Error::TensorType {
+            asked: T::TYPE,
+            found: self.element_type,
+        })
     }
 
     /// The values as an ndarray array of their own.
@@ -167,19 +219,36 @@ impl Tensor {
     /// # Errors
     /// If there is no such conversion, as from text that is no number.
     pub fn cast(&self, to: ElementType) -> Result<Tensor> {
-        let cast = self.0.cast_to_dt(to.datum_type());
-        let cast = cast.map_err(|error| crate::guard::Stage::Run.error(&error))?;
-        Ok(Tensor(tract::Arc::new(cast.into_owned())))
+        if self.element_type == to {
+            return Ok(self.clone());
+        }
+        if self.element_type == ElementType::BF16 {
+            let wide = self.view::<bf16>()?.mapv(bf16::to_f32);
+            return Tensor::from(wide).cast(to);
+        }
+        if to == ElementType::BF16 {
+            let wide = self.cast(ElementType::F32)?;
+            return Ok(wide.view::<f32>()?.mapv(bf16::from_f32).into());
+        }
+        let cast = self.values.cast_to_dt(to.datum_type()).map_err(failed)?;
+        Ok(Tensor {
+            values: tract::Arc::new(cast.into_owned()),
+            element_type: to,
+        })
     }
 
     /// The values as f64 in row-major order, `None` for strings.
     ///
     /// 64-bit integers beyond 2^53 round.
     pub fn to_f64(&self) -> Option<Vec<f64>> {
-        let cast = self.0.cast_to::<f64>().ok()?;
-        let plain = cast.try_as_plain_ram().ok()?;
+        let cast = self.cast(ElementType::F64).ok()?;
+        let plain = cast.values.try_as_plain_ram().ok()?;
         plain.as_slice::<f64>().ok().map(<[f64]>::to_vec)
     }
+}
+
+fn failed(error: tract::TractError) -> Error {
+    crate::guard::Stage::Run.error(&error)
 }
 
 impl fmt::Debug for Tensor {
@@ -190,7 +259,10 @@ impl fmt::Debug for Tensor {
 
 impl<T: Element, D: Dimension> From<Array<T, D>> for Tensor {
     fn from(array: Array<T, D>) -> Tensor {
-        Tensor(tract::Arc::new(tract::Tensor::from(array)))
+        Tensor {
+            values: tract::Arc::new(T::store(array)),
+            element_type: T::TYPE,
+        }
     }
 }
 
@@ -238,6 +310,31 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the tensor is int64, it was read as float32"
+        );
+    }
+
+    #[test]
+    fn bfloat16_goes_in_and_out_and_is_no_integer() {
+        let values = array![1.0f32, -2.5, 3.140_625, f32::INFINITY].mapv(bf16::from_f32);
+        let tensor = Tensor::from(values.clone());
+        assert_eq!(tensor.element_type(), ElementType::BF16);
+        assert_eq!(tensor.view::<bf16>().unwrap(), values.clone().into_dyn());
+        assert!(tensor.view::<u16>().is_err());
+        assert_eq!(
+            tensor.to_f64().unwrap(),
+            [1.0, -2.5, 3.140_625, f64::INFINITY]
+        );
+        let wide = tensor.cast(ElementType::F32).unwrap();
+        assert_eq!(wide.cast(ElementType::BF16).unwrap(), tensor);
+        // 1 + 2⁻⁹ is half way between two bfloat16 values, and the lower one is even.
+        let rounded = Tensor::from(array![1.001_953_1f32]).cast(ElementType::BF16);
+        assert_eq!(rounded.unwrap().to_f64().unwrap(), [1.0]);
+        assert_eq!(
+            Tensor::zeros(ElementType::BF16, &[2])
+                .unwrap()
+                .to_f64()
+                .unwrap(),
+            [0.0, 0.0]
         );
     }
 }

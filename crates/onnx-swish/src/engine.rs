@@ -24,6 +24,7 @@ pub(crate) struct EngineOptions {
     pub convolutions: bool,
     /// Whether to fuse the model in memory first.
     pub fuse: bool,
+    pub native_half: bool,
     pub shapes: Shapes,
     pub limits: Limits,
     pub diagnostics: Diagnostics,
@@ -38,6 +39,7 @@ impl EngineOptions {
             vzeroupper: true,
             convolutions: options.convolutions,
             fuse: false,
+            native_half: false,
             shapes: options.shapes.clone(),
             limits: Limits::default(),
             diagnostics: Diagnostics::default(),
@@ -96,7 +98,8 @@ fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
         .threads(options.threads)
         .operators(options.operators)
         .vzeroupper(options.vzeroupper)
-        .convolutions(options.convolutions);
+        .convolutions(options.convolutions)
+        .native_half(options.native_half);
     if let Some(dir) = model.base_dir() {
         builder = builder.base_dir(dir);
     }

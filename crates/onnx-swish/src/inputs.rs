@@ -89,7 +89,7 @@ pub(crate) fn random(
             let element_type = port.element_type.unwrap_or(ElementType::F32);
             let len = room_for(port, &shape)?;
             let values: Vec<f64> = match element_type {
-                ElementType::F16 | ElementType::F32 | ElementType::F64 => {
+                ElementType::F16 | ElementType::BF16 | ElementType::F32 | ElementType::F64 => {
                     (0..len).map(|_| normal(&mut random) * scale).collect()
                 }
                 _ => (0..len)

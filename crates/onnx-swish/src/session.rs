@@ -122,6 +122,7 @@ pub struct SessionBuilder {
     fuse: bool,
     convolutions: bool,
     limits: Limits,
+    native_half: bool,
     diagnostics: Diagnostics,
 }
 
@@ -133,6 +134,7 @@ impl Default for SessionBuilder {
             fuse: true,
             convolutions: true,
             limits: Limits::default(),
+            native_half: false,
             diagnostics: Diagnostics::default(),
         }
     }
@@ -182,6 +184,16 @@ impl SessionBuilder {
         self
     }
 
+    /// Whether float16 is computed in float16, as tract does it. Off by default: models of 16-bit floats are computed in float32, widened
+    /// once while they are loaded, which takes twice the memory; inputs and outputs keep their types, and a Cast to 16 bits still rounds.
+    ///
+    /// In float16 sums overflow from 65,520 on and lose digits long before, and many models do not load. bfloat16 is always computed
+    /// in float32.
+    pub fn native_half(mut self, on: bool) -> Self {
+        self.native_half = on;
+        self
+    }
+
     /// Tells `listener` what happens on the way: fusions, functions written out, plans built. Nothing is printed otherwise.
     pub fn diagnostics(mut self, listener: impl Fn(&Diagnostic) + Send + Sync + 'static) -> Self {
         self.diagnostics = Diagnostics::to(listener);
@@ -207,6 +219,7 @@ impl SessionBuilder {
             vzeroupper: true,
             convolutions: self.convolutions,
             fuse: self.fuse,
+            native_half: self.native_half,
             shapes: self.shapes,
             limits: self.limits,
             diagnostics: self.diagnostics,

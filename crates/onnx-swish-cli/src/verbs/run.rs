@@ -8,7 +8,7 @@ use clap::Args;
 use onnx_swish::{Session, Tensor};
 use serde::Serialize;
 
-use crate::args::{Feed, Running, Source};
+use crate::args::{Feed, Precision, Running, Source};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::feed;
 use crate::term::Term;
@@ -26,6 +26,8 @@ pub struct Arguments {
     feed: Feed,
     #[command(flatten)]
     running: Running,
+    #[command(flatten)]
+    precision: Precision,
     /// Store the outputs
     #[arg(short, long, value_name = "OUT.npz")]
     output: Option<PathBuf>,
@@ -58,13 +60,15 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         source,
         feed: given,
         running,
+        precision,
         output,
     } = arguments;
     let model = files::open(&source)?;
     let failed = |error| Failure::on("run", &source.model, error);
     let mut builder = Session::builder()
         .threads(running.threads.into())
-        .convolutions(!running.no_convolutions);
+        .convolutions(!running.no_convolutions)
+        .native_half(precision.native_half);
     if term.verbose {
         let term = *term;
         builder = builder.diagnostics(move |event| term.note(&event.to_string()));

@@ -7,9 +7,11 @@
 //! page: up to a quarter of a whole run. tract allocates every output by itself; our operators ask for a block here.
 
 mod plan;
+mod room;
 mod storage;
 
 pub(crate) use plan::ArenaPlan;
+pub(crate) use room::check_room;
 pub(crate) use storage::{Arena, elements, uninitialized};
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use tract_core::internal::*;
 use tract_core::ops::change_axes::AxisOp;
 
+use super::room::bytes_of;
 use crate::conv::FusedConv;
 
 /// Bytes below which the allocator keeps memory by itself.
@@ -30,6 +31,8 @@ pub(crate) struct ArenaPlan {
     pub blocks: Vec<usize>,
     /// By the node whose output it is.
     pub block_of: HashMap<usize, usize>,
+    /// The most bytes of intermediate tensors that one run has at once, each tensor for itself.
+    pub most_bytes: usize,
 }
 
 /// The time from the writing of an output of ours to its last reading, and the memory that it needs meanwhile.
@@ -91,7 +94,10 @@ impl ArenaPlan {
             }
         }
         liveness.evict(&mut blocks);
-        let mut arena = ArenaPlan::default();
+        let mut arena = ArenaPlan {
+            most_bytes: liveness.most(),
+            ..ArenaPlan::default()
+        };
         for (i, block) in blocks.iter().enumerate() {
             arena.blocks.push(block.bytes);
             let nodes = block.intervals.iter().map(|interval| (interval.node, i));
@@ -171,9 +177,13 @@ impl Liveness {
         }
     }
 
+    fn most(&self) -> usize {
+        self.bytes.iter().max().copied().unwrap_or(0)
+    }
+
     /// Takes away blocks that are little used, and then the least used first, until the rest is worth its memory.
     fn evict(&self, blocks: &mut Vec<Block>) {
-        let most = self.bytes.iter().max().copied().unwrap_or(0);
+        let most = self.most();
         let allowed = most + (most as f64 * SURCHARGE) as usize;
         let used = |block: &Block| {
             let bytes = block.intervals.iter().map(|it| it.bytes).sum::<usize>();
@@ -240,11 +250,7 @@ fn end(
     end
 }
 
-/// Bytes of a value, if its shape is known.
+/// Bytes of a value, if its shape is known and they can be counted.
 fn size(fact: &TypedFact) -> Option<usize> {
-    let shape = fact.shape.as_concrete()?;
-    let mut dims = shape.iter();
-    dims.try_fold(fact.datum_type.size_of(), |size, dim| {
-        size.checked_mul(*dim)
-    })
+    bytes_of(fact.datum_type, fact.shape.as_concrete()?)
 }

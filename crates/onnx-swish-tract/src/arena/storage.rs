@@ -11,6 +11,7 @@ use bytemuck::Pod;
 use tract_core::internal::*;
 
 use super::ArenaPlan;
+use super::room::{bytes_of, room_for};
 
 /// A block, unless a tensor has it or nobody has asked for it yet.
 type Slot = Mutex<Option<Tensor>>;
@@ -82,15 +83,15 @@ fn take(slot: &Slot) -> Option<Tensor> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-fn byte_len<T>(shape: &[usize]) -> TractResult<usize> {
-    let mut dims = shape.iter();
-    dims.try_fold(size_of::<T>(), |bytes, dim| bytes.checked_mul(*dim))
+fn byte_len<T: Datum>(shape: &[usize]) -> TractResult<usize> {
+    bytes_of(T::datum_type(), shape)
         .with_context(|| format!("a tensor of shape {shape:?} is larger than memory can be"))
 }
 
 /// A tensor of uninitialised memory. Zeroing it would cost as much as a tenth of the convolutions that write it.
 #[allow(unsafe_code)]
 pub(crate) fn uninitialized<T: Datum + Pod>(shape: &[usize]) -> TractResult<Tensor> {
+    room_for(T::datum_type(), shape)?;
     // SAFETY: every bit pattern is a value of plain old data, and whoever asks for a tensor writes each element before anyone
     // reads one; tract fills it with NaN when it is built with debug assertions.
     unsafe { Tensor::uninitialized::<T>(shape) }

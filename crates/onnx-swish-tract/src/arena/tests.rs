@@ -144,6 +144,7 @@ fn one_block(elements: usize) -> Arena {
     Arena::new(Arc::new(ArenaPlan {
         blocks: vec![elements * size_of::<f32>()],
         block_of: [(3, 0)].into(),
+        ..ArenaPlan::default()
     }))
 }
 

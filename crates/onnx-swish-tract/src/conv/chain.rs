@@ -86,6 +86,11 @@ impl Chain {
                     beta: beta as f32,
                 },
             }
+        } else if let Some(ops::Gate::HardSigmoid { alpha, beta }) = op.0.downcast_ref() {
+            Activation::HardSigmoid {
+                alpha: *alpha as f32,
+                beta: *beta as f32,
+            }
         } else {
             return false;
         };

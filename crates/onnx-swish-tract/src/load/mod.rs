@@ -8,12 +8,14 @@ mod operators;
 mod repairs;
 mod signature;
 mod typed;
+mod widen;
 
 pub use operators::Operators;
 pub use signature::{Dim, Port};
 
 pub(crate) use limits::{Limits, TimeIsUp, watch_passes};
 pub(crate) use signature::Signature;
+pub(crate) use widen::{Half, Widening};
 
 use std::path::PathBuf;
 
@@ -25,7 +27,7 @@ use tract_onnx::pb::ModelProto;
 use crate::error::{Error, Result};
 use crate::guard::{Stage, guard};
 use crate::nnef::nnef;
-use crate::tensor::Tensor;
+use crate::tensor::{ElementType, Tensor};
 
 /// A model as it came: cheap to keep, decoded again for every set of input shapes that is built.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub(crate) struct Source {
     pub bytes: Bytes,
     pub format: Format,
     pub limits: Limits,
+    /// Whether float16 is computed in float16.
+    pub native_half: bool,
 }
 
 /// What the bytes are.
@@ -76,10 +80,13 @@ impl Source {
     ) -> Result<TypedModel> {
         match &self.format {
             Format::Onnx { base_dir } => {
-                let proto = self.decode()?;
+                let mut proto = self.decode()?;
+                let widening = self.widening(operators);
+                widening.apply(&mut proto, base_dir.as_deref())?;
                 guard(Stage::Build, || {
                     let inputs = typed::Inputs { shapes, values };
-                    typed::from_onnx(proto, base_dir.as_deref(), operators, signature, inputs)
+                    let base_dir = base_dir.as_deref();
+                    typed::from_onnx(proto, base_dir, operators, widening, signature, inputs)
                 })
             }
             Format::Nnef => {
@@ -88,6 +95,23 @@ impl Source {
                     typed::from_archive(model, operators, shapes)
                 })
             }
+        }
+    }
+
+    /// The type in which values that the file declares as `declared` are computed. Archives are computed as they were written.
+    pub fn computed(&self, operators: Operators, declared: ElementType) -> ElementType {
+        match self.format {
+            Format::Onnx { .. } => self.widening(operators).computed(declared),
+            Format::Nnef => declared,
+        }
+    }
+
+    /// Which 16-bit floats are computed in float32.
+    fn widening(&self, operators: Operators) -> Widening {
+        if self.native_half || operators == Operators::Stock {
+            Widening::Bfloat16
+        } else {
+            Widening::All
         }
     }
 

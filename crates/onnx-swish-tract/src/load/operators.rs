@@ -11,7 +11,10 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 use crate::error::{Error, Result};
-use crate::ops::{Activation, Form, Reference, SwishBy, UnfusedSigmoid};
+use crate::load::repairs::{Builder, Built, quantize, round};
+use crate::load::signature::check_constant;
+use crate::load::widen::ROUNDINGS;
+use crate::ops::{Activation, Form, Gate, Reference, SwishBy, UnfusedSigmoid};
 
 /// The domain of the fused operators.
 const OUR_DOMAIN: &str = "onnx_swish";
@@ -59,6 +62,12 @@ const OURS: [&str; 4] = [
 /// Operators of the family in other domains.
 const THEIRS: [&str; 3] = ["Swish", "HardSwish", "QuickGelu"];
 
+/// Operators whose arithmetic is ours, but for tract as it is.
+const QUANTISED: [(&str, Builder); 2] = [
+    ("DequantizeLinear", quantize::dequantize),
+    ("QuantizeLinear", quantize::quantize),
+];
+
 /// Who computes the activations, and softmax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Operators {
@@ -78,12 +87,21 @@ impl Operators {
         // ("Impossible to unify"), and may name types that tract lacks on values that it never touches.
         let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
         super::repairs::register(&mut onnx.op_register);
+        for (name, _) in ROUNDINGS {
+            onnx.op_register.insert(name, round::round);
+        }
+        if self != Operators::Stock {
+            for (name, builder) in QUANTISED {
+                onnx.op_register.insert(name, builder);
+            }
+        }
         match self {
             Operators::Stock => {}
             Operators::OnnxSwish => {
                 for name in OURS.into_iter().chain(THEIRS) {
                     onnx.op_register.insert(name, fused);
                 }
+                onnx.op_register.insert("HardSigmoid", hard_sigmoid);
             }
             Operators::Reference => {
                 for name in OURS.into_iter().chain(THEIRS) {
@@ -97,7 +115,7 @@ impl Operators {
         onnx
     }
 
-    /// Refuses a model with a node that tract lacks or would take for another.
+    /// Refuses a model with a node that tract lacks or would take for another, or with constants of a type that it lacks.
     pub(crate) fn check(self, model: &ModelProto) -> Result<()> {
         let loader = self.loader();
         let functions: HashSet<(&str, &str)> = model
@@ -112,6 +130,7 @@ impl Operators {
             .collect();
         let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
         while let Some(graph) = graphs.pop() {
+            graph.initializer.iter().try_for_each(check_constant)?;
             for node in &graph.node {
                 let domain = plain_domain(&node.domain);
                 let op_type = node.op_type.as_str();
@@ -136,6 +155,7 @@ impl Operators {
                     });
                 }
                 for attribute in &node.attribute {
+                    attribute.t.iter().try_for_each(check_constant)?;
                     graphs.extend(attribute.g.iter().chain(&attribute.graphs));
                 }
             }
@@ -166,7 +186,18 @@ fn display_name(node: &NodeProto) -> String {
     named.or(node.output.first()).cloned().unwrap_or_default()
 }
 
-type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+fn hard_sigmoid(_: &ParsingContext, node: &NodeProto) -> Built {
+    // The schema's defaults.
+    let attribute = |name: &str, default: f32| {
+        let value = node.get_attr_opt::<f32>(name)?;
+        TractResult::Ok(f64::from(value.unwrap_or(default)))
+    };
+    let gate = Gate::HardSigmoid {
+        alpha: attribute("alpha", 0.2)?,
+        beta: attribute("beta", 0.5)?,
+    };
+    Ok((gate.into_op().into_hir(), vec![]))
+}
 
 fn fused(_: &ParsingContext, node: &NodeProto) -> Built {
     let op = match form(node)? {
@@ -241,6 +272,7 @@ mod tests {
             ("com.example", "Relu"),
             ("com.microsoft", "Attention"),
             ("", "FusedSilu"),
+            ("", "widened::Float16"),
         ] {
             let message = refused(&model(domain, op_type));
             assert!(
@@ -277,6 +309,26 @@ mod tests {
             .attribute
             .push(attribute);
         assert!(refused(&outer).contains("com.example::Relu"));
+    }
+
+    #[test]
+    fn constants_of_types_that_tract_lacks_are_refused_by_name() {
+        let mut model = model("", "Relu");
+        model
+            .graph
+            .as_mut()
+            .unwrap()
+            .initializer
+            .push(tract_onnx::pb::TensorProto {
+                name: "w".to_owned(),
+                data_type: 17,
+                ..Default::default()
+            });
+        let message = refused(&model);
+        assert!(
+            message.contains("constant `w`") && message.contains("float8"),
+            "{message}"
+        );
     }
 
     #[test]

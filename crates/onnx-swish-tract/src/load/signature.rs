@@ -7,7 +7,7 @@ use std::fmt;
 use tract_core::internal::{DimLike, OutletId, TractResult, TypedModel};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
-use tract_onnx::pb::{ModelProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, type_proto};
 
 use crate::error::{Error, Result};
 use crate::tensor::ElementType;
@@ -213,6 +213,16 @@ fn port(role: &'static str, info: &ValueInfoProto) -> Result<Port> {
     })
 }
 
+/// Refuses a constant of a type that tract lacks.
+pub(super) fn check_constant(tensor: &TensorProto) -> Result<()> {
+    let known = element_type(tensor.data_type);
+    known.map(drop).map_err(|found| Error::UnsupportedType {
+        role: "constant",
+        name: tensor.name.clone(),
+        found,
+    })
+}
+
 /// The element type of an ONNX code; `Ok(None)` for "undefined", the name of one that tract lacks as the error.
 fn element_type(code: i32) -> Result<Option<ElementType>, String> {
     let known = DataType::try_from(code).map_err(|_| format!("number {code}"))?;
@@ -228,6 +238,7 @@ fn element_type(code: i32) -> Result<Option<ElementType>, String> {
         DataType::Int32 => ElementType::I32,
         DataType::Int64 => ElementType::I64,
         DataType::Float16 => ElementType::F16,
+        DataType::Bfloat16 => ElementType::BF16,
         DataType::Float => ElementType::F32,
         DataType::Double => ElementType::F64,
         DataType::String => ElementType::String,

@@ -8,7 +8,7 @@ use tract_core::optim::Optimizer;
 use tract_hir::internal::*;
 use tract_onnx::pb::ModelProto;
 
-use super::{Operators, Signature};
+use super::{Operators, Signature, Widening};
 use crate::passes;
 
 /// What is known of the inputs before the model runs, in their order.
@@ -23,6 +23,7 @@ pub(super) fn from_onnx(
     proto: ModelProto,
     base_dir: Option<&Path>,
     operators: Operators,
+    widening: Widening,
     signature: &Signature,
     inputs: Inputs<'_>,
 ) -> TractResult<TypedModel> {
@@ -55,8 +56,11 @@ pub(super) fn from_onnx(
             .element_type
             .with_context(|| format!("input `{}` has no type", port.name))?;
         let fact = match inputs.values.get(at) {
-            Some(Some(value)) => InferenceFact::from(value.0.clone().into_tensor()),
-            _ => element_type.datum_type().fact(shape.as_slice()).into(),
+            Some(Some(value)) => InferenceFact::from(value.clone().into_tract().into_tensor()),
+            _ => {
+                let computed = widening.computed(element_type);
+                computed.datum_type().fact(shape.as_slice()).into()
+            }
         };
         model.set_input_fact(index, fact)?;
     }
@@ -87,6 +91,9 @@ pub(super) fn from_archive(
 
 fn finished(model: TypedModel, operators: Operators) -> TractResult<TypedModel> {
     let mut model = model;
+    if operators != Operators::Stock {
+        passes::raw(&mut model)?;
+    }
     declutter(&mut model)?;
     if operators == Operators::OnnxSwish {
         passes::loaded(&mut model)?;

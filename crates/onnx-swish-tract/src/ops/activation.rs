@@ -68,7 +68,7 @@ impl Activation {
 }
 
 /// Runs `kernel` over the whole tensor in place, on all threads of the run when the tensor is worth it.
-fn in_place<T: Datum>(
+pub(super) fn in_place<T: Datum>(
     tensor: &mut Tensor,
     kernel: impl Fn(&mut [T]) + Sync + Send,
 ) -> TractResult<()> {

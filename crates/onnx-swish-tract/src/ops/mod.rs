@@ -4,13 +4,19 @@
 //! tensor, split over the threads of the run when it is large, and with every dimension free to be symbolic.
 
 mod activation;
+mod bounds;
 pub(crate) mod function;
+mod gate;
+mod quantize;
+mod quantize_by;
 mod reference;
+mod rounding;
 mod softmax;
 pub(crate) mod stride;
 mod swish_by;
 
 pub use activation::Activation;
+pub use gate::Gate;
 pub use swish_by::SwishBy;
 
 /// An operator of the family as a node asks for it.
@@ -22,5 +28,9 @@ pub(crate) enum Form {
     SwishBy,
 }
 
+pub(crate) use bounds::{Clamp, Extremum, Tanh};
+pub(crate) use quantize::{Dequantize, Quantize};
+pub(crate) use quantize_by::{Direction, QuantizeBy};
 pub(crate) use reference::{Reference, UnfusedSigmoid};
-pub(crate) use softmax::Softmax;
+pub(crate) use rounding::Round;
+pub(crate) use softmax::{OwnAxes, Softmax};

@@ -12,9 +12,9 @@ use tract_hir::ops::logic::wire_with_rank_broadcast;
 
 use super::{Activation, Form};
 
-/// tract's sigmoid without the rule that turns `x * sigmoid(x)` into its own SiLU.
+/// A sigmoid without the rule that turns `x * sigmoid(x)` into tract's own SiLU: `1 / (1 + e^-x)` in f64, rounded once.
 ///
-/// f64, for which tract has no sigmoid, is 1 / (1 + e^-x) directly.
+/// Not tract's: a reference must be right in the tails and for NaN ([`super::Gate`] says where tract's is not).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UnfusedSigmoid;
 
@@ -30,14 +30,27 @@ impl ElementWiseMiniOp for UnfusedSigmoid {
     }
 
     fn eval_in_place(&self, tensor: &mut Tensor, out_dt: Option<DatumType>) -> TractResult<()> {
-        if tensor.datum_type() == DatumType::F64 {
-            let mut plain = tensor.try_as_plain_ram_mut()?;
-            for x in plain.as_slice_mut::<f64>()? {
-                *x = 1.0 / (1.0 + (-*x).exp());
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let dt = tensor.datum_type();
+        let mut plain = tensor.try_as_plain_ram_mut()?;
+        match out_dt.unwrap_or(dt) {
+            DatumType::F64 => plain
+                .as_slice_mut::<f64>()?
+                .iter_mut()
+                .for_each(|x| *x = sigmoid(*x)),
+            DatumType::F32 => {
+                for x in plain.as_slice_mut::<f32>()? {
+                    *x = sigmoid((*x).into()) as f32;
+                }
             }
-            return Ok(());
+            DatumType::F16 => {
+                for x in plain.as_slice_mut::<f16>()? {
+                    *x = f16::from_f64(sigmoid((*x).into()));
+                }
+            }
+            other => bail!("Sigmoid is defined on floats, not on {other:?}"),
         }
-        tract_core::ops::nn::Sigmoid {}.eval_in_place(tensor, out_dt)
+        Ok(())
     }
 }
 

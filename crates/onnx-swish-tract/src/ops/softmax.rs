@@ -113,7 +113,7 @@ impl TypedOp for Softmax {
         inputs: &[&TypedFact],
         outputs: &[&TypedFact],
     ) -> TractResult<AxesMapping> {
-        AxesMapping::natural(inputs, outputs)
+        own_axes_mapping(inputs, outputs, &self.axes)
     }
 
     fn change_axes(
@@ -137,6 +137,88 @@ impl TypedOp for Softmax {
         let input = inputs.first().context("a softmax without an input")?;
         let elements: TDim = input.shape.iter().product();
         Ok(tvec!((Cost::FMA(DatumType::F32), elements * 12)))
+    }
+
+    as_op!();
+}
+
+/// Each axis of the output is the input's, but for those that are summed over: an element there depends on all of them.
+fn own_axes_mapping(
+    inputs: &[&TypedFact],
+    outputs: &[&TypedFact],
+    summed: &[usize],
+) -> TractResult<AxesMapping> {
+    let mut mapping = AxesMapping::disconnected(inputs, outputs)?;
+    let rank = inputs.first().context("a softmax without an input")?.rank();
+    for (axis, name) in (0..rank).zip('a'..) {
+        if !summed.contains(&axis) {
+            mapping = mapping
+                .renaming((InOut::In(0), axis), name)?
+                .linking(name, (InOut::Out(0), axis))?;
+        }
+    }
+    Ok(mapping)
+}
+
+/// tract's softmax or log-softmax with axes that are told apart.
+///
+/// tract's own (tract-core 0.23.9, `src/ops/nn/softmax/mod.rs`, `axes_mapping`) says that all its axes map one to one, as those of an
+/// element-wise operator do. A slice with a step that follows (`pull_downsample_up`, `src/ops/downsample/mod.rs`) is then moved in
+/// front of it, and the sum is over the elements that are left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnAxes(pub tract_core::ops::nn::Softmax);
+
+impl Op for OwnAxes {
+    fn name(&self) -> StaticName {
+        self.0.name()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        self.0.info()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for OwnAxes {
+    op_out_of_plan!();
+
+    fn eval(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        self.0.eval(ctx, inputs)
+    }
+}
+
+impl TypedOp for OwnAxes {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        self.0.output_facts(inputs)
+    }
+
+    fn axes_mapping(
+        &self,
+        inputs: &[&TypedFact],
+        outputs: &[&TypedFact],
+    ) -> TractResult<AxesMapping> {
+        own_axes_mapping(inputs, outputs, &self.0.axes)
+    }
+
+    fn change_axes(
+        &self,
+        model: &TypedModel,
+        node: &TypedNode,
+        _io: InOut,
+        change: &AxisOp,
+    ) -> TractResult<Option<AxisChangeConsequence>> {
+        let axes = self.0.axes.iter().map(|axis| change.transform_axis(*axis));
+        let changed = axes.collect::<Option<TVec<usize>>>().map(|axes| {
+            let mut op = self.clone();
+            op.0.axes = axes;
+            op
+        });
+        Ok(changed.map(|op| AxisChangeConsequence::new(model, node, Some(Box::new(op)), change)))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        self.0.cost(inputs)
     }
 
     as_op!();

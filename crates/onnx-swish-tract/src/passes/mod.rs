@@ -1,8 +1,10 @@
-//! Our rewrites of tract's graph, between its declutter and its code generation.
+//! Our rewrites of tract's graph: before its declutter, between that and its code generation, and after that.
 //!
-//! Given a decluttered graph of concrete shapes; promises the same numbers within the bounds that each pass documents.
+//! Given a graph of concrete shapes; promises the same numbers within the bounds that each pass documents.
 
 mod activations;
+mod bounds;
+mod gates;
 mod softmax;
 
 use tract_core::internal::*;
@@ -19,12 +21,18 @@ pub(crate) struct Findings {
 /// When a pass runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
+    /// Before tract's declutter, whoever computes: what its rewrites would get wrong.
+    Raw,
     /// On every graph: what it writes can also be stored in an archive.
     Loaded,
+    /// On a graph that becomes an archive.
+    Archived,
     /// On a graph that is about to run: it writes operators that NNEF does not know, and need not.
     BeforeRun,
     /// As `BeforeRun`, where convolutions are to be ours.
     BeforeRunWithConvolutions,
+    /// After tract's code generation, whoever computes: what its operators get wrong.
+    Lowered,
 }
 
 /// A rewrite: named in errors, run once.
@@ -37,9 +45,19 @@ struct Pass {
 /// Every rewrite, in the order in which they run. Convolutions take activations along, so these are ours first.
 const PASSES: &[Pass] = &[
     Pass {
+        name: "softmax axes",
+        when: When::Raw,
+        run: |model, _| softmax::tell_axes_apart(model),
+    },
+    Pass {
         name: "activations",
         when: When::Loaded,
         run: |model, _| activations::take_over(model),
+    },
+    Pass {
+        name: "softmax axes",
+        when: When::Archived,
+        run: |model, _| softmax::give_back(model),
     },
     Pass {
         name: "convolutions",
@@ -50,24 +68,49 @@ const PASSES: &[Pass] = &[
         },
     },
     Pass {
+        name: "gates",
+        when: When::BeforeRun,
+        run: |model, _| gates::take_over(model),
+    },
+    Pass {
         name: "softmax",
         when: When::BeforeRun,
         run: |model, _| softmax::take_over(model),
     },
+    Pass {
+        name: "bounds",
+        when: When::Lowered,
+        run: |model, _| bounds::repair(model),
+    },
 ];
+
+/// Runs the passes for a graph that tract has not decluttered yet.
+pub(crate) fn raw(model: &mut TypedModel) -> TractResult<()> {
+    run(model, |when| when == When::Raw).map(drop)
+}
 
 /// Runs the passes for a graph that may also be written out.
 pub(crate) fn loaded(model: &mut TypedModel) -> TractResult<()> {
     run(model, |when| when == When::Loaded).map(drop)
 }
 
+/// Runs the passes for a graph that is about to be written out, after [`loaded`].
+pub(crate) fn archived(model: &mut TypedModel) -> TractResult<()> {
+    run(model, |when| when == When::Archived).map(drop)
+}
+
 /// Runs the passes for a graph that is about to run, after [`loaded`].
 pub(crate) fn before_run(model: &mut TypedModel, convolutions: bool) -> TractResult<Findings> {
     run(model, |when| match when {
-        When::Loaded => false,
         When::BeforeRun => true,
         When::BeforeRunWithConvolutions => convolutions,
+        When::Raw | When::Loaded | When::Archived | When::Lowered => false,
     })
+}
+
+/// Runs the passes for a graph that tract has lowered to its machine's operators.
+pub(crate) fn lowered(model: &mut TypedModel) -> TractResult<()> {
+    run(model, |when| when == When::Lowered).map(drop)
 }
 
 fn run(model: &mut TypedModel, wanted: impl Fn(When) -> bool) -> TractResult<Findings> {

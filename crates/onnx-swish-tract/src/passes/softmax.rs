@@ -1,7 +1,7 @@
-//! Our kernel behind tract's softmax of f32.
+//! Softmax: its axes told apart for tract's rewrites, and our kernel behind that of f32.
 //!
-//! Given a graph; promises that every softmax over one axis, or over several neighbouring ones, is ours, and that log-softmax,
-//! other element types and quantised ones stay as they are.
+//! Given a graph; promises that no rewrite takes a softmax for element-wise, that every softmax of f32 over one axis, or over
+//! several neighbouring ones, is ours, and that log-softmax, other element types and quantised ones are computed by tract.
 //!
 //! tract 0.23.9 is fast over last axes. Over others it collapses a view per sum, and takes each exponential twice, one element at a
 //! time: eighty nanoseconds an element.
@@ -10,24 +10,49 @@ use tract_core::internal::*;
 use tract_core::model::Rewriter;
 use tract_core::ops::nn::{Softmax, SoftmaxKind};
 
-use crate::ops;
+use crate::ops::{self, OwnAxes};
 
-pub(super) fn take_over(model: &mut TypedModel) -> TractResult<()> {
+/// Before tract's declutter: its softmax as one whose axes are told apart.
+pub(super) fn tell_axes_apart(model: &mut TypedModel) -> TractResult<()> {
     Rewriter::default()
         .with_rule_for::<Softmax>("softmax", |_, model, node, _, op| {
-            let fact = model.node_input_facts(node.id)?[0];
-            let covered = op.kind == SoftmaxKind::Softmax
-                && op.quant_output_dt.is_none()
-                && fact.datum_type == DatumType::F32
-                && fact.is_plain();
-            match ops::Softmax::over(&op.axes).filter(|_| covered) {
-                Some(ours) => {
-                    TypedModelPatch::replace_single_op(model, node, &node.inputs, ours).map(Some)
-                }
-                None => Ok(None),
-            }
+            let op = OwnAxes(op.clone());
+            TypedModelPatch::replace_single_op(model, node, &node.inputs, op).map(Some)
         })
         .rewrite(&(), model)
+}
+
+/// For archives, in which it is tract's operator.
+pub(super) fn give_back(model: &mut TypedModel) -> TractResult<()> {
+    Rewriter::default()
+        .with_rule_for::<OwnAxes>("softmax", |_, model, node, _, op| {
+            TypedModelPatch::replace_single_op(model, node, &node.inputs, op.0.clone()).map(Some)
+        })
+        .rewrite(&(), model)
+}
+
+/// For graphs that are about to run.
+pub(super) fn take_over(model: &mut TypedModel) -> TractResult<()> {
+    Rewriter::default()
+        .with_rule_for::<Softmax>("softmax", |_, model, node, _, op| ours(model, node, op))
+        .with_rule_for::<OwnAxes>("softmax", |_, model, node, _, op| ours(model, node, &op.0))
+        .rewrite(&(), model)
+}
+
+fn ours(
+    model: &TypedModel,
+    node: &TypedNode,
+    op: &Softmax,
+) -> TractResult<Option<TypedModelPatch>> {
+    let fact = model.node_input_facts(node.id)?[0];
+    let covered = op.kind == SoftmaxKind::Softmax
+        && op.quant_output_dt.is_none()
+        && fact.datum_type == DatumType::F32
+        && fact.is_plain();
+    match ops::Softmax::over(&op.axes).filter(|_| covered) {
+        Some(ours) => TypedModelPatch::replace_single_op(model, node, &node.inputs, ours).map(Some),
+        None => Ok(None),
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::conv::Convolution;
 use crate::error::{Error, Result};
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
-use crate::tensor::Tensor;
+use crate::tensor::{ElementType, Tensor};
 
 /// How the plans of a session are built and run.
 #[derive(Debug, Clone)]
@@ -162,6 +162,11 @@ impl PlanCache {
         cached.insert(0, entry);
         cached.truncate(self.capacity);
         Ok(plan)
+    }
+
+    /// The type in which values that the file declares as `declared` are computed.
+    pub fn computed(&self, declared: ElementType) -> ElementType {
+        self.source.computed(self.options.operators, declared)
     }
 
     /// The graph before tract lowers it to its machine's operators.

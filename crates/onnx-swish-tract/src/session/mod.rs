@@ -184,15 +184,20 @@ impl Session {
 
     /// Writes the model for inputs of these shapes as an NNEF archive: decluttered, fused, in tract's own format.
     ///
+    /// What is computed in float32 ([`SessionBuilder::native_half`]) is float32 in the archive, inputs and outputs too.
+    ///
     /// # Errors
     /// As [`prepare`](Session::prepare), and if the model holds an operator that NNEF cannot express or the writer fails.
     pub fn write_nnef(&self, shapes: &[Vec<usize>], out: impl std::io::Write) -> Result<()> {
         self.check_shapes(shapes.iter().map(Vec::as_slice))?;
-        let model = self
+        let mut model = self
             .inner
             .plans
             .typed_model(&self.inner.signature, shapes, &[])?;
-        guard(Stage::Export, || crate::nnef::nnef().write(&model, out))
+        guard(Stage::Export, || {
+            crate::passes::archived(&mut model)?;
+            crate::nnef::nnef().write(&model, out)
+        })
     }
 
     fn check_shapes<'a>(&self, shapes: impl ExactSizeIterator<Item = &'a [usize]>) -> Result<()> {
@@ -215,7 +220,7 @@ impl Session {
         Ok(())
     }
 
-    /// The given tensors in the model's order, checked.
+    /// The given tensors in the model's order, checked, in the types in which they are computed.
     fn in_order<N: AsRef<str>, T: Into<Tensor>>(
         &self,
         given: impl IntoIterator<Item = (N, T)>,
@@ -261,7 +266,7 @@ impl Session {
         });
         let tensors = tensors.collect::<Result<Vec<_>>>()?;
         self.check_shapes(tensors.iter().map(Tensor::shape))?;
-        Ok(tensors)
+        self.computed(tensors)
     }
 
     fn plan_of(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>> {
@@ -274,14 +279,31 @@ impl Session {
         self.inner.plans.for_inputs(&self.inner.signature, inputs)
     }
 
+    /// The inputs in the types in which they are computed.
+    fn computed(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        let computed = inputs.into_iter().map(|input| {
+            let given = input.element_type();
+            match self.inner.plans.computed(given) {
+                same if same == given => Ok(input),
+                wide => input.cast(wide),
+            }
+        });
+        computed.collect()
+    }
+
+    /// The outputs by name, in the types that the file declares.
     fn named(&self, outputs: Vec<Tensor>) -> Result<Outputs> {
-        let names = self
-            .inner
-            .signature
-            .outputs
-            .iter()
-            .map(|port| port.name.clone());
-        Ok(Outputs::new(names.zip(outputs).collect()))
+        let ports = self.inner.signature.outputs.iter();
+        let named = ports.zip(outputs).map(|(port, output)| {
+            let declared = port.element_type.filter(|declared| {
+                // Other contradictions are the model's own.
+                let wide = self.inner.plans.computed(*declared);
+                wide != *declared && wide == output.element_type()
+            });
+            let output = declared.map_or(Ok(output.clone()), |declared| output.cast(declared))?;
+            Ok((port.name.clone(), output))
+        });
+        Ok(Outputs::new(named.collect::<Result<_>>()?))
     }
 }
 

@@ -12,7 +12,7 @@ use tract_linalg::multithread::Executor;
 
 use super::cache::PlanOptions;
 use super::lock;
-use crate::arena::{Arena, ArenaPlan};
+use crate::arena::{Arena, ArenaPlan, check_room};
 use crate::conv::Convolution;
 use crate::error::Result;
 use crate::guard::{Stage, guard};
@@ -55,13 +55,18 @@ impl Plan {
             let mut optimizer = Optimizer::codegen();
             watch_passes(&mut optimizer);
             model.optimize_with_session(&mut optimizer.session())?;
+            if options.operators != Operators::Stock {
+                passes::lowered(&mut model)?;
+            }
             let run = RunOptions {
                 executor: Some(threads.executor.clone()),
                 ..RunOptions::default()
             };
             let plan = TypedSimplePlan::new_with_options(model, &run)?;
+            let arena = ArenaPlan::of(&plan);
+            check_room(&plan, &arena)?;
             Ok(Plan {
-                arena: Arc::new(ArenaPlan::of(&plan)),
+                arena: Arc::new(arena),
                 plan,
                 vzeroupper: options.vzeroupper,
                 pool: threads.pool.clone(),
@@ -93,7 +98,7 @@ impl Plan {
             };
             let inputs = inputs
                 .into_iter()
-                .map(|input| input.0.into_tvalue())
+                .map(|input| input.into_tract().into_tvalue())
                 .collect();
             let outputs = with_pool(self.pool.clone(), || {
                 state.run_plan_with_eval(inputs, |context, op_state, node, inputs| {

@@ -178,6 +178,7 @@ impl Contender {
             vzeroupper: kind.vzeroupper,
             convolutions: kind.convolutions,
             fuse: kind.operators == Operators::OnnxSwish,
+            native_half: false,
             shapes: options.shapes.clone(),
             limits: crate::engine::Limits::default(),
             diagnostics: Diagnostics::default(),

@@ -33,6 +33,11 @@ impl Tolerance {
                 atol: 1e-2,
                 floor: 4.0 * (0.5f64).powi(10),
             },
+            ElementType::BF16 => Tolerance {
+                rtol: 8e-2,
+                atol: 8e-2,
+                floor: 4.0 * (0.5f64).powi(7),
+            },
             ElementType::F64 => Tolerance {
                 rtol: 1e-5,
                 atol: 1e-6,

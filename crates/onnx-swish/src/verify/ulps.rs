@@ -9,6 +9,7 @@ use crate::ElementType;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ulps {
     F16,
+    BF16,
     F32,
     F64,
     /// No float: values are the same or they are not.
@@ -19,6 +20,7 @@ impl Ulps {
     pub fn of(element_type: ElementType) -> Ulps {
         match element_type {
             ElementType::F16 => Ulps::F16,
+            ElementType::BF16 => Ulps::BF16,
             ElementType::F32 => Ulps::F32,
             ElementType::F64 => Ulps::F64,
             _ => Ulps::Exact,
@@ -45,6 +47,10 @@ impl Ulps {
                     value.is_sign_negative(),
                     u64::from(half::f16::from_f64(value.abs()).to_bits()),
                 ),
+                Ulps::BF16 => (
+                    value.is_sign_negative(),
+                    u64::from(half::bf16::from_f64(value.abs()).to_bits()),
+                ),
                 Ulps::Exact => return 0,
             };
             let magnitude = i128::from(magnitude);
@@ -63,10 +69,11 @@ impl Ulps {
         }
     }
 
-    /// From a value of the type to the next: IEEE 754's significands of 11, 24 and 53 bits and smallest normal exponents.
+    /// From a value of the type to the next: significands of 11, 8, 24 and 53 bits and smallest normal exponents.
     fn step(self, at: f64) -> f64 {
         let (precision, smallest) = match self {
             Ulps::F16 => (11, -14),
+            Ulps::BF16 => (8, -126),
             Ulps::F32 => (24, -126),
             Ulps::F64 | Ulps::Exact => (53, -1022),
         };

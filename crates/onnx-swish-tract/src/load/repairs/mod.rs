@@ -13,9 +13,11 @@ mod loops;
 mod mat_mul_nbits;
 mod pad;
 mod prelu;
+pub(super) mod quantize;
 mod recurrent;
 mod reduce;
 mod resize;
+pub(super) mod round;
 mod scaler;
 mod slice;
 mod squeeze;
@@ -27,7 +29,7 @@ use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 
 pub(super) type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
-type Builder = fn(&ParsingContext, &NodeProto) -> Built;
+pub(super) type Builder = fn(&ParsingContext, &NodeProto) -> Built;
 
 /// What is repaired: the operator's type, under which name tract's own builder stays reachable, and ours.
 const REPAIRS: &[(&str, &str, Builder)] = &[

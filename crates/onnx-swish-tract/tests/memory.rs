@@ -1,0 +1,61 @@
+//! Memory that is not there.
+
+mod models;
+
+use models::{constant, model, node};
+use onnx_swish_tract::{Error, Session};
+use tract_onnx::pb::TensorProto;
+
+fn shape(name: &str, dims: &[i64]) -> TensorProto {
+    TensorProto {
+        name: name.to_owned(),
+        dims: vec![dims.len() as i64],
+        data_type: 7,
+        int64_data: dims.to_vec(),
+        ..Default::default()
+    }
+}
+
+/// The largest sum of an element of x and one of its transpose, x having so many: nothing of that size squared goes in or out.
+fn sums(elements: usize) -> Result<Session, Error> {
+    let nodes = vec![
+        node("Transpose", &["x"], "t", &[]),
+        node("Add", &["x", "t"], "wide", &[]),
+        node("ReduceMax", &["wide"], "y", &[]),
+    ];
+    Session::builder(model(nodes, &[1, elements], vec![])).build()
+}
+
+#[test]
+fn an_intermediate_tensor_beyond_memory_is_an_error_of_the_model() {
+    sums(256).unwrap();
+    // 2⁵² bytes, and more than can be counted.
+    for elements in [1 << 25, 1 << 40] {
+        let error = sums(elements).unwrap_err();
+        assert!(
+            matches!(error, Error::Memory { .. }) && error.to_string().contains("smaller inputs"),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn many_tensors_that_are_alive_together_are_counted_together() {
+    // Each is 2⁴⁶ bytes, of which a machine might promise one; all are read at the end.
+    let names: Vec<String> = (0..64).map(|i| format!("t{i}")).collect();
+    let mut nodes = vec![node("Expand", &["x", "shape"], "wide", &[])];
+    for name in &names {
+        nodes.push(node("Add", &["wide", "one"], name, &[]));
+    }
+    let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+    nodes.push(node("Sum", &inputs, "s", &[]));
+    nodes.push(node("ReduceSum", &["s"], "y", &[]));
+    let constants = vec![
+        shape("shape", &[1 << 22, 1 << 22]),
+        constant("one", &[], &[1.0]),
+    ];
+    let error = Session::builder(model(nodes, &[1, 1], constants))
+        .build()
+        .unwrap_err();
+    assert!(matches!(error, Error::Memory { .. }), "{error:?}");
+}
