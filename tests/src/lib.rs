@@ -26,6 +26,8 @@ pub struct Fixture {
     pub beta: Option<Beta>,
     pub alpha: Option<f64>,
     #[serde(default)]
+    pub quantised: BTreeMap<String, usize>,
+    #[serde(default)]
     pub already_fused: BTreeMap<String, usize>,
     #[serde(default)]
     pub near_misses: BTreeMap<String, usize>,

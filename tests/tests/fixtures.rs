@@ -86,6 +86,21 @@ fn what_is_fused_and_what_is_explained() {
                 close("alpha", alpha, found)?;
             }
         }
+        let kind = |kind: ActivationKind| match kind {
+            ActivationKind::Silu => "silu".to_owned(),
+            ActivationKind::Swish => "swish".to_owned(),
+            ActivationKind::HardSwish => "hard_swish".to_owned(),
+        };
+        same(
+            "quantised",
+            fixture.quantised.clone(),
+            counted(
+                report
+                    .quantised
+                    .iter()
+                    .map(|region| kind(region.activation)),
+            ),
+        )?;
         same(
             "already fused",
             fixture.already_fused.clone(),

@@ -77,14 +77,15 @@ roundings inside belong to its result.
 - **Codes.** A QuantizeLinear with scalar parameters, and whatever a DequantizeLinear with scalar parameters reads, is a root.
   Two QuantizeLinear of one value with equal parameters are one root; Identity and Casts to the same type are seen through.
   The operators of `com.microsoft` are those of the standard.
-- **Saturation.** A quantiser bounds what it quantises to the numbers that its codes stand for. Where the range of the numbers
-  before it, which follows from the range of the code that entered, goes beyond that by at most one step, it only rounds.
-  Otherwise it is a clamp, often in place of a Clip that ONNX Runtime's quantiser takes out: x+3 quantised to [0, 6]. A gate or an
-  argument of a gate that is cut off by more than a step makes another function: `saturates`. What the quantisers behind the
-  activation cut off they cut off from an activation.
-- **The gate's upper bound.** A quantiser in place of a Clip ends at the largest number that calibration saw, 6 or less. A bound
-  within one step of 1 (of the gate, with all factors inside), or one that no code reaches, is read as 1. A gate that is bounded by
-  quantisers alone must reach one of its bounds within a step, or have the standard slope and offset.
+- **How it is judged.** The form says which activation it would be, with quantisers read as if they did nothing. Then numbers must
+  agree: for each of the 256 codes the region with all its roundings gives what the activation gives, behind the last quantiser,
+  but for one step of each quantiser that rounds the gate, its argument or the product. What quantisers cut off inside is
+  thus allowed as far as the last one cuts it off, too, as where calibration saw less than codes can say; what they cut off or
+  round away besides makes another function: `saturates`.
+- **A quantiser in the place of a Clip.** ONNX Runtime's quantiser takes a Clip out whose bounds the quantiser behind it has: x+3
+  quantised to [0, 6]. Such bounds are read as a clamp, if no operator makes the gate. They end at the largest number that
+  calibration saw, 6 or less: a gate of bound 1 is tried first, and the bound as it is otherwise. A gate that is bounded by
+  quantisers alone must reach a bound for some code, or have the standard slope and offset.
 - **Constants.** A constant behind DequantizeLinear, or quantised at run time, is what its code says, 255·(3/255) for 3. Two
   constants within 2^-16 of each other are one: such an error moves no value by more than 1/256 of a step.
 - **In floats between codes.** DequantizeLinear, SiLU in floats, QuantizeLinear is such a region as well. If something else reads the

@@ -69,6 +69,16 @@ fn agrees(line: &Value, report: &Report) {
         );
     }
     assert_eq!(
+        counted(
+            report
+                .quantised
+                .iter()
+                .map(|region| kind(region.activation))
+        ),
+        stated(line, "quantised"),
+        "{model}"
+    );
+    assert_eq!(
         counted(report.already_fused.iter().map(|a| &a.op[..])),
         stated(line, "already_fused"),
         "{model}"
@@ -164,9 +174,9 @@ fn expanding_leaves_plain_operators_and_nothing_of_ours() {
             report.already_fused
         );
         let before = analyze(&model, &Options::default()).report();
-        let all = before.fusions.len() + before.already_fused.len();
+        let all = before.fusions.len() + before.already_fused.len() + before.quantised.len();
         assert_eq!(
-            report.fusions.len(),
+            report.fusions.len() + report.quantised.len(),
             all,
             "{}: what was expanded is recognised again",
             line["model"]

@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use super::calls::Calls;
 use super::guards::Block;
 use super::{Already, Fusion, Miss, Options, Plan, Why, regions, settle};
-use crate::constants::Constant;
 use crate::element::Element;
 use crate::emit::target::Cannot;
 use crate::facts::Facts;
@@ -405,20 +404,17 @@ impl Analysis<'_> {
     }
 
     /// A Where that picks the gate of `partner` from constants and functions of it.
-    fn is_picked(&self, gate: Value, partner: Value) -> bool {
+    fn is_picked(&mut self, gate: Value, partner: Value) -> bool {
         let root = self.forms.linear(gate).root;
         let is_where = |node: &Node| self.graph.op(*node) == Op::Where;
         let Some(node) = self.graph.producer(root).filter(is_where) else {
             return false;
         };
-        let x = self.forms.linear(partner).root;
         let branches = self.graph.inputs(node).get(1..).unwrap_or_default();
-        let is_bound = |value: &Value| {
-            let constant = self.facts.known_constant(*value);
-            constant.and_then(Constant::number).is_some()
-        };
+        let mut is_bound = |value: &Value| self.facts.number(&self.graph, *value).is_some();
+        let bounded = branches.iter().any(&mut is_bound);
         // A mask is a choice between constants, too; a gate of x depends on x.
-        branches.iter().any(is_bound) && self.depends_on(node, x)
+        bounded && self.depends_on(node, self.forms.linear(partner).root)
     }
 
     /// Whether a node's output is made from `x`, as far back as gates reach.

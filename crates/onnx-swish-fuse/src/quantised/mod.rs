@@ -422,7 +422,9 @@ impl Quantised {
                         let names = attempt.names;
                         self.gates.insert(output, *attempt);
                         self.products.insert(output, (readings, names));
-                        return Some(Meaning::Activation);
+                        // A quantiser alone may make a gate of a line, and mostly does not.
+                        let is_gate = inverted || self.forms.has_gate_operator(gate, root);
+                        return is_gate.then_some(Meaning::Activation);
                     }
                     of_float = true;
                 }

@@ -10,7 +10,7 @@ pub struct Tensor {
     pub data: Vec<f64>,
 }
 
-type Values = HashMap<Vec<u8>, Tensor>;
+pub type Values = HashMap<Vec<u8>, Tensor>;
 
 /// Seeded inputs between -8 and 8, with the corners of HardSwish among them. A named dimension is as long as its name's
 /// first letter says: N is 2, C is 8, everything else 4.
@@ -294,11 +294,69 @@ fn call(
         }
         "QuantizeLinear" => {
             let (scale, zero) = (scalar(1).expect("a scale"), scalar(2).unwrap_or(0.0));
-            map(&|x| ((x / scale).round_ties_even() + zero).clamp(0.0, 255.0))
+            quantised(at(0), scale, zero, codes(model, node.input.get(2)))
+        }
+        "QLinearSigmoid" => {
+            let (scale, zero) = (scalar(3).expect("a scale"), scalar(4).unwrap_or(0.0));
+            let x = numbers(at(0), scalar(1), scalar(2));
+            let y = Tensor {
+                data: x.data.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+                ..x
+            };
+            quantised(&y, scale, zero, codes(model, node.input.get(4)))
+        }
+        "QLinearMul" | "QLinearAdd" => {
+            let a = numbers(at(0), scalar(1), scalar(2));
+            let b = numbers(at(3), scalar(4), scalar(5));
+            let y = if node.op_type() == b"QLinearMul" {
+                broadcast(&a, &b, &|a, b| a * b)
+            } else {
+                broadcast(&a, &b, &|a, b| a + b)
+            };
+            let (scale, zero) = (scalar(6).expect("a scale"), scalar(7).unwrap_or(0.0));
+            quantised(&y, scale, zero, codes(model, node.input.get(7)))
         }
         other => panic!("the interpreter does not know {other}"),
     };
     vec![result]
+}
+
+/// The smallest and the largest code of the type that a zero point has.
+fn codes(model: &schema::ModelProto, zero: Option<&bytes::Bytes>) -> (f64, f64) {
+    const INT8: i32 = 3;
+    let stored = model.graph.iter().flat_map(|graph| &graph.initializer);
+    let mut named = stored.filter(|tensor| zero.is_some_and(|zero| tensor.name() == &zero[..]));
+    match named.next().map(|tensor| tensor.data_type()) {
+        Some(INT8) => (-128.0, 127.0),
+        _ => (0.0, 255.0),
+    }
+}
+
+fn quantised(x: &Tensor, scale: f64, zero: f64, (lo, hi): (f64, f64)) -> Tensor {
+    let code = |&x: &f64| ((x / scale).round_ties_even() + zero).clamp(lo, hi);
+    Tensor {
+        dims: x.dims.clone(),
+        data: x.data.iter().map(code).collect(),
+    }
+}
+
+fn numbers(codes: &Tensor, scale: Option<f64>, zero: Option<f64>) -> Tensor {
+    let (scale, zero) = (scale.expect("a scale"), zero.unwrap_or(0.0));
+    Tensor {
+        dims: codes.dims.clone(),
+        data: codes.data.iter().map(|q| (q - zero) * scale).collect(),
+    }
+}
+
+/// The value that a model with these inputs gives a name of its main graph.
+pub fn value(model: &schema::ModelProto, inputs: &Values, name: &str) -> Tensor {
+    let mut cut = model.clone();
+    let graph = cut.graph.as_mut().expect("a graph");
+    graph.output = vec![schema::ValueInfoProto {
+        name: Some(super::text::bytes(name)),
+        ..Default::default()
+    }];
+    run(&cut, inputs).remove(0)
 }
 
 fn constant(node: &schema::NodeProto) -> Tensor {

@@ -122,12 +122,15 @@ fn kind(text: &str) -> (i32, Vec<&str>) {
         "float" => 1,
         "uint8" => 2,
         "int8" => 3,
+        "uint16" => 4,
+        "int16" => 5,
         "int32" => 6,
         "int64" => 7,
         "bool" => 9,
         "float16" => 10,
         "double" => 11,
         "bfloat16" => 16,
+        "float8" => 17,
         _ => panic!("unknown type {name}"),
     };
     (code, dims)
