@@ -5,15 +5,16 @@
 //!
 //! An 8-bit model rounds to codes at every layer. Two correct runs add a convolution's products in different orders, so a value
 //! next to the middle between two codes goes to one on this side and to the other on that side, and layers behind it see codes that
-//! differ by one here and there. Float tolerances say nothing about that: one step is 1/255 of the whole range. A wrong layer moves
-//! many values, or one value by many steps.
+//! differ by one here and there, and round again. Float tolerances say nothing about that: one step is 1/255 of the whole range. So
+//! what is allowed grows with the number of quantisations on the way, as a sum of independent roundings does: with its root for the
+//! distance, and linearly for how many elements are met. A wrong layer moves values by a large part of the range.
 
 use serde::Serialize;
 
-/// How far an element may move: a code that fell to the other side, twice in a row.
-pub const LARGEST_STEPS: f64 = 2.0;
-/// How many elements may move, as a fraction. One always may, in an output of a few elements.
-pub const LARGEST_FRACTION: f64 = 0.05;
+use super::origin::Quantised;
+
+/// How many elements one quantisation may move, as a fraction. One element always may, in an output of a few.
+const FRACTION: f64 = 0.01;
 /// Steps in the range of an output whose own quantisation is not known: that of 8-bit codes.
 const CODES: f64 = 255.0;
 
@@ -29,6 +30,8 @@ pub struct Codes {
     pub elements: usize,
     /// The farthest that one moved, in steps.
     pub largest: f64,
+    /// How many times values are quantised on the longest way from an input to this output.
+    pub depth: usize,
 }
 
 /// The width of a step, as far as the file says.
@@ -42,8 +45,8 @@ pub(super) enum Step {
 
 impl Codes {
     /// Measures one output over one set of inputs; `original` and `fused` are of one length.
-    pub(super) fn of(step: Step, original: &[f64], fused: &[f64]) -> Codes {
-        let step = match step {
+    pub(super) fn of(quantised: Quantised, original: &[f64], fused: &[f64]) -> Codes {
+        let step = match quantised.step {
             Step::Of(step) => step,
             Step::OfRange => range(original) / CODES,
         };
@@ -52,6 +55,7 @@ impl Codes {
             moved: 0,
             elements: original.len(),
             largest: 0.0,
+            depth: quantised.depth,
         };
         for (&a, &b) in original.iter().zip(fused) {
             let difference = super::tolerance::distance(a, b);
@@ -72,11 +76,21 @@ impl Codes {
         self.moved as f64 / (self.elements as f64).max(1.0)
     }
 
+    /// How many steps an element may move: those of a random walk, and one for the last rounding.
+    pub fn allowed_steps(&self) -> f64 {
+        1.0 + (self.depth as f64).sqrt()
+    }
+
+    /// Which fraction of the elements may move.
+    pub fn allowed_fraction(&self) -> f64 {
+        (FRACTION * self.depth as f64).min(1.0)
+    }
+
     /// Whether sums that round differently explain it.
     pub fn is_rounding(&self) -> bool {
         // A step is known to a float32's precision: two steps measured are 2.0000001 of them.
-        let near = self.largest <= LARGEST_STEPS + 0.01;
-        near && (self.moved <= 1 || self.fraction() <= LARGEST_FRACTION)
+        let near = self.largest <= self.allowed_steps() + 0.01;
+        near && (self.moved <= 1 || self.fraction() <= self.allowed_fraction())
     }
 
     pub(super) fn merged(a: Option<Codes>, b: Option<Codes>) -> Option<Codes> {
@@ -88,6 +102,7 @@ impl Codes {
             moved: a.moved + b.moved,
             elements: a.elements + b.elements,
             largest: a.largest.max(b.largest),
+            depth: a.depth.max(b.depth),
         })
     }
 }
@@ -104,35 +119,51 @@ fn range(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
+    fn compare(step: Step, depth: usize, original: &[f64], fused: &[f64]) -> Codes {
+        Codes::of(Quantised { step, depth }, original, fused)
+    }
+
+    fn hundred() -> Vec<f64> {
+        (0..100).map(f64::from).collect()
+    }
+
     #[test]
     fn a_code_here_and_there_is_rounding() {
-        let original: Vec<f64> = (0..100).map(f64::from).collect();
-        let mut fused = original.clone();
+        let mut fused = hundred();
         fused[3] += 1.0;
         fused[50] -= 1.0;
-        let codes = Codes::of(Step::Of(1.0), &original, &fused);
+        let codes = compare(Step::Of(1.0), 2, &hundred(), &fused);
         assert_eq!((codes.moved, codes.largest), (2, 1.0));
         assert!(codes.is_rounding());
+        assert!(!compare(Step::Of(1.0), 1, &hundred(), &fused).is_rounding());
     }
 
     #[test]
     fn many_codes_or_a_long_way_are_not() {
-        let original: Vec<f64> = (0..100).map(f64::from).collect();
-        let shifted: Vec<f64> = original.iter().map(|code| code + 1.0).collect();
-        assert!(!Codes::of(Step::Of(1.0), &original, &shifted).is_rounding());
-        let mut far = original.clone();
-        far[7] += 3.0;
-        assert!(!Codes::of(Step::Of(1.0), &original, &far).is_rounding());
-        far[7] = f64::NAN;
-        assert!(!Codes::of(Step::Of(1.0), &original, &far).is_rounding());
+        let shifted: Vec<f64> = hundred().iter().map(|code| code + 1.0).collect();
+        let rounding = |fused: &[f64]| compare(Step::Of(1.0), 3, &hundred(), fused).is_rounding();
+        assert!(!rounding(&shifted));
+        for far in [4.0, f64::NAN] {
+            let mut fused = hundred();
+            fused[7] += far;
+            assert!(!rounding(&fused), "{far}");
+        }
+    }
+
+    #[test]
+    fn a_deep_network_moves_many_a_little_and_none_far() {
+        let moved: Vec<f64> = hundred().iter().map(|code| code + 4.0).collect();
+        assert!(compare(Step::Of(1.0), 150, &hundred(), &moved).is_rounding());
+        let far: Vec<f64> = hundred().iter().map(|code| code + 28.0).collect();
+        assert!(!compare(Step::Of(1.0), 150, &hundred(), &far).is_rounding());
     }
 
     #[test]
     fn without_a_scale_a_step_is_a_255th_of_the_range() {
-        let codes = Codes::of(Step::OfRange, &[-1.0, 1.55], &[-1.0, 1.56]);
+        let codes = compare(Step::OfRange, 1, &[-1.0, 1.55], &[-1.0, 1.56]);
         assert!((codes.step - 0.01).abs() < 1e-12 && codes.moved == 1);
-        let flat = Codes::of(Step::OfRange, &[2.0, 2.0], &[2.0, 2.1]);
+        let flat = compare(Step::OfRange, 1, &[2.0, 2.0], &[2.0, 2.1]);
         assert_eq!(flat.largest, f64::INFINITY);
-        assert!(Codes::of(Step::OfRange, &[2.0], &[2.0]).is_rounding());
+        assert!(compare(Step::OfRange, 1, &[2.0], &[2.0]).is_rounding());
     }
 }

@@ -59,7 +59,7 @@ impl Judge<'_> {
 impl Pair<'_> {
     /// Judges by steps what quantised values lie behind and the tolerance does not accept.
     fn by_codes(&mut self) {
-        let Some(step) = self.origin.quantised else {
+        let Some(quantised) = self.origin.quantised else {
             return;
         };
         // An index or a count has no steps.
@@ -69,7 +69,7 @@ impl Pair<'_> {
         let (Some(a), Some(b)) = (self.expected.to_f64(), self.found.to_f64()) else {
             return;
         };
-        let codes = Codes::of(step, &a, &b);
+        let codes = Codes::of(quantised, &a, &b);
         if !self.comparison.equal {
             self.comparison.equal = codes.is_rounding();
             self.comparison.judged_by = JudgedBy::Codes;

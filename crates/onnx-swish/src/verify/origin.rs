@@ -33,22 +33,42 @@ const MOST_SCALES: usize = 1 << 16;
 /// Where an output comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Origin {
-    /// The width of a step, where quantised values are among its ancestors.
-    pub quantised: Option<Step>,
+    /// How it is quantised, where quantised values are among its ancestors.
+    pub quantised: Option<Quantised>,
     /// Whether it lies behind TopK or NonMaxSuppression.
     pub ranked: bool,
+}
+
+/// How an output is quantised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Quantised {
+    /// The width of a step of the output.
+    pub step: Step,
+    /// How many times values that depend on inputs are quantised on the longest way to it.
+    pub depth: usize,
+}
+
+/// What is known of a value while the graph is walked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Trace {
+    /// Whether it depends on an input, as weights do not.
+    varies: bool,
+    depth: usize,
+    ranked: bool,
 }
 
 /// The origin of each output of the main graph, by name.
 pub(super) fn of_outputs(model: &Model) -> HashMap<String, Origin> {
     let graph = Graph::of(model);
+    let traces = graph.traces();
     let outputs = model.scopes().first().map(|main| main.outputs());
     let outputs = outputs.unwrap_or_default().iter();
     let named = outputs.map(|output| {
         let name = model.text(output.name());
+        let trace = traces.get(name).copied().unwrap_or_default();
         (
             String::from_utf8_lossy(name).into_owned(),
-            graph.origin(name),
+            graph.origin(name, trace),
         )
     });
     named.collect()
@@ -86,24 +106,47 @@ impl<'m> Graph<'m> {
         Graph { model, made_by }
     }
 
-    fn origin(&self, output: &'m [u8]) -> Origin {
-        let mut origin = Origin::default();
-        let (mut seen, mut open) = (HashSet::from([output]), vec![output]);
-        while let Some(name) = open.pop() {
-            let Some(node) = self.made_by.get(name) else {
-                continue;
-            };
-            let op = node.op_type();
-            origin.ranked |= RANKING.contains(&op);
-            if QUANTISING.iter().any(|prefix| op.starts_with(prefix)) {
-                origin.quantised = Some(Step::OfRange);
+    /// What is known of every value: one walk, as nodes stand in the order of their values.
+    fn traces(&self) -> HashMap<&'m [u8], Trace> {
+        let mut traces: HashMap<&[u8], Trace> = HashMap::new();
+        let Some(main) = self.model.scopes().first() else {
+            return traces;
+        };
+        let stored = main
+            .initializers()
+            .iter()
+            .map(|tensor| self.model.text(tensor.name()));
+        let stored: HashSet<&[u8]> = stored.collect();
+        for node in main.nodes().iter().map(|node| self.model.node_ref(node)) {
+            let mut trace = Trace::default();
+            for input in node.inputs().filter(|input| !input.is_empty()) {
+                let unknown = Trace {
+                    varies: !stored.contains(input),
+                    ..Trace::default()
+                };
+                let own = traces.get(input).copied().unwrap_or(unknown);
+                trace.varies |= own.varies;
+                trace.depth = trace.depth.max(own.depth);
+                trace.ranked |= own.ranked;
             }
-            open.extend(node.inputs().filter(|&input| seen.insert(input)));
+            let op = node.op_type();
+            trace.ranked |= RANKING.contains(&op);
+            let quantises = QUANTISING.iter().any(|prefix| op.starts_with(prefix));
+            trace.depth += usize::from(quantises && trace.varies);
+            traces.extend(node.outputs().map(|output| (output, trace)));
         }
-        origin.quantised = origin
-            .quantised
-            .map(|unknown| self.step(output).unwrap_or(unknown));
-        origin
+        traces
+    }
+
+    fn origin(&self, output: &'m [u8], trace: Trace) -> Origin {
+        let quantised = (trace.depth > 0).then(|| Quantised {
+            step: self.step(output).unwrap_or(Step::OfRange),
+            depth: trace.depth,
+        });
+        Origin {
+            quantised,
+            ranked: trace.ranked,
+        }
     }
 
     /// The step of a value that is dequantised, or moved about after that.
@@ -197,7 +240,8 @@ mod tests {
             node("DequantizeLinear", &["q", "scale"], "d"),
             node("Reshape", &["d", "shape"], "y"),
         ]);
-        assert_eq!(found["y"].quantised, Some(Step::Of(0.25)));
+        let (step, depth) = (Step::Of(0.25), 1);
+        assert_eq!(found["y"].quantised, Some(Quantised { step, depth }));
     }
 
     #[test]
@@ -207,12 +251,13 @@ mod tests {
             node("DequantizeLinear", &["q", "scale"], "d"),
             node("Softmax", &["d"], "y"),
         ]);
-        assert_eq!(found["y"].quantised, Some(Step::OfRange));
+        assert_eq!(found["y"].quantised.unwrap().step, Step::OfRange);
     }
 
     #[test]
     fn weights_that_are_stored_as_codes_move_nothing() {
         let found = origins(vec![
+            node("QuantizeLinear", &["scale", "scale"], "w"),
             node("DequantizeLinear", &["w", "scale"], "d"),
             node("MatMul", &["x", "d"], "y"),
         ]);
@@ -226,6 +271,16 @@ mod tests {
             node("Gather", &["boxes", "values"], "y"),
         ]);
         assert!(found["y"].ranked);
+    }
+
+    #[test]
+    fn the_longest_way_counts() {
+        let found = origins(vec![
+            node("QuantizeLinear", &["x", "scale"], "a"),
+            node("QuantizeLinear", &["a", "scale"], "b"),
+            node("QLinearAdd", &["a", "b"], "y"),
+        ]);
+        assert_eq!(found["y"].quantised.unwrap().depth, 3);
     }
 
     #[test]

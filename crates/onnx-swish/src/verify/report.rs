@@ -123,13 +123,14 @@ fn remarks(output: &OutputComparison) -> Vec<String> {
     {
         remarks.push(format!(
             "output `{name}` comes from quantised values, which sums that round differently move: {} of {} elements moved, by {:.1} \
-             steps of {:.1e} at most; up to {} steps and {} % of the elements are put down to rounding",
+             steps of {:.1e} at most; behind {} quantisations, up to {:.1} steps in {:.0} % of the elements are put down to rounding",
             codes.moved,
             codes.elements,
             codes.largest,
             codes.step,
-            super::codes::LARGEST_STEPS,
-            100.0 * super::codes::LARGEST_FRACTION
+            codes.depth,
+            codes.allowed_steps(),
+            100.0 * codes.allowed_fraction()
         ));
     }
     if let Some(rows) = &output.rows {

@@ -153,11 +153,10 @@ fn first_off(text: &mut String, report: &VerifyReport, first: &FirstOff) {
     match first.from {
         OffFrom::Formula => {
             let at = one.worst.map_or_else(String::new, |worst| {
+                // Nine digits tell any two float32 apart.
                 format!(
-                    ": of {} it makes {} instead of {}",
-                    short(worst.x),
-                    short(worst.found),
-                    short(worst.exact)
+                    ": of {:.8e} it makes {:.8e} instead of {:.8e}",
+                    worst.x, worst.found, worst.exact
                 )
             });
             let _ = writeln!(
@@ -182,12 +181,15 @@ fn answer(text: &mut String, report: &VerifyReport) {
         "file" => "the expected outputs".to_owned(),
         other => other.replace("onnxruntime", "ONNX Runtime"),
     };
-    let answer = if report.equal {
-        "Equal".green().bold().to_string()
-    } else {
-        "Different".red().bold().to_string()
+    let outputs = report.outputs.iter().all(|output| output.equal);
+    let answer = match (report.equal, outputs) {
+        (true, _) => format!("{} to {reference}", "Equal".green().bold()),
+        (false, false) => format!("{} from {reference}", "Different".red().bold()),
+        (false, true) => format!(
+            "{}: the outputs agree with {reference}, and an activation is off",
+            "Different".red().bold()
+        ),
     };
-    let joint = if report.equal { "to" } else { "from" };
     let mut tolerances: Vec<String> = Vec::new();
     for Tolerance { rtol, atol, .. } in report.outputs.iter().map(|output| output.tolerance) {
         let tolerance = format!("rtol {rtol:e}, atol {atol:e}");
@@ -197,7 +199,7 @@ fn answer(text: &mut String, report: &VerifyReport) {
     }
     let _ = writeln!(
         text,
-        "{answer} {joint} {reference} {}",
+        "{answer} {}",
         format!("({})", tolerances.join("; ")).dimmed()
     );
 }
