@@ -1,0 +1,121 @@
+"""What ONNX Runtime computes, and how far other numbers are from it.
+
+Given a model and a description of its inputs. Promises inputs that depend on nothing but the model's entry, and
+ONNX Runtime's outputs with its optimiser off, so that its own fusions do not judge ours.
+"""
+
+import zlib
+
+import numpy as np
+import onnxruntime
+
+DTYPES = {
+    "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64, "tensor(bool)": np.bool_,
+    "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8,
+}  # fmt: skip
+
+# As `onnx-swish verify` judges: |d| <= max(atol * largest, 4 eps) + rtol * |expected|.
+TOLERANCE = {np.dtype(np.float16): (1e-2, 1e-3)}
+DEFAULT_TOLERANCE = (1e-3, 1e-4)
+
+
+class Reference:
+    """One model in ONNX Runtime."""
+
+    def __init__(self, path):
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def inputs(self, entry):
+        """Tensors by name; each is drawn as models.json says, e.g. "1,3,48,160" or "1,24 integers 1 30000"."""
+        rng = np.random.default_rng(zlib.crc32(f"{entry['package']}/{entry['file']}".encode()))
+        return {i.name: draw(rng, entry["inputs"][i.name]).astype(DTYPES[i.type]) for i in self.session.get_inputs()}
+
+    def outputs(self, inputs):
+        names = [output.name for output in self.session.get_outputs()]
+        return dict(zip(names, self.session.run(names, inputs), strict=True))
+
+
+def draw(rng, described):
+    """A tensor: its shape, then what stands in it.
+
+    `normal` (the default), `uniform LOW HIGH`, `integers LOW HIGH` (without HIGH), `constant VALUE`, or `picture LOW HIGH`:
+    rectangles and lines of strokes with a little noise, because detectors answer to pure noise with nothing but tiny scores.
+    """
+    shape, kind, *numbers = (*described.split(), "normal")[: max(2, len(described.split()))]
+    shape = [] if shape == "scalar" else [int(size) for size in shape.split(",")]
+    if kind == "normal":
+        return np.asarray(rng.standard_normal(shape))
+    if kind == "uniform":
+        return np.asarray(rng.uniform(float(numbers[0]), float(numbers[1]), shape))
+    if kind == "picture":
+        return picture(rng, shape, float(numbers[0]), float(numbers[1]))
+    if kind == "integers":
+        return np.asarray(rng.integers(int(numbers[0]), int(numbers[1]), shape))
+    if kind == "constant":
+        return np.full(shape, float(numbers[0]))
+    raise ValueError(f"models.json: {described}")
+
+
+def picture(rng, shape, low, high):
+    """An image of shape [batch, channels, height, width], or with the channels last if those are 1 or 3."""
+    last = shape[-1] in (1, 3)
+    height, width = shape[1:3] if last else shape[2:4]
+    colours = shape[-1] if last else shape[1]
+    image = np.full((shape[0], colours, height, width), 0.9)
+    for page in image:
+        for _ in range(6):
+            top, left = rng.integers(0, height), rng.integers(0, width)
+            tall, wide = rng.integers(2, [height // 2 + 3, width // 2 + 3])
+            page[:, top : top + tall, left : left + wide] = rng.uniform(0.3, 1, (colours, 1, 1))
+        for top in range(8, height - 20, 32):  # lines of strokes, for those that look for writing
+            for left in range(8, width - 12, 9):
+                for _ in range(3):
+                    y, x = top + rng.integers(0, 12), left + rng.integers(0, 5)
+                    tall, wide = (2, 6) if rng.random() < 0.5 else (10, 2)
+                    page[:, y : y + tall, x : x + wide] = 0.05
+    image = np.clip(image + rng.normal(0, 0.02, image.shape), 0, 1) * (high - low) + low
+    return image.transpose(0, 2, 3, 1) if last else image
+
+
+def nudged(inputs):
+    """The same inputs, each float moved by one rounding: what a model does with those shows how sure its numbers are."""
+    return {name: np.nextafter(x, x.dtype.type(np.inf)) if x.dtype.kind == "f" else x for name, x in inputs.items()}
+
+
+class Difference:
+    """The furthest that outputs are from the expected ones, as a part of the output's largest magnitude."""
+
+    def __init__(self):
+        self.relative, self.equal, self.reason = 0.0, True, ""
+
+    def add(self, name, expected, got):
+        expected, got = np.asarray(expected), np.asarray(got)
+        if expected.shape != got.shape:
+            return self.fail(f"`{name}` has shape {list(got.shape)} instead of {list(expected.shape)}")
+        if expected.dtype.kind not in "f":
+            moved = int(np.count_nonzero(expected != got))
+            if moved:
+                self.fail(f"`{name}`: {moved} of {expected.size} integers differ")
+            return None
+        if not np.array_equal(np.isfinite(expected), np.isfinite(got)):
+            return self.fail(f"`{name}`: infinities or NaN in other places")
+        rtol, atol = TOLERANCE.get(expected.dtype, DEFAULT_TOLERANCE)
+        finite = np.isfinite(expected)
+        wide = expected[finite].astype(np.float64)
+        off = np.abs(got[finite].astype(np.float64) - wide)
+        if off.size:
+            largest = np.abs(wide).max()
+            floor = max(atol * largest, 4 * np.finfo(expected.dtype).eps)
+            self.relative = max(self.relative, float(off.max() / max(largest, np.finfo(np.float32).tiny)))
+            outside = int(np.count_nonzero(off > floor + rtol * np.abs(wide)))
+            if outside:
+                self.fail(f"`{name}`: {outside} of {expected.size} numbers are off")
+        return None
+
+    def fail(self, reason):
+        self.equal = False
+        self.reason = self.reason or reason
