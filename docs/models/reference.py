@@ -7,7 +7,9 @@ ONNX Runtime's outputs with its optimiser off, so that its own fusions do not ju
 import zlib
 
 import numpy as np
+import onnx
 import onnxruntime
+from onnx import numpy_helper
 
 DTYPES = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64, "tensor(bool)": np.bool_,
@@ -20,14 +22,15 @@ DEFAULT_TOLERANCE = (1e-3, 1e-4)
 
 
 class Reference:
-    """One model in ONNX Runtime."""
+    """One model, a path or the bytes of a file, in ONNX Runtime."""
 
-    def __init__(self, path):
+    def __init__(self, model):
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        model = model if isinstance(model, bytes) else str(model)
+        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def inputs(self, entry):
         """Tensors by name; each is drawn as models.json says, e.g. "1,3,48,160" or "1,24 integers 1 30000"."""
@@ -81,9 +84,44 @@ def picture(rng, shape, low, high):
     return image.transpose(0, 2, 3, 1) if last else image
 
 
-def nudged(inputs):
-    """The same inputs, each float moved by one rounding: what a model does with those shows how sure its numbers are."""
-    return {name: np.nextafter(x, x.dtype.type(np.inf)) if x.dtype.kind == "f" else x for name, x in inputs.items()}
+def spread(path, inputs, expected):
+    """How far ONNX Runtime's numbers go when one rounding is added to each weight, or to each input: nobody can be surer."""
+    moved = {name: nudged(np.random.default_rng(0), x) if x.dtype.kind == "f" else x for name, x in inputs.items()}
+    return max(distance(path, moved, expected), distance(nudged_model(path), inputs, expected))
+
+
+def distance(model, inputs, expected):
+    try:
+        return compare(expected, Reference(model).outputs(inputs)).relative
+    except onnxruntime.capi.onnxruntime_pybind11_state.Fail:  # where a size depends on the numbers
+        return 0.0
+
+
+def nudged_model(path):
+    model = onnx.load(path)
+    rng = np.random.default_rng(0)
+    weights = list(model.graph.initializer)
+    weights += [a.t for node in model.graph.node if node.op_type == "Constant" for a in node.attribute if a.name == "value"]
+    for weight in weights:
+        if weight.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
+            weight.CopyFrom(numpy_helper.from_array(nudged(rng, numpy_helper.to_array(weight)), weight.name))
+    return model.SerializeToString()
+
+
+def nudged(rng, values):
+    """Each number moved by one rounding, up or down; whole numbers stay, as they may be sizes."""
+    towards = np.where(rng.random(values.shape) < 0.5, -1, 1).astype(values.dtype) * np.finfo(values.dtype).max
+    return np.where(values == np.rint(values), values, np.nextafter(values, towards))
+
+
+def compare(expected, got):
+    difference = Difference()
+    for name, values in expected.items():
+        if name in got:
+            difference.add(name, values, got[name])
+        else:
+            difference.fail(f"`{name}` is missing")
+    return difference
 
 
 class Difference:

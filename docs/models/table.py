@@ -31,8 +31,8 @@ python docs/models/try_models.py
 
 which downloads the packages, about 1.3 GB, with pip and npm. A model counts as equal when every number of every output is as near as
 `onnx-swish verify` asks: `|d| <= 1e-4 * largest + 1e-3 * |expected|` in float32. "Difference" is the largest `|d|` as a part of the output's
-largest magnitude. Some models cannot be judged so: 8-bit codes flip and rows of equal scores swap when ONNX Runtime itself is given inputs that
-differ by one rounding. "as itself" marks those whose difference is at most twice what that does. "Explained" counts near misses, and "silent" gates that a second, independent search ([gates.py](gates.py)) finds in
+largest magnitude. Some models cannot be judged so: in ONNX Runtime itself, 8-bit codes flip, recurrent states run apart and rows of equal
+scores swap when each weight, or each input, is moved by one rounding. "as itself" marks those whose difference is at most twice what that does. "Explained" counts near misses, and "silent" gates that a second, independent search ([gates.py](gates.py)) finds in
 the fused file and that `inspect` does not mention.
 
 """

@@ -22,7 +22,7 @@ import onnxruntime
 
 from gates import gated_products
 from packages import Unavailable, model_file
-from reference import Difference, Reference, nudged
+from reference import Reference, compare, spread
 from table import write_table
 
 HERE = Path(__file__).resolve().parent
@@ -85,7 +85,7 @@ def try_model(entry, command, cache):
         difference = compare(expected, outputs)
     row |= {"loads": True, "equal": difference.equal, "difference": difference.relative, "why": difference.reason}
     if not difference.equal:  # perhaps nobody could be nearer: 8-bit codes flip, and rows of equal scores swap
-        row["spread"] = compare(expected, reference.outputs(nudged(inputs))).relative
+        row["spread"] = spread(path, inputs, expected)
         row["as_itself"] = row["difference"] <= 2 * row["spread"]
     return row
 
@@ -102,16 +102,6 @@ def recognised(command, path, fused):
         "fused": dict(fusions), "already": dict(already), "silent": silent,
         "explained": dict(collections.Counter(miss["reason"] for miss in report["near_misses"])),
     }  # fmt: skip
-
-
-def compare(expected, got):
-    difference = Difference()
-    for name, values in expected.items():
-        if name in got:
-            difference.add(name, values, got[name])
-        else:
-            difference.fail(f"`{name}` is missing")
-    return difference
 
 
 def main():
