@@ -93,11 +93,11 @@ class Graph:
                 continue
             kinds = [kind for kind in map(self.gate, factors) if kind]
             if kinds:
-                yield node.output[0], kinds[0]
+                yield {node.output[0], node.name}, kinds[0]
 
 
 def gated_products(path):
-    """(output, kind of gate) of every product with a gate, in the graph and its subgraphs."""
+    """(names of output and node, kind of gate) of every product with a gate, in the graph and its subgraphs."""
     model = onnx.load(path, load_external_data=False)
     waiting = [(model.graph, {})]
     found = []

@@ -33,7 +33,8 @@ which downloads the packages, about 1.3 GB, with pip and npm. A model counts as 
 `onnx-swish verify` asks: `|d| <= 1e-4 * largest + 1e-3 * |expected|` in float32. "Difference" is the largest `|d|` as a part of the output's
 largest magnitude. Some models cannot be judged so: in ONNX Runtime itself, 8-bit codes flip, recurrent states run apart and rows of equal
 scores swap when each weight, or each input, is moved by one rounding. "as itself" marks those whose difference is at most twice what that does. "Explained" counts near misses, and "silent" gates that a second, independent search ([gates.py](gates.py)) finds in
-the fused file and that `inspect` does not mention.
+the fused file and that `inspect` does not mention. "`verify`" is what `onnx-swish verify --against onnxruntime` says of the same inputs; "codes" and
+"rows" mean that it judged by [them](../cli.md#what-verify-judges-by).
 
 """
 
@@ -49,8 +50,8 @@ def write_table(path, rows, command, runtime):
         file_equal=sum(row["file_equal"] for row in files), fused=total(tried, "fused"),
         explained=total(tried, "explained"), silent=sum(len(row.get("silent", [])) for row in tried),
     )  # fmt: skip
-    text += "| model | package | size | fused | explained | silent | loads | equal | difference | why not |\n"
-    text += "|---|---|---:|---|---|---:|---|---|---:|---|\n"
+    text += "| model | package | size | fused | explained | silent | loads | equal | difference | `verify` | why not |\n"
+    text += "|---|---|---:|---|---|---:|---|---|---:|---|---|\n"
     text += "".join(table_row(row) for row in rows)
     text += "\nLicences as the packages state them; nothing of them is kept in this repository.\n\n"
     text += "| package | version | registry | licence |\n|---|---|---|---|\n"
@@ -69,8 +70,9 @@ def table_row(row):
     file = row["file"].rpartition("/")[2]
     cells = [row["kind"], f"{row['package']} {row['version']}, `{file}`"]
     if "unavailable" in row:
-        return line([*cells, "", "", "", "", "", "", "", f"not to be had: {row['unavailable']}"])
+        return line([*cells, "", "", "", "", "", "", "", "", f"not to be had: {row['unavailable']}"])
     counted = [f"{number} {name}" for name, number in row.get("fused", {}).items()]
+    counted += [f"{number} {name} between codes" for name, number in row.get("quantised", {}).items()]
     counted += [f"{number} {name} already" for name, number in row.get("already", {}).items()]
     explained = [f"{number} {reason.replace('_', ' ')}" for reason, number in row.get("explained", {}).items()]
     why = row.get("why", "")
@@ -81,7 +83,7 @@ def table_row(row):
     return line([
         *cells, size(row["bytes"]), ", ".join(counted), ", ".join(explained), str(len(row.get("silent", [])) or ""),
         yes(row.get("loads")), "as itself" if row.get("as_itself") else yes(row.get("equal")),
-        f"{row['difference']:.1e}" if "difference" in row else "",
+        f"{row['difference']:.1e}" if "difference" in row else "", row.get("verify", ""),
         why if len(why) <= WHY else f"{why[:WHY].rstrip()}...",
     ])  # fmt: skip
 
