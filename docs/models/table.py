@@ -29,12 +29,17 @@ pip install numpy==2.4.6 onnx==1.23.2 onnxruntime==1.32.0
 python docs/models/try_models.py
 ```
 
-which downloads the packages, about 1.3 GB, with pip and npm. A model counts as equal when every number of every output is as near as
-`onnx-swish verify` asks: `|d| <= 1e-4 * largest + 1e-3 * |expected|` in float32. "Difference" is the largest `|d|` as a part of the output's
-largest magnitude. Some models cannot be judged so: in ONNX Runtime itself, 8-bit codes flip, recurrent states run apart and rows of equal
-scores swap when each weight, or each input, is moved by one rounding. "as itself" marks those whose difference is at most twice what that does. "Explained" counts near misses, and "silent" gates that a second, independent search ([gates.py](gates.py)) finds in
-the fused file and that `inspect` does not mention. "`verify`" is what `onnx-swish verify --against onnxruntime` says of the same inputs; "codes" and
-"rows" mean that it judged by [them](../cli.md#what-verify-judges-by).
+which downloads the packages, about 1.3 GB, with pip and npm.
+
+- **equal**: every number of every output is as near as `onnx-swish verify` asks, `|d| <= 1e-4 * largest + 1e-3 * |expected|` in float32.
+  **difference** is the largest `|d|` as a part of the output's largest magnitude.
+- **as itself**: some models cannot be judged so. In ONNX Runtime itself, 8-bit codes flip, recurrent states run apart and rows of equal
+  scores swap when each weight, or each input, is moved by four roundings of float32 (one of float16); these are the models whose
+  difference is at most twice what that does.
+- **`verify`** is what `onnx-swish verify --against onnxruntime` says of the same inputs; "codes" and "rows" mean that it judged by
+  [them](../cli.md#what-verify-judges-by).
+- **explained** counts near misses, **silent** the gates that a second, independent search ([gates.py](gates.py)) finds in the fused
+  file and that `inspect` does not mention.
 
 """
 
