@@ -87,53 +87,81 @@ impl fmt::Display for Isa {
     }
 }
 
-/// Makes of each row `name: Token of its file, on condition` the variant, its name and its place in the dispatch. The token's
+/// Makes of each row `name: Token of its file, on target` the variant, its name and its place in the dispatch. The token's
 /// `new` says whether this machine has the instructions.
 macro_rules! instruction_sets {
-    ($( $(#[$meta:meta])* $name:literal: $token:ident of $($file:ident)::+, on $condition:meta; )*) => {
+    ($( $(#[$meta:meta])* $name:literal: $token:ident of $($file:ident)::+,
+        on $condition:meta $(, with feature $feature:literal)?; )*) => {
         /// An instruction set that this machine executes.
         ///
         /// Each variant exists where its instructions can, and carries the token that can be had only where they do.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Isa {
-            $( $(#[$meta])* #[cfg($condition)] $token(arch::$($file)::+::$token), )*
+            $(
+                $(#[$meta])*
+                #[cfg(all($condition $(, feature = $feature)?))]
+                $token(arch::$($file)::+::$token),
+            )*
         }
 
         impl Isa {
             /// All names, fastest first, whether this machine executes them or not.
-            pub const NAMES: &'static [&'static str] = &[$( $name, )*];
+            pub const NAMES: &'static [&'static str] = &[$( $(#[cfg(feature = $feature)])? $name, )*];
 
             /// All instruction sets of this machine, fastest first. The portable one is always among them.
             #[must_use]
             pub fn available() -> Vec<Self> {
                 let mut all = Vec::with_capacity(Self::NAMES.len());
-                $( #[cfg($condition)] all.extend(arch::$($file)::+::$token::new().map(Isa::$token)); )*
+                $(
+                    #[cfg(all($condition $(, feature = $feature)?))]
+                    all.extend(arch::$($file)::+::$token::new().map(Isa::$token));
+                )*
                 all
             }
 
             /// One of [`Isa::NAMES`].
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $( #[cfg($condition)] Isa::$token(_) => $name, )* }
+                match self {
+                    $(
+                        #[cfg(all($condition $(, feature = $feature)?))]
+                        Isa::$token(_) => $name,
+                    )*
+                }
             }
 
             /// [`Registers::LANES`] of the set.
             #[must_use]
             pub const fn lanes(self) -> usize {
-                match self { $( #[cfg($condition)] Isa::$token(_) => arch::$($file)::+::$token::LANES, )* }
+                match self {
+                    $(
+                        #[cfg(all($condition $(, feature = $feature)?))]
+                        Isa::$token(_) => arch::$($file)::+::$token::LANES,
+                    )*
+                }
             }
 
             /// [`Registers::REGISTERS`] of the set.
             #[must_use]
             pub const fn registers(self) -> usize {
-                match self { $( #[cfg($condition)] Isa::$token(_) => arch::$($file)::+::$token::REGISTERS, )* }
+                match self {
+                    $(
+                        #[cfg(all($condition $(, feature = $feature)?))]
+                        Isa::$token(_) => arch::$($file)::+::$token::REGISTERS,
+                    )*
+                }
             }
 
             /// Runs a kernel with the instructions of the set.
             #[inline]
             pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
-                match self { $( #[cfg($condition)] Isa::$token(token) => token.vectorize(kernel), )* }
+                match self {
+                    $(
+                        #[cfg(all($condition $(, feature = $feature)?))]
+                        Isa::$token(token) => token.vectorize(kernel),
+                    )*
+                }
             }
         }
     };
@@ -147,5 +175,5 @@ instruction_sets! {
     /// What the compiler makes of plain Rust for the target.
     "portable": Portable of portable, on all();
     /// Eight lanes of plain Rust: a set that no processor has, for tests.
-    "imaginary": Imaginary of imaginary, on feature = "imaginary";
+    "imaginary": Imaginary of imaginary, on all(), with feature "imaginary";
 }

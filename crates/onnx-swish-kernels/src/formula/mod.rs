@@ -73,7 +73,7 @@ impl Precision for Single {
     fn choose<S: Simd, U: Use<S>>(s: S, constants: &SwishConstants, user: U) -> U::Output {
         if by_table::<S>() {
             user.with(s, table::Swish::new(s, constants))
-        } else if constants.exact {
+        } else if constants.unit {
             user.with(s, plain::Swish::<S, true>::new(s, constants))
         } else {
             user.with(s, plain::Swish::<S, false>::new(s, constants))

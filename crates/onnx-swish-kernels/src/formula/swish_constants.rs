@@ -14,8 +14,8 @@ pub struct SwishConstants {
     pub(crate) wide_rate: f64,
     /// −β as the sum of two f32 of 12 bits each, whose products with other 12 bits are exact.
     pub(crate) slope: [f32; 2],
-    /// Whether β is a power of two, ±1 among them: its product with any x is exact.
-    pub(crate) exact: bool,
+    /// Whether β is 1.
+    pub(crate) unit: bool,
     /// The magnitude of x from which on the formulas on registers do not hold; 0 if they never do.
     pub(crate) limit: f32,
 }
@@ -39,7 +39,7 @@ impl SwishConstants {
             rate: [high, (wide_rate - high as f64) as f32],
             wide_rate,
             slope: [upper, -beta - upper],
-            exact: beta.to_bits() & 0x007f_ffff == 0,
+            unit: beta == 1.0,
             limit: if usable { 125.0 / magnitude } else { 0.0 },
         }
     }
