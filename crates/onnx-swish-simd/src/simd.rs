@@ -71,6 +71,10 @@ pub trait Simd:
     /// The bits of each lane as an integer.
     fn to_bits(self, v: Self::V) -> Self::I;
     /// The f32 of these bits.
+    #[allow(
+        clippy::wrong_self_convention,
+        reason = "self is the token; the name is that of f32"
+    )]
     fn from_bits(self, i: Self::I) -> Self::V;
     /// `i` in every lane.
     fn int_splat(self, i: u32) -> Self::I;
