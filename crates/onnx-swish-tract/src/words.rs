@@ -66,6 +66,9 @@ fn translated(message: &str) -> Option<String> {
         () if message.starts_with("Output mismatch after rewiring") => {
             "what comes out is of another shape than what reads it expects"
         }
+        () if message.starts_with("Inconsistent concat") => {
+            "what is joined differs in another size than the one along which it is joined, or such a size depends on the data"
+        }
         () if message.starts_with("Duplicate node name") => {
             "two nodes of the model have one name; give each node a name of its own"
         }

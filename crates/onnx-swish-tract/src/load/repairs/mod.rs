@@ -4,6 +4,7 @@
 //! of tract that is at fault, and goes when that is repaired.
 
 mod batch_normalization;
+mod bit_shift;
 mod branches;
 mod constant_of_shape;
 mod einsum;
@@ -39,7 +40,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         "tract::BatchNormalization",
         batch_normalization::batch_normalization,
     ),
-    ("BitShift", "tract::BitShift", unread::bit_shift),
+    ("BitShift", "tract::BitShift", bit_shift::bit_shift),
     ("Compress", "tract::Compress", gathers::compress),
     (
         "ConstantOfShape",

@@ -98,6 +98,7 @@ impl Expansion for PadAnyAmount {
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
         check_output_arity(outputs, 1)?;
+        ensure!(!inputs.is_empty(), "Pad without an input");
         s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         s.equals(&inputs[0].rank, &outputs[0].rank)?;
         let values = [self.amounts_input, self.axes_input];

@@ -50,6 +50,7 @@ impl Expansion for Squeeze {
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
         check_output_arity(outputs, 1)?;
+        ensure!(!inputs.is_empty(), "Squeeze without an input");
         s.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
         s.given(&inputs[0].shape, move |s, shape| {
             let values = inputs.get(1).map(|axes| &axes.value);

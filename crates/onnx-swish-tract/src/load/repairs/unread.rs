@@ -19,15 +19,6 @@ pub(super) fn space_to_depth(ctx: &ParsingContext, node: &NodeProto) -> Built {
     builtin_op(ctx, node, "tract::SpaceToDepth")
 }
 
-/// `ops/math.rs`: shifts by as many bits as there are, or by fewer than none, which opset 28 defines.
-pub(super) fn bit_shift(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    ensure!(
-        ctx.onnx_operator_set_version < 28,
-        "BitShift of opset 28 is not implemented, only those before it"
-    );
-    builtin_op(ctx, node, "tract::BitShift")
-}
-
 /// `ops/nn/attention.rs`: windows, and where the past ends for a causal mask.
 pub(super) fn attention(ctx: &ParsingContext, node: &NodeProto) -> Built {
     for window in ["left_window_size", "right_window_size"] {
