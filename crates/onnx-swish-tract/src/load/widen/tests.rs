@@ -1,3 +1,6 @@
+//! Widening of tensors, attributes and branches, beside a reading of the bits.
+//! Given small protos; promises that what is not a 16-bit float is left alone.
+
 use tract_onnx::pb::{StringStringEntryProto, TensorProto, tensor_proto};
 
 use super::*;

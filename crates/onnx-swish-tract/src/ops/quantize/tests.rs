@@ -1,3 +1,6 @@
+//! Codes of every type and scale, beside arithmetic that is wider.
+//! Given ties, saturation and values that are no numbers; promises the same code for each.
+
 use super::*;
 
 /// Saturation in the end, rounding in f64, the division in f32.
