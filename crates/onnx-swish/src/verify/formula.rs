@@ -157,7 +157,7 @@ impl Coverage {
                 self.min = self.min.min(x);
                 self.max = self.max.max(x);
             }
-            let ulp = ulps.from_exact(exact, found);
+            let ulp = ulps.error_of(exact, found);
             self.exact &= ulp <= self.allowed_ulp;
             if ulp > self.max_ulp {
                 self.max_ulp = ulp;

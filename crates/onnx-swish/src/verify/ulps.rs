@@ -60,7 +60,7 @@ impl Ulps {
     }
 
     /// The distance of `found` from `exact`, which need not be a value of the type, in steps of the type at `exact`.
-    pub fn from_exact(self, exact: f64, found: f64) -> f64 {
+    pub fn error_of(self, exact: f64, found: f64) -> f64 {
         let distance = super::tolerance::distance(exact, found);
         if distance == 0.0 {
             0.0
@@ -111,11 +111,11 @@ mod tests {
     #[test]
     fn distances_from_an_exact_value_may_be_fractions() {
         assert_eq!(
-            Ulps::F16.from_exact(1.0 + 0.25 * 0.5f64.powi(10), 1.0),
+            Ulps::F16.error_of(1.0 + 0.25 * 0.5f64.powi(10), 1.0),
             0.25
         );
-        assert_eq!(Ulps::F32.from_exact(f64::NAN, f64::NAN), 0.0);
-        assert_eq!(Ulps::F32.from_exact(f64::NAN, 1.0), f64::INFINITY);
+        assert_eq!(Ulps::F32.error_of(f64::NAN, f64::NAN), 0.0);
+        assert_eq!(Ulps::F32.error_of(f64::NAN, 1.0), f64::INFINITY);
     }
 
     #[test]
