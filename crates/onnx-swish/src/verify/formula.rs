@@ -123,6 +123,7 @@ fn measure(watched: &Watched<'_>) -> Option<Coverage> {
     };
     match element_type {
         ElementType::F16 => coverage.compare::<half::f16>(watched, f64::from)?,
+        ElementType::BF16 => coverage.compare::<half::bf16>(watched, f64::from)?,
         ElementType::F32 => coverage.compare::<f32>(watched, f64::from)?,
         ElementType::F64 => coverage.compare::<f64>(watched, |x| x)?,
         _ => return None,
@@ -137,6 +138,7 @@ fn allowed_ulp(element_type: ElementType) -> f64 {
     const ORACLE: f64 = 2.5;
     match element_type {
         ElementType::F16 => contract::F16_MAX_ULP,
+        ElementType::BF16 => contract::BF16_MAX_ULP,
         ElementType::F64 => contract::F64_MAX_ULP + ORACLE,
         _ => contract::F32_MAX_ULP,
     }

@@ -136,9 +136,10 @@ pub(super) fn narrower(a: ElementType, b: Option<ElementType>) -> ElementType {
 
 fn rank(element_type: ElementType) -> u8 {
     match Ulps::of(element_type) {
-        Ulps::F16 => 0,
-        Ulps::F32 => 1,
-        Ulps::F64 => 2,
-        Ulps::Exact => 3,
+        Ulps::BF16 => 0,
+        Ulps::F16 => 1,
+        Ulps::F32 => 2,
+        Ulps::F64 => 3,
+        Ulps::Exact => 4,
     }
 }

@@ -196,18 +196,17 @@ impl Sides<'_> {
 
     /// The narrowest float type that an activation computed in.
     fn computed_in(&self) -> Option<ElementType> {
-        let half = ElementType::F16;
+        let halves = [ElementType::BF16, ElementType::F16];
         let seen = &self.watcher.seen;
-        seen.iter()
-            .any(|one| one.element_type == half.name())
-            .then_some(half)
+        let computed = |half: &ElementType| seen.iter().any(|one| one.element_type == half.name());
+        halves.into_iter().find(computed)
     }
 
     /// The standard deviation of inputs that would drive the median activation to its tails; `None` where scaling brings nothing
     /// (no float inputs, no activations, tails reached already).
     fn reaching_scale(&self) -> Option<f64> {
-        use ElementType::{F16, F32, F64};
-        let scalable = |port: &Port| matches!(port.element_type, Some(F16 | F32 | F64));
+        use ElementType::{BF16, F16, F32, F64};
+        let scalable = |port: &Port| matches!(port.element_type, Some(BF16 | F16 | F32 | F64));
         if !self.ports().iter().any(scalable) {
             return None;
         }

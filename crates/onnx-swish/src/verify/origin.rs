@@ -74,15 +74,18 @@ pub(super) fn of_outputs(model: &Model) -> HashMap<String, Origin> {
     named.collect()
 }
 
-/// The narrowest 16-bit float type that the main graph's inputs, outputs and weights are stored in.
+/// The 16-bit float type that the main graph's weights are stored in.
 pub(super) fn narrowest_float(model: &Model) -> Option<ElementType> {
     let main = model.scopes().first()?;
-    let weights = main.initializers().iter();
-    let half = |data_type| data_type == Some(DataType::Float16);
-    let in_half = weights
-        .into_iter()
-        .any(|tensor| half(tensor.data_type()) && tensor.elements() > Some(1));
-    in_half.then_some(ElementType::F16)
+    let stored_as = |data_type| {
+        let mut weights = main.initializers().iter();
+        weights.any(|tensor| tensor.data_type() == Some(data_type) && tensor.elements() > Some(1))
+    };
+    if stored_as(DataType::Bfloat16) {
+        Some(ElementType::BF16)
+    } else {
+        stored_as(DataType::Float16).then_some(ElementType::F16)
+    }
 }
 
 /// The main graph by the names of its values.

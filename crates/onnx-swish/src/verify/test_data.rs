@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use half::f16;
+use half::{bf16, f16};
 use ndarray::ArrayD;
 use onnx_swish_model::schema::TensorProto;
 use onnx_swish_model::{DataType, Model};
@@ -182,6 +182,9 @@ fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
         ),
         DataType::Float16 => reader.read(f16::from_le_bytes, || {
             reader.narrow(|value| f16::from_bits(value as u16))
+        }),
+        DataType::Bfloat16 => reader.read(bf16::from_le_bytes, || {
+            reader.narrow(|value| bf16::from_bits(value as u16))
         }),
         DataType::String => reader.array(text(proto)?),
         other => Err(format!(

@@ -110,10 +110,7 @@ mod tests {
 
     #[test]
     fn distances_from_an_exact_value_may_be_fractions() {
-        assert_eq!(
-            Ulps::F16.error_of(1.0 + 0.25 * 0.5f64.powi(10), 1.0),
-            0.25
-        );
+        assert_eq!(Ulps::F16.error_of(1.0 + 0.25 * 0.5f64.powi(10), 1.0), 0.25);
         assert_eq!(Ulps::F32.error_of(f64::NAN, f64::NAN), 0.0);
         assert_eq!(Ulps::F32.error_of(f64::NAN, 1.0), f64::INFINITY);
     }

@@ -186,7 +186,7 @@ fn in_words(error: &ort::Error) -> String {
 macro_rules! with_type {
     ($element_type:expr; $rust:ident => $body:expr; $text:expr) => {
         with_type!(@ $element_type; $rust => $body; $text;
-            Bool bool, U8 u8, U16 u16, U32 u32, U64 u64, I8 i8, I16 i16, I32 i32, I64 i64, F16 half::f16, F32 f32, F64 f64)
+            Bool bool, U8 u8, U16 u16, U32 u32, U64 u64, I8 i8, I16 i16, I32 i32, I64 i64, F16 half::f16, BF16 half::bf16, F32 f32, F64 f64)
     };
     (@ $element_type:expr; $rust:ident => $body:expr; $text:expr; $($variant:ident $type:ty),*) => {
         match $element_type {
@@ -212,6 +212,7 @@ fn element_type(theirs: TensorElementType) -> Option<ElementType> {
         TensorElementType::Int32 => ElementType::I32,
         TensorElementType::Int64 => ElementType::I64,
         TensorElementType::Float16 => ElementType::F16,
+        TensorElementType::Bfloat16 => ElementType::BF16,
         TensorElementType::Float32 => ElementType::F32,
         TensorElementType::Float64 => ElementType::F64,
         TensorElementType::String => ElementType::String,
