@@ -448,3 +448,41 @@ fn bfloat16_goes_in_and_comes_out_in_its_own_type() {
         "{error}"
     );
 }
+
+/// A function of ours whose body somebody edited means what the body says: here Sigmoid became Dropout, the identity.
+#[test]
+fn an_edited_function_of_ours_runs_as_its_body_says() {
+    let patched = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        let (from, to) = (b"Sigmoid", b"Dropout");
+        for at in 0..bytes.len() - from.len() {
+            if bytes[at..].starts_with(from) {
+                bytes[at..at + from.len()].copy_from_slice(to);
+            }
+        }
+        Model::from_bytes(bytes).unwrap()
+    };
+    let model = Model::open(fixture("exporters/silu.op13.onnx")).unwrap();
+    let fused = onnx_swish::fuse(&model, &onnx_swish::FuseOptions::default()).unwrap();
+    assert_eq!(fused.report.fusions.len(), 1);
+    let edited = patched(fused.into_model().unwrap().bytes());
+    let report = onnx_swish::inspect(&edited, &onnx_swish::FuseOptions::default());
+    assert!(
+        report
+            .near_misses
+            .iter()
+            .any(|miss| miss.reason == "edited_function")
+    );
+
+    let run = |model: &Model| {
+        let session = Session::builder().load(model).unwrap();
+        let outputs = session.run([("x", image(0.5))]).unwrap();
+        outputs[0].view::<f32>().unwrap().to_owned()
+    };
+    let (found, spelled) = (run(&edited), run(&patched(model.bytes())));
+    assert_eq!(found.shape(), spelled.shape());
+    let off = found.iter().zip(&spelled).map(|(a, b)| (a - b).abs());
+    assert!(off.fold(0.0, f32::max) < 1e-5);
+    let silu = run(&model);
+    assert!(found.iter().zip(&silu).any(|(a, b)| (a - b).abs() > 1e-3));
+}

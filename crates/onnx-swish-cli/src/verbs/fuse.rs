@@ -81,8 +81,8 @@ fn told(term: &Term, report: &Report, would: bool) -> String {
     if !report.quantised.is_empty() {
         let _ = writeln!(
             text,
-            "{} stay as they are: quantised, one table of codes each",
-            report::count(report.quantised.len(), "activation")
+            "{} kept: each is one table of codes",
+            report::count(report.quantised.len(), "quantised activation")
         );
     }
     if !report.already_fused.is_empty() {

@@ -71,6 +71,8 @@ pub(crate) struct Quantised {
     gates: HashMap<Value, Try>,
     regions: Vec<Region>,
     by_product: HashMap<Value, usize>,
+    /// How many codes of each have been judged.
+    results: HashMap<Value, u32>,
     unfinished: Vec<Unfinished>,
 }
 
@@ -92,6 +94,7 @@ impl Quantised {
             gates: HashMap::new(),
             regions: Vec::new(),
             by_product: HashMap::new(),
+            results: HashMap::new(),
             unfinished: Vec::new(),
         })
     }

@@ -15,6 +15,10 @@ use crate::pattern::{Broken, MAX_NODES, Pattern, walk};
 /// How many quantisers may stand between a product and the code that leaves: `x·clip(x + 3)`, quantised, divided by 6.
 const MAX_LEVELS: usize = 8;
 
+/// How many codes of one product are judged. A judgement takes 256 numbers through the region, so that its number must not
+/// grow with what a file reads of one product.
+const MAX_RESULTS: u32 = 8;
+
 /// A region that is a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Region {
@@ -82,6 +86,11 @@ impl Quantised {
         let Some((readings, names)) = self.products.get(&way.product).cloned() else {
             return;
         };
+        let results = self.results.entry(way.product).or_default();
+        *results += 1;
+        if *results > MAX_RESULTS {
+            return;
+        }
         match self.region(graph, facts, &way, &readings, of, output) {
             Some(Ok(region)) => self.keep(region),
             Some(Err(obstacle)) => self.unfinished.push(Unfinished {
