@@ -4,7 +4,7 @@
 
 use super::super::window::Window;
 use super::super::{Dim, ShapeId};
-use super::Infer;
+use super::{Infer, normalised};
 use crate::graph::Attribute;
 
 impl Infer<'_, '_> {
@@ -110,6 +110,18 @@ impl Infer<'_, '_> {
             *b.first()?
         };
         self.ranked(&[rows, columns])
+    }
+
+    /// The index of the largest along one axis.
+    pub(super) fn arg_extremum(&mut self) -> Option<ShapeId> {
+        let mut dims = self.dims(0)?;
+        let axis = normalised(self.int(b"axis", 0)?, dims.len())?;
+        if self.int(b"keepdims", 1)? == 0 {
+            dims.remove(axis);
+        } else {
+            *dims.get_mut(axis)? = Dim::Known(1);
+        }
+        self.ranked(&dims)
     }
 
     /// Windows that slide without weights.

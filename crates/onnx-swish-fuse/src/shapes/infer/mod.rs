@@ -20,6 +20,7 @@ pub(crate) fn infer(graph: &Graph<'_>, facts: &mut Facts, node: Node, position: 
         (_, Op::Split) => at.split(position),
         (_, Op::LSTM | Op::GRU | Op::RNN) => at.recurrent(position),
         (1, Op::Dropout) => at.of(0),
+        (3, Op::Unknown) if at.is_skip_normalization() => at.of(0),
         _ => None,
     };
     shape.unwrap_or_else(|| at.facts.shapes.opaque())
@@ -200,6 +201,7 @@ impl Infer<'_, '_> {
                 self.ranked(&[dim])
             }
             Op::Size => self.ranked(&[]),
+            Op::ArgMax | Op::ArgMin => self.arg_extremum(),
             Op::ConstantOfShape => self.constant_of_shape(),
             Op::Split => self.split(0),
             Op::Range => {
