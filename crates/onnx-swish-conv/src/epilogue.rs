@@ -138,19 +138,25 @@ impl Prepared {
                 each!(v of sums, registers::sloped_hard_swish(s, v, *alpha, *beta));
             }
             Prepared::Swish(constants) => {
-                // Swish is long: one function for all loops, which reads registers from memory, instead of a copy of it for
-                // each register of each loop.
                 let mut values = *sums;
-                s.vectorize(Swish {
-                    values: values.as_mut_ptr().cast(),
-                    registers: N * M,
-                    constants,
-                });
+                if N * M <= INLINED {
+                    registers::swish_each(s, values.as_flattened_mut(), constants);
+                } else {
+                    s.vectorize(Swish {
+                        values: values.as_mut_ptr().cast(),
+                        registers: N * M,
+                        constants,
+                    });
+                }
                 *sums = values;
             }
         }
     }
 }
+
+/// Registers whose Swish is computed where they are. Tiles have more of them, and one function for all loops instead of a copy in
+/// each: it is long.
+const INLINED: usize = 8;
 
 /// Swish of registers in memory.
 struct Swish<'a> {

@@ -3,7 +3,7 @@
 //! Given a token and registers of any f32; promise what the functions on slices do, to the bit. Each is `#[inline(always)]` and
 //! belongs inside of a [`onnx_swish_simd::Kernel`].
 
-use onnx_swish_simd::{Lane, Simd};
+use onnx_swish_simd::{Kernel, Lane, Simd};
 
 use crate::SwishConstants;
 use crate::formula::{Activation, Precision, Single, Use, hard_swish};
@@ -24,6 +24,64 @@ pub fn silu<S: Simd>(s: S, x: S::V) -> S::V {
 #[inline(always)]
 pub fn swish<S: Simd>(s: S, x: S::V, constants: &SwishConstants) -> S::V {
     Single::choose(s, constants, Of { x, constants })
+}
+
+/// [`swish`] of each register, to the same bits, with constants that are loaded once.
+#[inline(always)]
+pub fn swish_each<S: Simd>(s: S, values: &mut [S::V], constants: &SwishConstants) {
+    Single::choose(s, constants, OfEach { values, constants });
+}
+
+/// An activation of several registers.
+struct OfEach<'a, V> {
+    values: &'a mut [V],
+    constants: &'a SwishConstants,
+}
+
+impl<S: Simd> Use<S> for OfEach<'_, S::V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<A: Activation<S>>(self, s: S, f: A) {
+        let mut beyond = false;
+        if A::LIMITED {
+            for x in self.values.iter() {
+                beyond |= s.any_beyond([*x], f.limit());
+            }
+        }
+        if beyond {
+            // Rare, and a function of its own: a call in the loop would drive the constants out of their registers.
+            s.vectorize(Beyond {
+                values: self.values.as_mut_ptr().cast(),
+                registers: self.values.len(),
+                constants: self.constants,
+            });
+            return;
+        }
+        for x in self.values.iter_mut() {
+            *x = f.eval(s, *x);
+        }
+    }
+}
+
+/// [`swish`] of registers in memory, one after the other.
+struct Beyond<'a> {
+    values: *mut f32,
+    registers: usize,
+    constants: &'a SwishConstants,
+}
+
+impl Kernel for Beyond<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for i in 0..self.registers {
+            let at = self.values.wrapping_add(i * S::LANES);
+            // SAFETY: `OfEach`, the one caller, has so many registers there, and a register is its lanes.
+            unsafe { f32::store(s, at, swish(s, f32::load(s, at), self.constants)) };
+        }
+    }
 }
 
 /// An activation of one register.

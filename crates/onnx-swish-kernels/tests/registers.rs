@@ -86,3 +86,45 @@ fn registers_give_what_slices_give() {
         }
     }
 }
+
+/// What `swish_each` gives for three registers at a time, by way of memory.
+struct Threes<'a>(&'a [f32], &'a SwishConstants);
+
+impl Kernel for Threes<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<f32> {
+        let mut all = Vec::new();
+        for x in self.0.chunks_exact(3 * S::LANES) {
+            let mut registers = [s.splat(0.0); 3];
+            for (i, register) in registers.iter_mut().enumerate() {
+                // SAFETY: a chunk is as long as three registers.
+                *register = unsafe { f32::load(s, x.as_ptr().add(i * S::LANES)) };
+            }
+            registers::swish_each(s, &mut registers, self.1);
+            for v in registers {
+                let mut y = [0.0; 64];
+                // SAFETY: no register has more lanes.
+                unsafe { f32::store(s, y.as_mut_ptr(), v) };
+                all.extend(&y[..S::LANES]);
+            }
+        }
+        all
+    }
+}
+
+#[test]
+fn several_registers_give_what_each_gives_whatever_its_neighbours_hold() {
+    let x = values();
+    for beta in [-1.3, 1.0, 1.702, 1e30] {
+        let constants = SwishConstants::new(beta);
+        for isa in Isa::available() {
+            let results = isa.run(Threes(&x, &constants));
+            let mut y = x.clone();
+            swish_in_place_with(isa, &mut y, beta);
+            assert!(!results.is_empty());
+            same(&results, &y[..results.len()], "swish_each");
+        }
+    }
+}

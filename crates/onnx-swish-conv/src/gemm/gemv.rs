@@ -170,16 +170,10 @@ impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Kernel for Gemv<'a, F> {
     }
 }
 
-/// The most lanes that a register has, and rows that a tile has.
-const MOST_LANES: usize = 16;
-
 impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Gemv<'a, F> {
     #[inline(always)]
     fn rows<S: Simd, const MR: usize>(self, s: S) {
-        let tile = self.tile;
-        const { assert!(S::LANES <= MOST_LANES && MR <= MOST_LANES) };
-        assert!(tile.bias.len() >= MR);
-        let (before, after) = (tile.residual_before(), tile.residual_after());
+        assert!(self.tile.bias.len() >= MR);
         for (column, mut vector) in (0..self.columns).zip(self.vectors.chunks(self.pitch)) {
             let mut chains = [s.splat(0.0); CHAINS];
             let mut block = 0;
@@ -188,43 +182,86 @@ impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Gemv<'a, F> {
                 vector = &vector[filters.len() / MR..];
                 block += 1;
             }
-            let mut sums = [0.0f32; MOST_LANES];
-            add_up::<S, MR>(s, chains, &mut sums);
-            for (r, sum) in sums.iter_mut().enumerate().take(tile.rows) {
-                // SAFETY: the row and the column are inside the tile.
-                unsafe {
-                    *sum += if tile.first {
-                        tile.bias[r]
-                    } else {
-                        tile.output.add(r * tile.row_step + column).read()
-                    };
-                    if let Some(residual) = before {
-                        *sum += residual.add(r * tile.row_step + column).read();
-                    }
+            let sums = add_up::<S, MR>(s, chains);
+            self.tile.finish_column::<S, MR>(s, column, sums);
+        }
+    }
+}
+
+/// The most lanes of a register.
+const MOST_LANES: usize = 64;
+
+impl Tile<'_> {
+    /// Stores the sums of a column, finished after the last block. The second register has rows where the first has fewer lanes
+    /// than the tile has rows.
+    #[inline(always)]
+    fn finish_column<S: Simd, const MR: usize>(&self, s: S, column: usize, sums: [S::V; 2]) {
+        for i in 0..MR.div_ceil(S::LANES) {
+            let mut sums = sums[i];
+            let first = i * S::LANES;
+            let rows = self.rows.saturating_sub(first).min(S::LANES);
+            let at = first * self.row_step + column;
+            // SAFETY: rows and the column are inside the tile, see `Tile`; a bias is there for each tile row.
+            unsafe {
+                let start = if self.first {
+                    s.load_lanes(self.bias.as_ptr().add(first), s.lanes(0, MR - first))
+                } else {
+                    gather(s, self.output.wrapping_add(at), self.row_step, rows)
+                };
+                sums = s.add(sums, start);
+                if let Some(residual) = self.residual_before() {
+                    let residual = residual.wrapping_add(at);
+                    sums = s.add(sums, gather(s, residual, self.row_step, rows));
                 }
-            }
-            if let Some(epilogue) = tile.epilogue {
-                for at in (0..MR).step_by(S::LANES) {
-                    // SAFETY: there is room for a register from every row on.
-                    unsafe {
-                        let sums = sums.as_mut_ptr().add(at);
-                        let mut v = [[s.load(sums)]];
-                        epilogue.activation.apply(s, &mut v);
-                        s.store(sums, v[0][0]);
-                    }
+                if let Some(epilogue) = self.epilogue {
+                    let mut values = [[sums]];
+                    epilogue.activation.apply(s, &mut values);
+                    sums = values[0][0];
                 }
-            }
-            for (r, sum) in sums.iter().enumerate().take(tile.rows) {
-                // SAFETY: the row and the column are inside the tile.
-                unsafe {
-                    let at = r * tile.row_step + column;
-                    let extra = match after {
-                        Some(residual) => residual.add(at).read(),
-                        None => 0.0,
-                    };
-                    tile.output.add(at).write(sum + extra);
+                if let Some(residual) = self.residual_after() {
+                    let residual = residual.wrapping_add(at);
+                    sums = s.add(sums, gather(s, residual, self.row_step, rows));
                 }
+                scatter(s, self.output.wrapping_add(at), self.row_step, rows, sums);
             }
+        }
+    }
+}
+
+/// `n` elements that are `step` apart.
+///
+/// # Safety
+/// They are readable, and no more than a register has lanes.
+#[inline(always)]
+unsafe fn gather<S: Simd>(s: S, from: *const f32, step: usize, n: usize) -> S::V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if step == 1 {
+            return s.load_lanes(from, s.lanes(0, n));
+        }
+        let mut lanes = [0.0f32; MOST_LANES];
+        for (i, lane) in lanes.iter_mut().enumerate().take(n) {
+            *lane = from.add(i * step).read();
+        }
+        s.load(lanes.as_ptr())
+    }
+}
+
+/// Stores the first `n` lanes `step` elements apart.
+///
+/// # Safety
+/// They are writable, and no more than a register has lanes.
+#[inline(always)]
+unsafe fn scatter<S: Simd>(s: S, to: *mut f32, step: usize, n: usize, v: S::V) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if step == 1 {
+            return s.store_lanes(to, v, s.lanes(0, n));
+        }
+        let mut lanes = [0.0f32; MOST_LANES];
+        s.store(lanes.as_mut_ptr(), v);
+        for (i, lane) in lanes.iter().enumerate().take(n) {
+            to.add(i * step).write(*lane);
         }
     }
 }
@@ -281,24 +318,19 @@ fn accumulate<S: Simd, const MR: usize>(
     }
 }
 
-/// The sums of the rows, in the first elements of `sums`.
+/// The sums of the rows: in the first lanes, or in two registers where one has fewer lanes than the tile has rows.
 #[inline(always)]
-fn add_up<S: Simd, const MR: usize>(s: S, chains: [S::V; CHAINS], sums: &mut [f32; MOST_LANES]) {
-    const { assert!(MR <= 2 * S::LANES) };
-    let to = sums.as_mut_ptr();
-    // SAFETY: there is room for two registers, or for one where it has more lanes than the tile has rows.
-    unsafe {
-        if MR <= S::LANES {
-            let sum = s.add(s.add(chains[0], chains[1]), s.add(chains[2], chains[3]));
-            s.store(to, sum);
-        } else {
-            s.store(to, s.add(chains[0], chains[2]));
-            s.store(to.add(S::LANES), s.add(chains[1], chains[3]));
-        }
+fn add_up<S: Simd, const MR: usize>(s: S, chains: [S::V; CHAINS]) -> [S::V; 2] {
+    const { assert!(MR <= 2 * S::LANES && S::LANES <= MOST_LANES) };
+    if MR > S::LANES {
+        return [s.add(chains[0], chains[2]), s.add(chains[1], chains[3])];
     }
-    for step in 1..S::LANES / MR {
-        for r in 0..MR {
-            sums[r] += sums[step * MR + r];
-        }
+    let mut sums = s.add(s.add(chains[0], chains[1]), s.add(chains[2], chains[3]));
+    // Several steps of the depth lie side by side.
+    let mut steps = S::LANES / MR;
+    while steps > 1 {
+        steps /= 2;
+        sums = s.add(sums, s.rotate(sums, steps * MR));
     }
+    [sums; 2]
 }
