@@ -215,7 +215,7 @@ fn matches(expected: &str, actual: &str) -> bool {
 }
 
 fn copy_fixtures(to: &Path) {
-    for folder in ["exporters", "handmade", "real"] {
+    for folder in ["exporters", "handmade", "quantised", "real"] {
         fs::create_dir_all(to.join(folder)).unwrap();
         for entry in fs::read_dir(manifest_dir().join("../../fixtures").join(folder)).unwrap() {
             let entry = entry.unwrap();

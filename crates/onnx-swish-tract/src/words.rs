@@ -126,7 +126,7 @@ fn is_stage_direction(message: &str) -> bool {
 
 /// Whether a word begins a data structure as Rust prints one.
 fn is_printed_structure(word: &str) -> bool {
-    const MARKS: [&str; 15] = [
+    const MARKS: [&str; 16] = [
         "{",
         "}",
         "Some(",
@@ -135,6 +135,7 @@ fn is_printed_structure(word: &str) -> bool {
         "Sym(",
         "Val(",
         "Fact",
+        "ModelPatch",
         "OutletId",
         "InletId",
         "::",

@@ -154,10 +154,10 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Direct<'_, K, STRIDE, 
             .wrapping_add(row.wrapping_mul(width));
         unrolled!(j < STRIDE * (R - 1) + K, {
             if row < height {
-                // SAFETY: `row` is inside the input, and the masks keep the lanes inside the row.
                 let split = if STRIDE == 1 {
                     (plane.bias, plane.bias)
                 } else {
+                    // SAFETY: `row` is inside the input, and the masks keep the lanes inside the row.
                     unsafe {
                         s.deinterleave(
                             s.load_lanes(at, inside[0]),

@@ -122,7 +122,7 @@ fn denominator(t: Pair) -> (Pair, i32) {
 
 /// `σ(x)`.
 pub fn sigmoid(x: f64) -> Exact {
-    if !(x.abs() < 2500.0) {
+    if x.is_nan() || x.abs() >= 2500.0 {
         return Exact {
             high: if x.is_nan() { x } else { f64::from(x > 0.0) },
             low: 0.0,

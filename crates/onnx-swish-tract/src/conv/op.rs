@@ -186,7 +186,6 @@ impl EvalOp for FusedConv {
             };
             Ok(with_workers(run)?)
         })?;
-        drop(plain);
         let outputs = std::iter::once(output).chain(sums);
         Ok(outputs.map(Tensor::into_tvalue).collect())
     }

@@ -8,6 +8,7 @@ mod bit_shift;
 mod branches;
 mod constant_of_shape;
 mod einsum;
+mod exponentials;
 mod fused_mat_mul;
 mod gathers;
 mod loops;
@@ -41,6 +42,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         batch_normalization::batch_normalization,
     ),
     ("BitShift", "tract::BitShift", bit_shift::bit_shift),
+    ("Celu", "tract::Celu", exponentials::celu),
     ("Compress", "tract::Compress", gathers::compress),
     (
         "ConstantOfShape",
@@ -61,6 +63,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ("GRU", "tract::GRU", recurrent::gru),
     ("If", "tract::If", branches::if_),
     ("LSTM", "tract::LSTM", recurrent::lstm),
+    ("LogSoftmax", "tract::LogSoftmax", exponentials::log_softmax),
     ("Loop", "tract::Loop", loops::loop_),
     (
         "MatMulNBits",
@@ -71,6 +74,11 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ("Pad", "tract::Pad", pad::pad),
     ("PRelu", "tract::PRelu", prelu::prelu),
     ("RNN", "tract::RNN", recurrent::rnn),
+    (
+        "ReduceLogSumExp",
+        "tract::ReduceLogSumExp",
+        reduce::reduce_log_sum_exp,
+    ),
     ("ReduceMax", "tract::ReduceMax", reduce::reduce_max),
     ("ReduceMin", "tract::ReduceMin", reduce::reduce_min),
     ("Resize", "tract::Resize", resize::resize),
@@ -86,6 +94,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         "tract::SpaceToDepth",
         unread::space_to_depth,
     ),
+    ("Softplus", "tract::Softplus", exponentials::softplus),
     ("Squeeze", "tract::Squeeze", squeeze::squeeze),
     ("Upsample", "tract::Upsample", resize::upsample),
 ];

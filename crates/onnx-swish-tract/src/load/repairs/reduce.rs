@@ -1,7 +1,8 @@
-//! ReduceMax and ReduceMin of nothing, and of nothing but infinities.
+//! ReduceMax and ReduceMin of nothing but infinities, and ReduceLogSumExp of what has no exponential.
 //!
 //! At fault: tract-core, `ops/nn/reduce.rs`, which begins at the least finite number, not at the infinity: the greatest of a row
-//! of -inf comes out finite, and a mask that asks for it finds no row masked.
+//! of -inf comes out finite, and a mask that asks for it finds no row masked. tract-onnx, `ops/nn/reduce.rs`, which sums
+//! exponentials as they are: from 89 on they are infinite, from -104 on zero.
 
 use tract_hir::internal::*;
 use tract_num_traits::Float;
@@ -12,17 +13,29 @@ use super::{Built, Delegate, builtin};
 use crate::ops::function::{Function, Plain, constant_integers, resolved_axes};
 
 pub(super) fn reduce_max(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    extreme(ctx, node, true, "tract::ReduceMax")
+    reduction(ctx, node, Kind::Max, "tract::ReduceMax")
 }
 
 pub(super) fn reduce_min(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    extreme(ctx, node, false, "tract::ReduceMin")
+    reduction(ctx, node, Kind::Min, "tract::ReduceMin")
 }
 
-fn extreme(ctx: &ParsingContext, node: &NodeProto, greatest: bool, saved: &str) -> Built {
-    let op = Extreme {
+pub(super) fn reduce_log_sum_exp(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    reduction(ctx, node, Kind::LogSumExp, "tract::ReduceLogSumExp")
+}
+
+/// What becomes of the elements along an axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Max,
+    Min,
+    LogSumExp,
+}
+
+fn reduction(ctx: &ParsingContext, node: &NodeProto, kind: Kind, saved: &str) -> Built {
+    let op = Reduction {
         inner: builtin(ctx, node, saved)?,
-        greatest,
+        kind,
         axes: node.get_attr_opt_vec("axes")?,
         keep: node.get_attr_opt::<i64>("keepdims")?.unwrap_or(1) != 0,
         none_is_none: node
@@ -34,16 +47,16 @@ fn extreme(ctx: &ParsingContext, node: &NodeProto, greatest: bool, saved: &str) 
 }
 
 #[derive(Debug, Clone)]
-struct Extreme {
+struct Reduction {
     inner: Delegate,
-    greatest: bool,
+    kind: Kind,
     axes: Option<Vec<i64>>,
     keep: bool,
     /// Whether no axes mean no axes, not all of them.
     none_is_none: bool,
 }
 
-impl Expansion for Extreme {
+impl Expansion for Reduction {
     fn name(&self) -> StaticName {
         self.inner.as_ref().name()
     }
@@ -81,9 +94,9 @@ impl Expansion for Extreme {
             _ if self.none_is_none => Vec::new(),
             _ => (0..rank).collect(),
         };
-        let op = ReduceExtreme {
+        let op = Reduce {
             axes,
-            greatest: self.greatest,
+            kind: self.kind,
             keep: self.keep,
         };
         model.wire_node(prefix, Plain(op), &[x])
@@ -91,30 +104,31 @@ impl Expansion for Extreme {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct ReduceExtreme {
+struct Reduce {
     axes: Vec<usize>,
-    greatest: bool,
+    kind: Kind,
     keep: bool,
 }
 
-impl ReduceExtreme {
+impl Reduce {
     /// Not a number if an element is none.
     fn reduced<T: Datum + Float>(&self, x: &Tensor) -> TractResult<Tensor> {
         let mut x = x.to_plain_array_view::<T>()?.to_owned();
-        let begin = if self.greatest {
-            T::neg_infinity()
-        } else {
-            T::infinity()
-        };
         for axis in self.axes.iter().rev() {
             let axis = tract_ndarray::Axis(*axis);
-            x = x.fold_axis(axis, begin, |best, x| {
-                let better = if self.greatest {
-                    *x > *best
-                } else {
-                    *x < *best
-                };
-                if better || x.is_nan() { *x } else { *best }
+            x = x.map_axis(axis, |lane| match self.kind {
+                Kind::Max => best(lane.iter(), T::neg_infinity(), |x, best| x > best),
+                Kind::Min => best(lane.iter(), T::infinity(), |x, best| x < best),
+                Kind::LogSumExp => {
+                    let most = best(lane.iter(), T::neg_infinity(), |x, best| x > best);
+                    if most.is_infinite() {
+                        return most;
+                    }
+                    let sum = lane
+                        .iter()
+                        .fold(T::zero(), |sum, x| sum + (*x - most).exp());
+                    most + sum.ln()
+                }
             });
             if self.keep {
                 x.insert_axis_inplace(axis);
@@ -124,12 +138,27 @@ impl ReduceExtreme {
     }
 }
 
-impl Function for ReduceExtreme {
-    fn name(&self) -> &'static str {
-        if self.greatest {
-            "ReduceMax"
+/// The best of some numbers; NaN if one of them is none.
+fn best<'a, T: Float + 'a>(
+    all: impl Iterator<Item = &'a T>,
+    begin: T,
+    better: fn(T, T) -> bool,
+) -> T {
+    all.fold(begin, |best, x| {
+        if better(*x, best) || x.is_nan() {
+            *x
         } else {
-            "ReduceMin"
+            best
+        }
+    })
+}
+
+impl Function for Reduce {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Max => "ReduceMax",
+            Kind::Min => "ReduceMin",
+            Kind::LogSumExp => "ReduceLogSumExp",
         }
     }
 
