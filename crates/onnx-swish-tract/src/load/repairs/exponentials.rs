@@ -9,7 +9,7 @@ use tract_num_traits::Float;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
-use super::{Built, Delegate, builtin};
+use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain};
 
 pub(super) fn celu(ctx: &ParsingContext, node: &NodeProto) -> Built {
@@ -17,11 +17,11 @@ pub(super) fn celu(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let kind = Kind::Celu {
         alpha: alpha.into(),
     };
-    stable(ctx, node, kind, "tract::Celu")
+    rewired(ctx, node, "tract::Celu", kind)
 }
 
 pub(super) fn softplus(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    stable(ctx, node, Kind::Softplus, "tract::Softplus")
+    rewired(ctx, node, "tract::Softplus", Kind::Softplus)
 }
 
 pub(super) fn log_softmax(ctx: &ParsingContext, node: &NodeProto) -> Built {
@@ -38,12 +38,7 @@ pub(super) fn log_softmax(ctx: &ParsingContext, node: &NodeProto) -> Built {
             to_the_end: false,
         }
     };
-    stable(ctx, node, kind, "tract::LogSoftmax")
-}
-
-fn stable(ctx: &ParsingContext, node: &NodeProto, kind: Kind, saved: &str) -> Built {
-    let inner = builtin(ctx, node, saved)?;
-    Ok((expand(Stable { inner, kind }), vec![]))
+    rewired(ctx, node, "tract::LogSoftmax", kind)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,36 +48,18 @@ enum Kind {
     LogSoftmax { axis: i64, to_the_end: bool },
 }
 
-#[derive(Debug, Clone)]
-struct Stable {
-    inner: Delegate,
-    kind: Kind,
-}
-
-impl Expansion for Stable {
-    fn name(&self) -> StaticName {
-        self.inner.as_ref().name()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        self.inner.as_ref().rules(s, inputs, outputs)
-    }
-
+impl Rewiring for Kind {
     fn wire(
         &self,
+        own: &Delegate,
         prefix: &str,
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let x = *inputs.first().context("an operator without an input")?;
         match model.outlet_fact(x)?.datum_type {
-            DatumType::F32 | DatumType::F64 => model.wire_node(prefix, Plain(self.kind), &[x]),
-            _ => self.inner.wire(prefix, model, inputs),
+            DatumType::F32 | DatumType::F64 => model.wire_node(prefix, Plain(*self), &[x]),
+            _ => own.wire(prefix, model, inputs),
         }
     }
 }
@@ -140,15 +117,10 @@ fn log_softmax_in_place<T: Float>(xs: &mut [T], length: usize, inner: usize) {
             let greatest = |best: T, x: T| if x > best || x.is_nan() { x } else { best };
             let most = lane().fold(T::neg_infinity(), |best, at| greatest(best, block[at]));
             let sum = lane().fold(T::zero(), |sum, at| sum + (block[at] - most).exp());
-            let shift = most + sum.ln();
-            // Subtracted in two steps: the sum of a large maximum and a small logarithm has lost digits.
+            // In two steps: the sum of a large maximum and a small logarithm has lost digits.
             let log = sum.ln();
             for at in lane() {
-                block[at] = if shift.is_finite() {
-                    (block[at] - most) - log
-                } else {
-                    block[at] - shift
-                };
+                block[at] = (block[at] - most) - log;
             }
         }
     }

@@ -118,6 +118,57 @@ fn builtin_op(ctx: &ParsingContext, node: &NodeProto, saved: &str) -> Built {
 /// An operator of tract's that is written out in simpler ones, for a repair that only some nodes need.
 type Delegate = Box<dyn Expansion>;
 
+/// What an operator of tract's is written out in where tract's own way is wrong. Its types and shapes tract infers rightly.
+trait Rewiring: std::fmt::Debug + Clone + Send + Sync + 'static {
+    fn wire(
+        &self,
+        own: &Delegate,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>>;
+}
+
+/// An operator of tract's with another wiring.
+#[derive(Debug, Clone)]
+struct Rewired<R> {
+    own: Delegate,
+    by: R,
+}
+
+impl<R: Rewiring> Expansion for Rewired<R> {
+    fn name(&self) -> StaticName {
+        self.own.as_ref().name()
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        self.own.as_ref().nboutputs()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.own.as_ref().rules(s, inputs, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        self.by.wire(&self.own, prefix, model, inputs)
+    }
+}
+
+fn rewired(ctx: &ParsingContext, node: &NodeProto, saved: &str, by: impl Rewiring) -> Built {
+    let own = builtin(ctx, node, saved)?;
+    Ok((expand(Rewired { own, by }), vec![]))
+}
+
 fn builtin(ctx: &ParsingContext, node: &NodeProto, saved: &str) -> TractResult<Delegate> {
     let (op, _) = builtin_op(ctx, node, saved)?;
     let expansion = op.as_op().downcast_ref::<Delegate>();

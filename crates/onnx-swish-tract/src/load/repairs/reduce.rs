@@ -9,7 +9,7 @@ use tract_num_traits::Float;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
-use super::{Built, Delegate, builtin};
+use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain, constant_integers, resolved_axes};
 
 pub(super) fn reduce_max(ctx: &ParsingContext, node: &NodeProto) -> Built {
@@ -34,7 +34,6 @@ enum Kind {
 
 fn reduction(ctx: &ParsingContext, node: &NodeProto, kind: Kind, saved: &str) -> Built {
     let op = Reduction {
-        inner: builtin(ctx, node, saved)?,
         kind,
         axes: node.get_attr_opt_vec("axes")?,
         keep: node.get_attr_opt::<i64>("keepdims")?.unwrap_or(1) != 0,
@@ -43,12 +42,11 @@ fn reduction(ctx: &ParsingContext, node: &NodeProto, kind: Kind, saved: &str) ->
             .unwrap_or(0)
             != 0,
     };
-    Ok((expand(op), vec![]))
+    rewired(ctx, node, saved, op)
 }
 
 #[derive(Debug, Clone)]
 struct Reduction {
-    inner: Delegate,
     kind: Kind,
     axes: Option<Vec<i64>>,
     keep: bool,
@@ -56,22 +54,10 @@ struct Reduction {
     none_is_none: bool,
 }
 
-impl Expansion for Reduction {
-    fn name(&self) -> StaticName {
-        self.inner.as_ref().name()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        self.inner.as_ref().rules(s, inputs, outputs)
-    }
-
+impl Rewiring for Reduction {
     fn wire(
         &self,
+        own: &Delegate,
         prefix: &str,
         model: &mut TypedModel,
         inputs: &[OutletId],
@@ -80,7 +66,7 @@ impl Expansion for Reduction {
         let fact = model.outlet_fact(x)?;
         let (dt, rank) = (fact.datum_type, fact.rank());
         if !matches!(dt, DatumType::F32 | DatumType::F64) {
-            return self.inner.wire(prefix, model, inputs);
+            return own.wire(prefix, model, inputs);
         }
         let given = match inputs.get(1) {
             Some(axes) => Some(constant_integers(

@@ -13,7 +13,7 @@ use tract_hir::internal::*;
 use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
 use tract_onnx::pb::NodeProto;
 
-use super::{Built, Delegate, builtin};
+use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Plain, integers};
 use activation::Activation;
 use cell::{Cell, Kind};
@@ -55,11 +55,10 @@ fn recurrent(ctx: &ParsingContext, node: &NodeProto, kind: Kind, saved: &str) ->
     let both = sequence.cells.len() == 2;
     let backwards = !both && sequence.cells.iter().any(|cell| cell.reverse);
     let op = Recurrent {
-        inner: builtin(ctx, node, saved)?,
         tract_can: standard && !backwards && !(sequence.batch_first && both),
         sequence,
     };
-    Ok((expand(op), vec![]))
+    rewired(ctx, node, saved, op)
 }
 
 pub(super) fn dynamic_quantize_lstm(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -120,7 +119,6 @@ fn described(node: &NodeProto, kind: Kind) -> TractResult<Sequence> {
 
 #[derive(Debug, Clone)]
 struct Recurrent {
-    inner: Delegate,
     /// Whether tract computes this rightly as long as every sequence is whole.
     tract_can: bool,
     sequence: Sequence,
@@ -146,26 +144,10 @@ impl Recurrent {
     }
 }
 
-impl Expansion for Recurrent {
-    fn name(&self) -> StaticName {
-        self.inner.as_ref().name()
-    }
-
-    fn nboutputs(&self) -> TractResult<usize> {
-        self.inner.as_ref().nboutputs()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        self.inner.as_ref().rules(s, inputs, outputs)
-    }
-
+impl Rewiring for Recurrent {
     fn wire(
         &self,
+        own: &Delegate,
         prefix: &str,
         model: &mut TypedModel,
         inputs: &[OutletId],
@@ -188,7 +170,7 @@ impl Expansion for Recurrent {
         );
         let shared = lstm && h.is_none() && c.is_none() && !one;
         if f32 && self.tract_can && !shared && self.whole(model, inputs)? {
-            return self.inner.wire(prefix, model, inputs);
+            return own.wire(prefix, model, inputs);
         }
         model.wire_node(prefix, Plain(self.sequence.clone()), inputs)
     }
