@@ -123,6 +123,8 @@ impl Op {
                 // ONNX Runtime's own, from before the standard had what its quantiser needs; the same functions.
                 b"QuantizeLinear" => Self::QuantizeLinear,
                 b"DequantizeLinear" => Self::DequantizeLinear,
+                // Over channels that come last, so that it is a layer, and its shapes are not the standard's.
+                b"QLinearConv" => Self::FusedConv,
                 _ => Self::contrib(op_type),
             };
         }

@@ -247,10 +247,14 @@ impl Plan<'_> {
         let graph = &self.graph;
         let output = graph.outputs(already.node).first().copied();
         AlreadyFused {
-            op: if already.as_pair {
-                "HardSigmoid+Mul".to_owned()
-            } else {
-                graph.op(already.node).name().to_owned()
+            op: match graph.absorbed_activation(already.node) {
+                Some(activation) => {
+                    let layer = graph.node(already.node).map(|node| node.op_type());
+                    let layer = String::from_utf8_lossy(layer.unwrap_or_default());
+                    format!("{layer}+{activation}")
+                }
+                None if already.as_pair => "HardSigmoid+Mul".to_owned(),
+                None => graph.op(already.node).name().to_owned(),
             },
             output: output
                 .map(|output| graph.display(output))

@@ -78,16 +78,28 @@ roundings inside belong to its result.
   Two QuantizeLinear of one value with equal parameters are one root; Identity and Casts to the same type are seen through.
   The operators of `com.microsoft` are those of the standard.
 - **How it is judged.** The form says which activation it would be, with quantisers read as if they did nothing. Then numbers must
-  agree: for each of the 256 codes the region with all its roundings gives what the activation gives, behind the last quantiser,
-  but for one step of each quantiser that rounds the gate, its argument or the product. What quantisers cut off inside is
-  thus allowed as far as the last one cuts it off, too, as where calibration saw less than codes can say; what they cut off or
-  round away besides makes another function: `saturates`.
+  agree: each of the 256 codes, computed with all roundings and saturations of the region, is what the activation gives where the
+  last quantiser does not cut it off. It may be off by one step of the code that leaves; by one of each quantiser between the product
+  and it, up to two steps of its own; by what one step of each quantiser of the argument or of the partner moves the product, up to two
+  steps of the code that enters; and by what one step of each quantiser of the gate moves it, up to 1/64 of what an open gate lets
+  through. σ(x) and clamp(x/6 + 1/2, 0, 1) differ by 0.069 at most, and a gate that is off by more than a quarter of that could be
+  taken for the other one: codes with steps of 1/255 or 1/127 resolve a gate, steps of 1/8 do not, and a step of 1 makes a ReLU of it.
+- **What fails is explained** by the quantiser at fault: the one without whose ends (`saturates`) or rounding (`coarse`) the numbers
+  would agree. A product that is cut off before it is divided by 6 is no HardSwish times 6, but a HardSwish that is cut off.
 - **A quantiser in the place of a Clip.** ONNX Runtime's quantiser takes a Clip out whose bounds the quantiser behind it has: x+3
-  quantised to [0, 6]. Such bounds are read as a clamp, if no operator makes the gate. They end at the largest number that
-  calibration saw, 6 or less: a gate of bound 1 is tried first, and the bound as it is otherwise. A gate that is bounded by
-  quantisers alone must reach a bound for some code, or have the standard slope and offset.
+  quantised to [0, 6]. Such bounds are read as a clamp, if operators do not bound the gate on both sides. They end at the largest
+  number that calibration saw, 6 or less, so that three numbers are tried as the gate's 1: the one at which it is 1/2 at zero,
+  the one that leaves no factor, and the quantiser's end. Such a gate must be open at zero (x·relu(x) is closed there), and be 1/2
+  at zero or reach both bounds. The line of a hard sigmoid that a quantiser bounds elsewhere is explained: `bounds`.
+- **Which code enters.** Where the partner was quantised itself, x/6 or x/2, the product is read over its code and over the codes
+  that it was quantised from; the reading that leaves no factor wins.
+- **Transposes** are moved to where a value comes from: what is computed from a transposed value is the transpose of what is computed
+  from the value. There and back, on both sides of a product or around all of it, they are nothing, and such a region is a table.
+  If the code that leaves is in another order than the code that enters, it is none: `transposed`.
 - **Constants.** A constant behind DequantizeLinear, or quantised at run time, is what its code says, 255·(3/255) for 3. Two
-  constants within 2^-16 of each other are one: such an error moves no value by more than 1/256 of a step.
+  constants within 2^-16 of each other are one: such an error moves no value by more than 1/256 of a step. Symmetric quantisers
+  store 1 as 127/128 of their largest number: a slope and an offset, or beta and the factor, that are off together by up to 1/128
+  are the ones that are meant, if the numbers agree.
 - **In floats between codes.** DequantizeLinear, SiLU in floats, QuantizeLinear is such a region as well. If something else reads the
   result before it is quantised, it is fused instead, since that reader wants it in floats.
 - **No table.** 16-bit and 8-bit float codes, scales with several elements, scales that are not finite, normal and above zero or whose

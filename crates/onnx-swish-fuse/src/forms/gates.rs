@@ -117,7 +117,7 @@ impl Forms {
     /// For `value = c + a·e^u`: the `k` and `z` with `1 / value = k · σ(z)`.
     ///
     /// `1 / (c + a·e^u) = (1/c) · 1 / (1 + e^(u + ln(a/c))) = (1/c) · σ(-u - ln(a/c))`
-    fn logistic_denominator(&self, value: Value, end: Value) -> Option<(f64, Linear)> {
+    pub(crate) fn logistic_denominator(&self, value: Value, end: Value) -> Option<(f64, Linear)> {
         let outer = self.behind_quantisers(self.linear(value), end);
         let Core::Exp(exponent) = self.core(outer.root) else {
             return None;

@@ -64,9 +64,9 @@ pub(crate) enum Mismatch {
 
 /// A value that a fused node could read, as a function of the value that the gate is a function of.
 #[derive(Debug, Clone, Copy)]
-struct Candidate {
-    value: Value,
-    linear: Linear,
+pub(crate) struct Candidate {
+    pub(crate) value: Value,
+    pub(crate) linear: Linear,
 }
 
 impl Forms {
@@ -124,7 +124,7 @@ impl Forms {
         }
     }
 
-    fn swish(
+    pub(crate) fn swish(
         &self,
         k: f64,
         argument: Linear,
@@ -321,7 +321,7 @@ impl Forms {
 }
 
 /// The `s` with `a = s · b`, if there is one.
-fn proportion(a: Linear, b: Linear, element: Element) -> Option<f64> {
+pub(crate) fn proportion(a: Linear, b: Linear, element: Element) -> Option<f64> {
     if a.root != b.root {
         return None;
     }
@@ -332,7 +332,7 @@ fn proportion(a: Linear, b: Linear, element: Element) -> Option<f64> {
 }
 
 /// `p · r + q` for `r = (x - offset) / slope`, as slope and offset over x.
-fn substitute(form: Linear, x: Linear) -> (f64, f64) {
+pub(crate) fn substitute(form: Linear, x: Linear) -> (f64, f64) {
     let p = form.p / x.p;
     (p, form.q - p * x.q)
 }

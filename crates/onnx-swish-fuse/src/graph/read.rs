@@ -120,6 +120,16 @@ impl<'m> Graph<'m> {
         false
     }
 
+    /// The Swish or HardSwish that a layer has taken in. A gate alone is none.
+    pub(crate) fn absorbed_activation(&self, node: Node) -> Option<&'static str> {
+        if !matches!(self.op(node), Op::FusedConv | Op::FusedGemm) {
+            return None;
+        }
+        let activation = self.string(node, b"activation")?;
+        let known = ["HardSwish", "Swish", "SiLU", "Silu", "QuickGelu"];
+        known.into_iter().find(|name| name.as_bytes() == activation)
+    }
+
     fn initializer(&self, value: Value) -> Option<Tensor> {
         let Source::Initializer(index) = self.source(value) else {
             return None;

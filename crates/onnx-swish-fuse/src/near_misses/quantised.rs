@@ -34,13 +34,45 @@ impl Explainer<'_, '_> {
                 ),
                 "nothing: one number as beta would make it a table",
             ),
-            Obstacle::Saturates(code) => Words::new(
+            Obstacle::Saturates(code, lo, hi) => Words::new(
                 "saturates",
                 format!(
-                    "{what}, a quantised activation but for the quantiser of {}: it cuts off or rounds away more of the gate than a step",
-                    self.name(code)
+                    "{what}, a quantised activation but for the quantiser of {}: it ends at {} and {}, and cuts off more than a step",
+                    self.name(code),
+                    short(lo),
+                    short(hi)
                 ),
-                "calibrate again, with a range that the gate's values fit into",
+                "calibrate again, with a range that these values fit into",
+            ),
+            Obstacle::Coarse(code, step) => Words::new(
+                "coarse",
+                format!(
+                    "{what}, a quantised activation but for the quantiser of {}: its steps of {} round away more than the other codes would show",
+                    self.name(code),
+                    short(step)
+                ),
+                "calibrate again, so that the steps of this quantiser are finer",
+            ),
+            Obstacle::Open(code, bound, meant) => Words::new(
+                "bounds",
+                format!(
+                    "{what}, which nothing but the quantiser of {} bounds, at {}: {}",
+                    self.name(code),
+                    short(bound),
+                    if meant == 0.0 {
+                        "a HardSwish gate closes at 0".to_owned()
+                    } else {
+                        format!("a gate that is 1/2 at zero ends at {}", short(meant))
+                    }
+                ),
+                "keep the Clip, or quantise the gate with the Clip's bounds",
+            ),
+            Obstacle::Transposed => Words::new(
+                "transposed",
+                format!(
+                    "{what}, a quantised activation with a Transpose between its codes: they are in different orders, and a table moves nothing"
+                ),
+                "transpose before or behind the activation, and back inside if there are two",
             ),
             Obstacle::Broken(broken) => self.broken(broken),
         }

@@ -106,7 +106,7 @@ impl Analysis<'_> {
     }
 
     fn visit(&mut self, node: Node) {
-        if self.graph.op(node).is_fused() {
+        if self.graph.op(node).is_fused() || self.graph.absorbed_activation(node).is_some() {
             self.already.push(Already {
                 node,
                 as_pair: false,
@@ -154,14 +154,17 @@ impl Analysis<'_> {
 
     /// A product of codes in one operator: the file has nothing in between that could be fused.
     fn explain_quantised(&mut self, output: Value, meaning: Option<Meaning>) {
-        if let Some(Meaning::Mismatch(why, (gate, partner))) = meaning {
-            self.misses.push(Miss {
-                output,
-                gate,
-                partner,
-                why: Why::Mismatch(why),
-            });
-        }
+        let (gate, partner, why) = match meaning {
+            Some(Meaning::Mismatch(why, (gate, partner))) => (gate, partner, Why::Mismatch(why)),
+            Some(Meaning::Almost(almost, (gate, partner))) => (gate, partner, Why::Almost(almost)),
+            _ => return,
+        };
+        self.misses.push(Miss {
+            output,
+            gate,
+            partner,
+            why,
+        });
     }
 
     /// A product whose operands are aligned by an `axis` has no form, either.
@@ -476,5 +479,6 @@ fn through_quantisation(
         Meaning::Activation => Some((gate, partner, Why::Quantised(Obstacle::FloatResult))),
         Meaning::OfFloat => Some((gate, partner, Why::Quantised(Obstacle::FloatPartner))),
         Meaning::Mismatch(why, (gate, partner)) => Some((gate, partner, Why::Mismatch(why))),
+        Meaning::Almost(almost, (gate, partner)) => Some((gate, partner, Why::Almost(almost))),
     }
 }

@@ -28,25 +28,49 @@ pub(super) enum Step {
 /// Steps in the order in which they are taken.
 pub(super) struct Chain(Vec<Step>);
 
+/// How much of a quantiser is applied.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Without {
+    /// Codes have no ends.
+    Ends,
+    /// Codes have no steps in between.
+    Rounding,
+    /// Nothing of it.
+    Both,
+}
+
+/// One quantiser that is not applied as it stands.
+pub(super) type Except = Option<(Value, Without)>;
+
 /// What a number becomes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Passed {
     pub(super) number: f64,
+    /// What it would be without quantisers.
+    pub(super) exact: f64,
     /// How far it may be off because of the quantisers on the way, each by its own step.
     pub(super) slack: f64,
+    /// The same for quantisers on the way to an activation's argument, each by two steps of the code that enters at most:
+    /// an argument need not be finer than what it is computed from.
+    pub(super) fine: f64,
+    /// How far apart neighbouring codes that enter are here, as long as that is one number.
+    spread: f64,
 }
 
 impl Step {
-    fn apply(self, x: f64, rounds: bool) -> f64 {
+    fn apply(self, x: f64, except: Except) -> f64 {
         match self {
             Self::Line(p, q) => p * x + q,
-            Self::Code(_, Quantisation { lo, hi, step }) => {
-                let nearest = if rounds {
-                    (x / step).round_ties_even() * step
-                } else {
-                    x
+            Self::Code(code, Quantisation { lo, hi, step }) => {
+                let without = except.and_then(|(value, part)| (value == code).then_some(part));
+                let nearest = match without {
+                    Some(Without::Rounding | Without::Both) => x,
+                    _ => (x / step).round_ties_even() * step,
                 };
-                nearest.max(lo).min(hi)
+                match without {
+                    Some(Without::Ends | Without::Both) => nearest,
+                    _ => nearest.max(lo).min(hi),
+                }
             }
             Self::Sigmoid => sigmoid(x),
             Self::Tanh => x.tanh(),
@@ -56,15 +80,46 @@ impl Step {
         }
     }
 
-    /// How far an error of 1 is carried on at most. Exponentials and reciprocals carry errors on without bound, so that
-    /// none is granted to quantisers before them.
-    fn carries(self) -> f64 {
+    /// How far the result may be off if `x` is off by `slack`. All of these functions are monotonic, a reciprocal only on
+    /// each side of zero.
+    fn carry(self, x: f64, slack: f64) -> f64 {
         match self {
-            Self::Line(p, _) => p.abs(),
-            Self::Code(..) | Self::Tanh => 1.0,
-            Self::Sigmoid => 0.25,
-            Self::Exp | Self::Under(_) => 0.0,
-            Self::Clamp(Bounds { p, .. }) => p.abs(),
+            Self::Line(p, _) | Self::Clamp(Bounds { p, .. }) => slack * p.abs(),
+            Self::Code(..) => slack,
+            Self::Under(_) if slack >= x.abs() => f64::INFINITY,
+            _ => {
+                let here = self.apply(x, None);
+                let [less, more] = [x - slack, x + slack].map(|x| self.apply(x, None) - here);
+                less.abs().max(more.abs())
+            }
+        }
+    }
+}
+
+impl Passed {
+    fn then(self, step: Step, except: Except) -> Self {
+        let number = step.apply(self.number, except);
+        let mut slack = step.carry(self.number, self.slack);
+        let exact = match step {
+            Step::Code(..) => self.exact,
+            _ => step.apply(self.exact, None),
+        };
+        let mut fine = step.carry(self.exact, self.fine);
+        let spread = match step {
+            Step::Line(p, _) | Step::Clamp(Bounds { p, .. }) => self.spread * p.abs(),
+            Step::Code(..) => self.spread,
+            _ => 0.0,
+        };
+        if let Step::Code(_, quantisation) = step {
+            slack += quantisation.step;
+            fine += quantisation.step.min(2.0 * self.spread);
+        }
+        Self {
+            number,
+            exact,
+            slack,
+            fine,
+            spread,
         }
     }
 }
@@ -74,19 +129,53 @@ pub(super) fn sigmoid(z: f64) -> f64 {
 }
 
 impl Chain {
-    /// Computes the chain from `x`, which is off by `slack` itself.
-    pub(super) fn pass(&self, x: f64, slack: f64, rounds: bool) -> Passed {
-        let start = Passed { number: x, slack };
-        self.0.iter().fold(start, |passed, &step| {
-            let own = match step {
-                Step::Code(_, quantisation) => quantisation.step,
-                _ => 0.0,
-            };
-            Passed {
-                number: step.apply(passed.number, rounds),
-                slack: passed.slack * step.carries() + own,
+    /// Computes the chain from `x`, one of numbers that are `spread` apart.
+    pub(super) fn pass(&self, x: f64, spread: f64, except: Except) -> Passed {
+        let start = Passed {
+            number: x,
+            exact: x,
+            slack: 0.0,
+            fine: 0.0,
+            spread,
+        };
+        let steps = self.0.iter();
+        steps.fold(start, |passed, &step| passed.then(step, except))
+    }
+
+    /// What a chain of lines and quantisers multiplies by.
+    pub(super) fn slope(&self) -> f64 {
+        let slopes = self.0.iter().map(|step| match step {
+            Step::Line(p, _) => *p,
+            _ => 1.0,
+        });
+        slopes.product()
+    }
+
+    /// What a code that leaves may be off by, behind quantisers that round on the way to it: a step of its own, and a step
+    /// of each of the others, but not more than two of its own. It need not be finer than what it is computed from, and
+    /// what is coarser by far rounds the function away.
+    pub(super) fn tolerance(&self) -> f64 {
+        let mut all = 0.0;
+        let mut own = 0.0;
+        for step in &self.0 {
+            match step {
+                Step::Line(p, _) => all *= p.abs(),
+                Step::Code(_, quantisation) => {
+                    own = quantisation.step;
+                    all += own;
+                }
+                _ => {}
             }
-        })
+        }
+        all.min(3.0 * own)
+    }
+
+    /// What bounds the code that leaves.
+    pub(super) fn ends(&self) -> (f64, f64) {
+        match self.0.last() {
+            Some(Step::Code(_, Quantisation { lo, hi, .. })) => (*lo, *hi),
+            _ => (f64::NEG_INFINITY, f64::INFINITY),
+        }
     }
 
     /// The first code whose quotient leaves the range of integers when the chain begins at `x`.
@@ -100,15 +189,15 @@ impl Chain {
             {
                 return Some(code);
             }
-            number = step.apply(number, true);
+            number = step.apply(number, None);
         }
         None
     }
 
-    /// The first code on the way.
-    pub(super) fn code(&self) -> Option<Value> {
-        self.0.iter().find_map(|step| match step {
-            Step::Code(code, _) => Some(*code),
+    /// The codes on the way.
+    pub(super) fn codes(&self) -> impl Iterator<Item = (Value, Quantisation)> + '_ {
+        self.0.iter().filter_map(|step| match step {
+            Step::Code(code, quantisation) => Some((*code, *quantisation)),
             _ => None,
         })
     }

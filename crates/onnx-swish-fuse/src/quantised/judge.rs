@@ -1,12 +1,22 @@
 //! Whether a reading through quantisation is the activation that it looks like.
 //! Given: a reading, and the steps from the code to its gate, its partner and its result.
-//! Promises: one tolerance for constants and one for values, each derived from the step of a quantiser that stands there.
+//! Promises: the region's own 256 codes are computed with all their roundings and saturations, and each must be the
+//! activation's within a tolerance that the region's own steps give; no quantiser is left out.
 //!
-//! What is read is checked with numbers: for each of the 256 codes the region, with all its roundings, must give what the
-//! activation gives, but for one step of each quantiser on the way, behind the last quantiser.
+//! What a code may be off by, from the activation computed without rounding and cut off where the code that leaves ends:
+//!
+//! - one step of the code that leaves, and one of each quantiser between the product and it, but not more than two of its
+//!   own (`Chain::tolerance`);
+//! - what one step of each quantiser on the way to the gate's argument or to the partner moves the product, but not more
+//!   than two steps of the code that enters would;
+//! - what one step of each quantiser of the gate moves the product, but not more than 1/64 of what an open gate lets
+//!   through. σ(x) and clamp(x/6 + 1/2, 0, 1) are never farther apart than 0.069 (found numerically, near |x| = 1.35): a
+//!   gate that is off by more than a quarter of that could be taken for the other one.
 
-use super::chain::{Chain, sigmoid};
+use super::chain::{Chain, Except, Without, sigmoid};
 use super::params::Quantiser;
+use super::readings::CONSTANT;
+use crate::forms::Quantisation;
 use crate::forms::products::{Activation, Beta};
 use crate::graph::Value;
 
@@ -14,6 +24,9 @@ use crate::graph::Value;
 /// back as 255·(3/255) with two roundings to float32. A relative error of 2^-16 moves a value by less than 1/256 of a
 /// step, because a code has 256 of them.
 const SAME: f64 = 1.0 / 65_536.0;
+
+/// What a gate's codes must resolve of it.
+pub(super) const RESOLUTION: f64 = 1.0 / 64.0;
 
 /// An activation with the factor that stays before it, which is 1 if it is the activation itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,14 +47,66 @@ pub(super) struct Steps {
     pub(super) inverted: bool,
     /// From the product to the code that leaves.
     pub(super) result: Chain,
-    /// What the product is multiplied by on that way.
-    pub(super) factor: f64,
-    /// Whether a Clip or HardSigmoid bounds the gate, not only a quantiser.
+    /// Whether operators bound the gate, not only a quantiser.
     pub(super) by_operator: bool,
 }
 
-fn same(a: f64, b: f64) -> bool {
-    (a - b).abs() <= SAME * b.abs()
+/// The quantiser that makes another function of an activation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Culprit {
+    pub(super) code: Value,
+    pub(super) quantisation: Quantisation,
+    /// What would have to be left out for the region to be the activation.
+    pub(super) without: Without,
+}
+
+fn is_near(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance * b.abs()
+}
+
+impl Verdict {
+    /// The activation itself: the one that people name without numbers.
+    pub(super) fn is_plain(&self) -> bool {
+        self.factor == 1.0
+            && match self.activation {
+                Activation::Swish(Beta::Number(beta)) => beta == 1.0,
+                Activation::Swish(_) => false,
+                Activation::HardSwish { alpha, beta } => alpha == 1.0 / 6.0 && beta == 0.5,
+            }
+    }
+
+    fn is_standard(&self) -> bool {
+        matches!(self.activation, Activation::HardSwish { alpha, beta } if alpha == 1.0 / 6.0 && beta == 0.5)
+    }
+
+    /// With the numbers that are meant where constants were rounded when they were quantised.
+    fn snapped(mut self, tolerance: f64) -> Self {
+        let snap = |number: f64, meant: f64| {
+            if is_near(number, meant, tolerance) {
+                meant
+            } else {
+                number
+            }
+        };
+        let is_off = !is_near(self.factor, 1.0, SAME);
+        self.factor = snap(self.factor, 1.0);
+        match &mut self.activation {
+            // Where rounding changed beta it changed the factor, too: both come from the constants of one tanh. A beta that
+            // is off alone is a beta.
+            Activation::Swish(Beta::Number(beta)) if tolerance == SAME || is_off => {
+                *beta = snap(*beta, 1.0);
+            }
+            Activation::Swish(_) => {}
+            Activation::HardSwish { alpha, beta } => {
+                let (slope, offset) = (snap(*alpha, 1.0 / 6.0), snap(*beta, 0.5));
+                // One without the other is another function.
+                if slope == 1.0 / 6.0 && offset == 0.5 {
+                    (*alpha, *beta) = (slope, offset);
+                }
+            }
+        }
+        self
+    }
 }
 
 /// What `k · activation` may be said to be, the best first.
@@ -49,37 +114,25 @@ fn same(a: f64, b: f64) -> bool {
 /// A quantiser that has taken a Clip's place bounds the gate at the largest number that calibration saw: at 6 if 6 was
 /// reached, and below otherwise. So the gate's own bound may be meant to be 1, whatever the quantiser's is.
 pub(super) fn verdicts(activation: Activation, factor: f64) -> Vec<Verdict> {
-    let factor = if same(factor, 1.0) { 1.0 } else { factor };
-    match activation {
-        Activation::Swish(Beta::Number(beta)) => {
-            let beta = if same(beta, 1.0) { 1.0 } else { beta };
-            vec![Verdict {
-                activation: Activation::Swish(Beta::Number(beta)),
-                factor,
-            }]
-        }
-        Activation::Swish(_) => vec![Verdict { activation, factor }],
-        Activation::HardSwish { alpha, beta } => {
-            let as_it_is = hard(alpha, beta, factor);
-            if factor == 1.0 {
-                return vec![as_it_is];
-            }
-            vec![hard(alpha * factor, beta * factor, 1.0), as_it_is]
-        }
+    let as_it_is = Verdict { activation, factor };
+    let mut verdicts = vec![as_it_is.snapped(CONSTANT), as_it_is.snapped(SAME)];
+    if let Activation::HardSwish { alpha, beta } = activation
+        && factor > 0.0
+    {
+        let inside = Verdict {
+            activation: Activation::HardSwish {
+                alpha: alpha * factor,
+                beta: beta * factor,
+            },
+            factor: 1.0,
+        };
+        let snapped = inside.snapped(CONSTANT);
+        let at = usize::from(verdicts.first().is_some_and(Verdict::is_plain));
+        verdicts.insert(at, snapped);
+        verdicts.insert(at + 1, inside.snapped(SAME));
     }
-}
-
-fn hard(alpha: f64, beta: f64, factor: f64) -> Verdict {
-    let standard = same(alpha, 1.0 / 6.0) && same(beta, 0.5);
-    let (alpha, beta) = if standard {
-        (1.0 / 6.0, 0.5)
-    } else {
-        (alpha, beta)
-    };
-    Verdict {
-        activation: Activation::HardSwish { alpha, beta },
-        factor,
-    }
+    verdicts.dedup();
+    verdicts
 }
 
 fn value(activation: Activation, x: f64) -> f64 {
@@ -90,64 +143,147 @@ fn value(activation: Activation, x: f64) -> f64 {
     }
 }
 
+/// What one number that enters becomes.
+#[derive(Debug, Clone, Copy)]
+struct Product {
+    x: f64,
+    product: f64,
+    /// How far it may be off by the argument's quantisers and the partner's.
+    fine: f64,
+    /// How far it may be off by all of the gate's quantisers, before what is granted to them.
+    gate: f64,
+}
+
 impl Steps {
-    /// Every number that enters, and what the product makes of it: the number, and how far it may be off.
-    fn products(&self, activation: Activation) -> impl Iterator<Item = (f64, f64, f64)> + '_ {
-        self.codes.numbers().map(move |number| {
-            let x = self.x.pass(number, 0.0, true).number;
-            let Some((gate, partner)) = &self.product else {
-                return (x, value(activation, x), 0.0);
+    fn product(&self, number: f64, activation: Activation, except: Except) -> Product {
+        let spread = self.codes.scale;
+        let x = self.x.pass(number, spread, None).number;
+        let Some((gate, partner)) = &self.product else {
+            return Product {
+                x,
+                product: value(activation, x),
+                fine: 0.0,
+                gate: 0.0,
             };
-            let gate = gate.pass(number, 0.0, true);
-            let partner = partner.pass(number, 0.0, true);
-            if self.inverted {
-                return (x, partner.number / gate.number, 0.0);
+        };
+        let gate = gate.pass(number, spread, except);
+        let partner = partner.pass(number, spread, except);
+        let (open, off, fine) = if self.inverted {
+            let under = |number: f64, slack: f64| {
+                let far = number.abs() - slack;
+                if far > 0.0 {
+                    1.0 / far - 1.0 / number.abs()
+                } else {
+                    f64::INFINITY
+                }
+            };
+            let all = under(gate.number, gate.slack);
+            (1.0 / gate.number, all, under(gate.exact, gate.fine))
+        } else {
+            (gate.number, gate.slack, gate.fine)
+        };
+        // Nothing is off where nothing is multiplied, however wide the gate's steps.
+        let times = |slack: f64| {
+            if partner.number == 0.0 {
+                0.0
+            } else {
+                slack * partner.number.abs()
             }
-            let slack = gate.slack * partner.number.abs() + partner.slack * gate.number.abs();
-            (x, gate.number * partner.number, slack)
+        };
+        Product {
+            x,
+            product: if self.inverted {
+                partner.number / gate.number
+            } else {
+                open * partner.number
+            },
+            fine: times(fine) + partner.fine * open.abs(),
+            gate: times(off),
+        }
+    }
+
+    /// Whether the region computes this, up to a step of each quantiser; perhaps without a part of one.
+    pub(super) fn agree(&self, verdict: Verdict, except: Except) -> bool {
+        let slope = self.result.slope().abs();
+        let tolerance = self.result.tolerance();
+        let (lo, hi) = self.result.ends();
+        self.codes.numbers().all(|number| {
+            let found = self.product(number, verdict.activation, except);
+            let open = (verdict.factor * found.x).abs() * RESOLUTION;
+            let inside = found.fine * slope + (found.gate * slope).min(open);
+            let meant = verdict.factor * value(verdict.activation, found.x);
+            let meant = meant.max(lo).min(hi);
+            let code = self.result.pass(found.product, 0.0, except).number;
+            // Zero divided by zero is no number, and runtimes disagree about its code.
+            !found.product.is_nan() && (code - meant).abs() <= inside + tolerance
         })
     }
 
-    /// Whether the region computes this, up to a step of each quantiser.
-    pub(super) fn agree(&self, verdict: Verdict) -> bool {
-        let factor = verdict.factor / self.factor;
-        self.is_bounded(verdict)
-            && self
-                .products(verdict.activation)
-                .all(|(x, product, slack)| {
-                    let meant = factor * value(verdict.activation, x);
-                    let found = self.result.pass(product, slack, true);
-                    let meant = self.result.pass(meant, 0.0, false).number;
-                    (found.number - meant).abs() <= found.slack
-                })
-    }
-
-    /// Quantisers have bounds always. A gate that is bounded by one alone must reach a bound, or be the standard one.
-    fn is_bounded(&self, verdict: Verdict) -> bool {
+    /// Quantisers have bounds always. A gate that is bounded by one alone is a HardSwish's if it is open at zero (x·relu(x)
+    /// is closed there), and reaches both bounds or is 1/2 at zero.
+    pub(super) fn is_bounded(&self, verdict: Verdict) -> bool {
         let Activation::HardSwish { alpha, beta } = verdict.activation else {
             return true;
         };
-        let standard = alpha == 1.0 / 6.0 && beta == 0.5;
-        self.by_operator
-            || standard
-            || self.codes.numbers().any(|number| {
-                let gate = alpha * self.x.pass(number, 0.0, true).number + beta;
-                !(0.0..1.0).contains(&gate)
+        if self.by_operator || verdict.is_standard() {
+            return true;
+        }
+        let gates = self.codes.numbers().map(|number| {
+            let x = self.x.pass(number, self.codes.scale, None).number;
+            alpha * x + beta
+        });
+        let (least, most) = gates.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), gate| {
+            (lo.min(gate), hi.max(gate))
+        });
+        let reaches = least < -RESOLUTION && most > 1.0 + RESOLUTION;
+        beta > RESOLUTION && (reaches || is_near(beta, 0.5, CONSTANT) && verdict.factor == 1.0)
+    }
+
+    /// The quantiser without which, or without a part of which, the region would be this activation.
+    pub(super) fn culprit(&self, verdict: Verdict) -> Option<Culprit> {
+        let (gate, partner) = match &self.product {
+            Some((gate, partner)) => (Some(gate), Some(partner)),
+            None => (None, None),
+        };
+        let codes: Vec<(Value, Quantisation)> = gate
+            .into_iter()
+            .chain(partner)
+            .chain([&self.result])
+            .flat_map(Chain::codes)
+            .collect();
+        [Without::Ends, Without::Rounding, Without::Both]
+            .into_iter()
+            .find_map(|without| {
+                let innocent = |&&(code, _): &&(Value, Quantisation)| {
+                    self.agree(verdict, Some((code, without)))
+                };
+                let (code, quantisation) = *codes.iter().find(innocent)?;
+                Some(Culprit {
+                    code,
+                    quantisation,
+                    without,
+                })
             })
+    }
+
+    /// The first quantiser inside.
+    pub(super) fn first_code(&self) -> Option<(Value, Quantisation)> {
+        let (gate, _) = self.product.as_ref()?;
+        gate.codes().next().or_else(|| self.result.codes().next())
     }
 
     /// A code whose quotients leave the range of integers.
     pub(super) fn overflowing(&self, activation: Activation) -> Option<Value> {
-        self.codes
-            .numbers()
-            .find_map(|number| {
-                let (gate, partner) = self.product.as_ref()?;
-                gate.overflowing(number)
-                    .or_else(|| partner.overflowing(number))
+        let in_product = |number: f64| {
+            let (gate, partner) = self.product.as_ref()?;
+            gate.overflowing(number)
+                .or_else(|| partner.overflowing(number))
+        };
+        self.codes.numbers().find_map(in_product).or_else(|| {
+            self.codes.numbers().find_map(|number| {
+                let product = self.product(number, activation, None).product;
+                self.result.overflowing(product)
             })
-            .or_else(|| {
-                let mut products = self.products(activation);
-                products.find_map(|(_, product, _)| self.result.overflowing(product))
-            })
+        })
     }
 }

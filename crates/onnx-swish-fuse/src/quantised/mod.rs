@@ -10,21 +10,22 @@
 
 mod chain;
 mod judge;
+mod moves;
 pub(crate) mod params;
+mod readings;
 mod regions;
 
 use std::collections::HashMap;
 
-use crate::element::Element;
 use crate::facts::Facts;
-use crate::forms::gates::Gate;
+use crate::forms::gates::Almost;
 use crate::forms::products::{Activation, Beta, Mismatch, Reading};
 use crate::forms::transfer::transfer;
 use crate::forms::{Core, Forms, Quantisation};
 use crate::graph::{Attribute, Graph, Node, Value};
 use crate::ops::Op;
-use crate::pattern::same_permutation;
 use params::{Flaw, Quantiser, code_type};
+use readings::tries;
 pub(crate) use regions::{Obstacle, Region, Unfinished};
 
 /// A node's operand: a constant or a value of the forms.
@@ -43,6 +44,18 @@ pub(crate) struct Try {
     pub(crate) names: (Value, Value),
 }
 
+/// One reading of a product that may be an activation, until numbers have judged it.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    reading: Reading,
+    /// Gate and partner; nothing where one operator is the activation.
+    attempt: Option<Try>,
+    /// What the file calls them.
+    names: (Value, Value),
+    /// Whether operators, not only quantisers, bound the gate.
+    by_operator: bool,
+}
+
 /// What a product is when it is read through quantisation.
 #[derive(Debug, Clone)]
 pub(crate) enum Meaning {
@@ -52,6 +65,8 @@ pub(crate) enum Meaning {
     OfFloat,
     /// None, though one operand is a gate.
     Mismatch(Mismatch, (Value, Value)),
+    /// None, though one operand looks like a gate.
+    Almost(Almost, (Value, Value)),
 }
 
 /// Everything known of quantised values.
@@ -65,15 +80,14 @@ pub(crate) struct Quantised {
     aliases: HashMap<Value, Vec<Value>>,
     /// Nodes that no table can hold.
     flaws: HashMap<Node, Flaw>,
-    /// Products that are activations of a code, and what the file calls gate and partner.
-    products: HashMap<Value, (Vec<Reading>, (Value, Value))>,
-    /// Their gates.
-    gates: HashMap<Value, Try>,
+    /// Products that may be activations of a code.
+    products: HashMap<Value, Vec<Claim>>,
     regions: Vec<Region>,
     by_product: HashMap<Value, usize>,
     /// How many codes of each have been judged.
     results: HashMap<Value, u32>,
     unfinished: Vec<Unfinished>,
+    moves: moves::Moves,
 }
 
 impl Quantised {
@@ -91,11 +105,11 @@ impl Quantised {
             aliases: HashMap::new(),
             flaws: HashMap::new(),
             products: HashMap::new(),
-            gates: HashMap::new(),
             regions: Vec::new(),
             by_product: HashMap::new(),
             results: HashMap::new(),
             unfinished: Vec::new(),
+            moves: moves::Moves::default(),
         })
     }
 
@@ -118,6 +132,10 @@ impl Quantised {
             }
             Op::DequantizeLinear => {
                 self.dequantize_linear(graph, facts, node, output);
+                None
+            }
+            Op::Transpose => {
+                self.transpose(graph, facts, node, output);
                 None
             }
             _ if op.is_quantised_arithmetic() => self.arithmetic(graph, facts, node, output),
@@ -393,7 +411,13 @@ impl Quantised {
             activation,
         };
         if self.is_code(x) {
-            self.products.insert(output, (vec![reading], (output, x)));
+            let claim = Claim {
+                reading,
+                attempt: None,
+                names: (output, x),
+                by_operator: true,
+            };
+            self.products.insert(output, vec![claim]);
         }
         // One operator needs no explanation.
         None
@@ -403,64 +427,4 @@ impl Quantised {
     fn is_code(&self, value: Value) -> bool {
         self.codes.contains_key(&self.forms.linear(value).root)
     }
-
-    /// What a product of these is.
-    fn product(&mut self, graph: &Graph<'_>, output: Value, tries: &[Try]) -> Option<Meaning> {
-        let mut mismatch = None;
-        let mut of_float = false;
-        for attempt in tries {
-            let Try { gate, partner, .. } = *attempt;
-            let root = self.forms.linear(partner).root;
-            let before = if root == partner { vec![] } else { vec![root] };
-            let same = |a, b| same_permutation(graph, a, b);
-            let inverted = attempt.inverted;
-            match self
-                .forms
-                .activation(gate, inverted, partner, &before, Element::F32, same)
-            {
-                Some(Ok(readings)) => {
-                    let of_code = |reading: &Reading| self.is_code(reading.root);
-                    let readings: Vec<Reading> = readings.into_iter().filter(of_code).collect();
-                    if !readings.is_empty() {
-                        let names = attempt.names;
-                        self.gates.insert(output, *attempt);
-                        self.products.insert(output, (readings, names));
-                        // A quantiser alone may make a gate of a line, and mostly does not.
-                        let is_gate = inverted || self.forms.has_gate_operator(gate, root);
-                        return is_gate.then_some(Meaning::Activation);
-                    }
-                    of_float = true;
-                }
-                Some(Err(why)) => {
-                    // A quantiser alone gates nothing, and a Relu neither.
-                    let deserves = inverted
-                        || self.forms.has_gate_operator(gate, root)
-                            && self
-                                .forms
-                                .gate_before(gate, root)
-                                .is_none_or(Gate::is_worth_explaining);
-                    if deserves
-                        && mismatch.is_none_or(|(known, _)| known == Mismatch::AnotherTensor)
-                    {
-                        mismatch = Some((why, attempt.names));
-                    }
-                }
-                None => {}
-            }
-        }
-        if of_float {
-            return Some(Meaning::OfFloat);
-        }
-        mismatch.map(|(why, names)| Meaning::Mismatch(why, names))
-    }
-}
-
-fn tries(pairs: &[(Value, bool, Value)]) -> Vec<Try> {
-    let one = |&(gate, inverted, partner): &(Value, bool, Value)| Try {
-        gate,
-        partner,
-        inverted,
-        names: (gate, partner),
-    };
-    pairs.iter().map(one).collect()
 }

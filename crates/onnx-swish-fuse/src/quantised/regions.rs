@@ -3,14 +3,19 @@
 //! Promises: the whole region is a function of the one code, made of nodes of one graph; what stands in the way of a table
 //! is kept with its reason. A constant number of steps per code.
 
-use super::Quantised;
-use super::judge::{Steps, Verdict, verdicts};
+use std::collections::HashSet;
+
+use super::chain::Without;
+use super::judge::{Culprit, RESOLUTION, Steps, Verdict, verdicts};
 use super::params::Flaw;
+use super::readings::is_hard;
+use super::{Claim, Quantised};
 use crate::facts::Facts;
 use crate::forms::Core;
-use crate::forms::products::{Activation, Beta, Reading};
+use crate::forms::products::{Activation, Beta};
 use crate::graph::{Graph, Node, Value};
-use crate::pattern::{Broken, MAX_NODES, Pattern, walk};
+use crate::ops::Op;
+use crate::pattern::{Broken, MAX_NODES};
 
 /// How many quantisers may stand between a product and the code that leaves: `x·clip(x + 3)`, quantised, divided by 6.
 const MAX_LEVELS: usize = 8;
@@ -36,6 +41,14 @@ pub(crate) struct Region {
     product: Value,
 }
 
+impl Region {
+    /// SiLU or HardSwish, with no factor left.
+    fn is_plain(&self) -> bool {
+        let (activation, factor) = (self.activation, self.factor);
+        Verdict { activation, factor }.is_plain()
+    }
+}
+
 /// Why a quantised activation is no table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Obstacle {
@@ -47,8 +60,14 @@ pub(crate) enum Obstacle {
     FloatResult,
     /// beta is a tensor: a table holds one function.
     TensorBeta(Value),
-    /// The quantiser of this code cuts off or rounds away a part of the gate.
-    Saturates(Value),
+    /// The quantiser of this code ends at these numbers, and cuts off a part of the activation.
+    Saturates(Value, f64, f64),
+    /// The quantiser of this code has this step, too wide for what it stands for.
+    Coarse(Value, f64),
+    /// The quantiser of this code, in the place of a Clip, bounds the gate at the first number instead of the second.
+    Open(Value, f64, f64),
+    /// The code that leaves is in another order of dimensions than the one that enters.
+    Transposed,
     /// The nodes do not stand as they should.
     Broken(Broken),
 }
@@ -63,11 +82,71 @@ pub(crate) struct Unfinished {
     product: Value,
 }
 
+impl Obstacle {
+    /// A quantiser's rounding or its ends.
+    fn is_rounding(self) -> bool {
+        matches!(self, Self::Saturates(..) | Self::Coarse(..))
+    }
+}
+
 /// The way from a code back to a product.
 struct Way {
     product: Value,
     /// What the product is multiplied by on the way.
     factor: f64,
+}
+
+/// The nodes between two codes, which read nothing else but constants. Permutations among them cancel out: the form of the
+/// code that leaves is one over the code that enters as it stands.
+fn between(
+    graph: &Graph<'_>,
+    facts: &Facts,
+    output: Value,
+    input: Value,
+    also: &[Value],
+) -> Result<Vec<Node>, Broken> {
+    let scope = graph.producer(output).map(|node| graph.scope(node));
+    let mut nodes: Vec<Node> = Vec::new();
+    let mut stack = vec![output];
+    while let Some(value) = stack.pop() {
+        if value == input || also.contains(&value) || facts.known_constant(value).is_some() {
+            continue;
+        }
+        let node = graph.producer(value).ok_or(Broken::Foreign)?;
+        if Some(graph.scope(node)) != scope {
+            return Err(Broken::Captured(value));
+        }
+        if nodes.contains(&node) {
+            continue;
+        }
+        if nodes.len() == MAX_NODES {
+            return Err(Broken::TooLong);
+        }
+        nodes.push(node);
+        // Ratio and mode of a Dropout are not part of the value.
+        let read = match graph.op(node) {
+            Op::Dropout => 1,
+            _ => usize::MAX,
+        };
+        let inputs = graph.inputs(node).iter().take(read).copied();
+        stack.extend(inputs.filter(|input| !input.is_absent()));
+    }
+    Ok(nodes)
+}
+
+/// What is the matter with a quantiser.
+fn blame(culprit: Culprit) -> Obstacle {
+    let Culprit {
+        code,
+        quantisation,
+        without,
+    } = culprit;
+    match without {
+        Without::Rounding => Obstacle::Coarse(code, quantisation.step),
+        Without::Ends | Without::Both => {
+            Obstacle::Saturates(code, quantisation.lo, quantisation.hi)
+        }
+    }
 }
 
 impl Quantised {
@@ -83,7 +162,10 @@ impl Quantised {
         let Some(way) = self.way(of) else {
             return;
         };
-        let Some((readings, names)) = self.products.get(&way.product).cloned() else {
+        let Some(claims) = self.products.get(&way.product).cloned() else {
+            return;
+        };
+        let Some(names) = claims.first().map(|claim| claim.names) else {
             return;
         };
         let results = self.results.entry(way.product).or_default();
@@ -91,12 +173,12 @@ impl Quantised {
         if *results > MAX_RESULTS {
             return;
         }
-        match self.region(graph, facts, &way, &readings, of, output) {
+        match self.region(graph, facts, &way, &claims, of, output) {
             Some(Ok(region)) => self.keep(region),
             Some(Err(obstacle)) => self.unfinished.push(Unfinished {
                 // Inside of an operator the file has no name for the product.
-                output: if way.product.index() < graph.value_count() {
-                    way.product
+                output: if self.moves.origin(way.product).index() < graph.value_count() {
+                    self.moves.origin(way.product)
                 } else {
                     graph.outputs(node).first().copied().unwrap_or(output)
                 },
@@ -112,13 +194,20 @@ impl Quantised {
     /// What was found, once every node has been seen. An activation that became a table in another way is no near miss.
     pub(crate) fn found(self) -> (Vec<Region>, Vec<Unfinished>) {
         let Self {
-            regions,
+            mut regions,
             mut unfinished,
             ..
         } = self;
-        let done: std::collections::HashSet<Value> =
-            regions.iter().map(|region| region.product).collect();
-        let mut seen = std::collections::HashSet::new();
+        // x·clamp(x + 3, 0, 6), cut off before it is divided by 6, is six times a HardSwish to there. What is meant is the
+        // HardSwish, and what is in its way says more.
+        let spoilt: HashSet<Value> = unfinished
+            .iter()
+            .filter(|one| one.obstacle.is_rounding())
+            .map(|one| one.product)
+            .collect();
+        regions.retain(|region| region.factor == 1.0 || !spoilt.contains(&region.product));
+        let done: HashSet<Value> = regions.iter().map(|region| region.product).collect();
+        let mut seen = HashSet::new();
         unfinished.retain(|one| !done.contains(&one.product) && seen.insert(one.product));
         (regions, unfinished)
     }
@@ -172,35 +261,62 @@ impl Quantised {
         graph: &Graph<'_>,
         facts: &Facts,
         way: &Way,
-        readings: &[Reading],
+        claims: &[Claim],
         of: Value,
         output: Value,
     ) -> Option<Result<Region, Obstacle>> {
-        let reading = readings.first()?;
-        let input = self.forms.linear(reading.root).root;
-        let also = self
-            .aliases
-            .get(&input)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let mut obstacle = None;
+        let mut found: Option<Region> = None;
+        for claim in claims {
+            match self.claimed(graph, facts, way, claim, of, output) {
+                Some(Ok(region)) if region.is_plain() => return Some(Ok(region)),
+                Some(Ok(region)) if found.as_ref().is_none_or(|known| known.factor != 1.0) => {
+                    found = Some(region);
+                }
+                Some(Err(why)) => obstacle = obstacle.or(Some(why)),
+                Some(Ok(_)) | None => {}
+            }
+        }
+        found.map(Ok).or(obstacle.map(Err))
+    }
+
+    /// The region of one reading, or why it is none.
+    fn claimed(
+        &self,
+        graph: &Graph<'_>,
+        facts: &Facts,
+        way: &Way,
+        claim: &Claim,
+        of: Value,
+        output: Value,
+    ) -> Option<Result<Region, Obstacle>> {
+        let input = self.forms.linear(claim.reading.root).root;
+        let also = self.aliases.get(&input).map(Vec::as_slice);
+        let also = also.unwrap_or_default();
+        // A code that is another one transposed has a name only if codes were transposed, not the numbers behind them.
+        let named = |value: &Value| value.index() < graph.value_count();
+        let Some(input) = [input].iter().chain(also).copied().find(named) else {
+            let explains = self.is_worth_explaining(claim);
+            return explains.then_some(Err(Obstacle::Transposed));
+        };
         if let Some(flaw) = self.flaw(graph, output, input, also) {
-            return Some(Err(Obstacle::Flaw(flaw)));
+            let explains = self.is_worth_explaining(claim);
+            return explains.then_some(Err(Obstacle::Flaw(flaw)));
         }
         if let Activation::Swish(Beta::Times(_, tensor) | Beta::Over(_, tensor)) =
-            reading.activation
+            claim.reading.activation
         {
             return Some(Err(Obstacle::TensorBeta(tensor)));
         }
-        let verdict = match self.judge(way, readings, of, output)? {
+        let verdict = match self.judge(way, claim, of, output)? {
             Ok(verdict) => verdict,
             Err(obstacle) => return Some(Err(obstacle)),
         };
-        let pattern = match walk(graph, facts, output, input, also) {
-            Ok(pattern) => pattern,
+        let mut nodes = match between(graph, facts, output, input, also) {
+            Ok(nodes) => nodes,
             Err(broken) => return Some(Err(Obstacle::Broken(broken))),
         };
         let ambiguous = |node: &Node| graph.outputs(*node).iter().any(|&v| graph.is_ambiguous(v));
-        let Pattern { mut nodes, .. } = pattern;
         if nodes.iter().any(ambiguous) {
             return None;
         }
@@ -215,50 +331,82 @@ impl Quantised {
         }))
     }
 
+    /// Whether a reading that is no table deserves a word: a product of two lines is an activation only if one of them is a
+    /// hard sigmoid's.
+    fn is_worth_explaining(&self, claim: &Claim) -> bool {
+        let gate = claim.attempt.map(|attempt| attempt.gate);
+        claim.by_operator || gate.is_none_or(|gate| self.has_hard_line(gate))
+    }
+
     /// The best of the readings that the numbers agree with.
     fn judge(
         &self,
         way: &Way,
-        readings: &[Reading],
+        claim: &Claim,
         of: Value,
         output: Value,
     ) -> Option<Result<Verdict, Obstacle>> {
-        let mut agreed: Option<Verdict> = None;
-        let mut cut = None;
-        let mut by_operator = false;
-        for reading in readings {
-            let steps = self.steps(way, reading, of, output)?;
-            if let Some(code) = steps.overflowing(reading.activation) {
-                let flaw = Flaw::Quotients(self.codes.get(&code)?.scale_value);
-                return Some(Err(Obstacle::Flaw(flaw)));
-            }
-            cut = cut.or_else(|| steps.product.as_ref()?.0.code());
-            by_operator |= steps.by_operator;
-            let mut verdicts = verdicts(reading.activation, reading.k * way.factor).into_iter();
-            let Some(verdict) = verdicts.find(|&verdict| steps.agree(verdict)) else {
-                continue;
-            };
-            if agreed.is_none_or(|known| known.factor != 1.0 && verdict.factor == 1.0) {
-                agreed = Some(verdict);
-            }
+        let steps = self.steps(way, claim, of, output)?;
+        let reading = claim.reading;
+        if let Some(code) = steps.overflowing(reading.activation) {
+            let flaw = Flaw::Quotients(self.codes.get(&code)?.scale_value);
+            return Some(Err(Obstacle::Flaw(flaw)));
         }
-        match (agreed, cut) {
-            (Some(verdict), _) => Some(Ok(verdict)),
-            // Nothing but quantisers: a product of two numbers, and no activation.
-            (None, Some(code)) if by_operator => Some(Err(Obstacle::Saturates(code))),
-            (None, _) => None,
+        let verdicts = verdicts(reading.activation, reading.k * way.factor);
+        let agrees =
+            |verdict: &&Verdict| steps.is_bounded(**verdict) && steps.agree(**verdict, None);
+        if let Some(&verdict) = verdicts.iter().find(agrees) {
+            return Some(Ok(verdict));
+        }
+        if !self.is_worth_explaining(claim) {
+            return None;
+        }
+        let culprit = verdicts
+            .iter()
+            .filter(|verdict| steps.is_bounded(**verdict))
+            .find_map(|&verdict| steps.culprit(verdict));
+        Some(Err(
+            match culprit.map(blame).or_else(|| self.open_end(claim)) {
+                Some(obstacle) => obstacle,
+                // More than one: the first that stands there.
+                None => {
+                    let (code, quantisation) = steps.first_code()?;
+                    Obstacle::Saturates(code, quantisation.lo, quantisation.hi)
+                }
+            },
+        ))
+    }
+
+    /// A hard sigmoid's line that quantisers bound elsewhere than a Clip would have.
+    fn open_end(&self, claim: &Claim) -> Option<Obstacle> {
+        let gate = claim.attempt?.gate;
+        let input = self.forms.linear(claim.reading.root).root;
+        let bounded = self.forms.bounded(gate, input)?;
+        if bounded.is_by_operator() || !is_hard(bounded.line) {
+            return None;
+        }
+        let unit = 2.0 * bounded.line.q;
+        let ends = bounded.codes.iter();
+        let &(low, lo, _) = ends.clone().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let &(high, _, hi) = ends.min_by(|a, b| a.2.total_cmp(&b.2))?;
+        if lo < -unit * RESOLUTION {
+            Some(Obstacle::Open(low, lo, 0.0))
+        } else if hi > unit * (1.0 + RESOLUTION) {
+            Some(Obstacle::Open(high, hi, unit))
+        } else {
+            None
         }
     }
 
     /// The steps of a region that ends at `output`, the code of `of`.
-    fn steps(&self, way: &Way, reading: &Reading, of: Value, output: Value) -> Option<Steps> {
-        let input = self.forms.linear(reading.root).root;
+    fn steps(&self, way: &Way, claim: &Claim, of: Value, output: Value) -> Option<Steps> {
+        let root = claim.reading.root;
+        let input = self.forms.linear(root).root;
         let Core::Code(_, index) = self.forms.core(output) else {
             return None;
         };
         let result = self.chain(of, way.product)?;
-        let gate = self.gates.get(&way.product);
-        let product = match gate {
+        let product = match claim.attempt {
             Some(one) => Some((
                 self.chain(one.gate, input)?,
                 self.chain(one.partner, input)?,
@@ -267,12 +415,11 @@ impl Quantised {
         };
         Some(Steps {
             codes: *self.codes.get(&input)?,
-            x: self.chain(reading.root, input)?,
+            x: self.chain(root, input)?,
             product,
-            inverted: gate.is_some_and(|one| one.inverted),
+            inverted: claim.attempt.is_some_and(|one| one.inverted),
             result: result.then_code(output, self.forms.quantisation(index)?),
-            factor: way.factor,
-            by_operator: gate.is_none_or(|one| self.forms.has_gate_operator(one.gate, input)),
+            by_operator: claim.by_operator,
         })
     }
 
@@ -287,6 +434,10 @@ impl Quantised {
             next += 1;
             if let Some(&flaw) = self.flaws.get(&node) {
                 return Some(flaw);
+            }
+            // Behind a layer or a pooling lies the rest of the network.
+            if graph.op(node).is_layer() || graph.op(node).is_pooling() {
+                continue;
             }
             for &value in graph.inputs(node) {
                 if let Some(producer) = graph.producer(value)

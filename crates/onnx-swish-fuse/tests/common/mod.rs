@@ -3,6 +3,7 @@
 //! Promises: real ONNX bytes, and numbers from a plain interpreter in f64 that knows nothing of this crate.
 #![allow(dead_code, clippy::indexing_slicing)]
 
+pub mod codes;
 pub mod evaluate;
 /// The same second opinion as the fuzz target's.
 #[path = "../../../../tests/fuzz/silent.rs"]
