@@ -477,6 +477,17 @@ mod gates_of_something_else {
         assert!(message(&net).contains("Reshape"), "{}", message(&net));
     }
 
+    /// `x·(x + c)` with a c that nothing says, as in a function whose scales and constants are arguments, or in 8-bit floats.
+    #[test]
+    fn a_line_with_an_unknown_constant_and_codes_of_another_type() {
+        let body = format!(
+            "c = DequantizeLinear(k, sk, zf); a = Add(d, c); {}; t = Mul(d, g); m = Div(t, six)",
+            pair("a", "g", "sa", "zf")
+        );
+        let net = region(&body).and("float8 k = 3; float sk = 0; float sa = 0.0235; float8 zf = 0");
+        no_table(&net, "code_type");
+    }
+
     /// Meta-ACON: beta is computed from pooled values by layers whose biases are int32 codes.
     #[test]
     fn a_beta_from_layers_with_wide_biases() {

@@ -480,5 +480,8 @@ fn through_quantisation(
         Meaning::OfFloat => Some((gate, partner, Why::Quantised(Obstacle::FloatPartner))),
         Meaning::Mismatch(why, (gate, partner)) => Some((gate, partner, Why::Mismatch(why))),
         Meaning::Almost(almost, (gate, partner)) => Some((gate, partner, Why::Almost(almost))),
+        Meaning::Flawed(flaw, (gate, partner)) => {
+            Some((gate, partner, Why::Quantised(Obstacle::Flaw(flaw))))
+        }
     }
 }

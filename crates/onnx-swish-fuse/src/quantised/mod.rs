@@ -67,6 +67,8 @@ pub(crate) enum Meaning {
     Mismatch(Mismatch, (Value, Value)),
     /// None, though one operand looks like a gate.
     Almost(Almost, (Value, Value)),
+    /// Perhaps one, but for a quantiser whose numbers admit no table.
+    Flawed(Flaw, (Value, Value)),
 }
 
 /// Everything known of quantised values.
@@ -153,7 +155,7 @@ impl Quantised {
                     Core::Div(a, b) => tries(&[(b, true, a)]),
                     _ => return None,
                 };
-                self.product(graph, output, &tries)
+                self.product(graph, facts, output, &tries)
             }
         }
     }
@@ -332,7 +334,7 @@ impl Quantised {
                     inverted: false,
                     names,
                 });
-                self.product(graph, result, &tries)
+                self.product(graph, facts, result, &tries)
             }
             _ => None,
         };

@@ -3,8 +3,10 @@
 //! Promises: every reading of a bounded number, over each code that the partner is a line of; and where there is none, what
 //! an operand that is a gate is instead.
 
+use super::params::Flaw;
 use super::{Claim, Meaning, Quantised, Try};
 use crate::element::Element;
+use crate::facts::Facts;
 use crate::forms::gates::{Almost, Gate};
 use crate::forms::products::{Activation, Candidate, Mismatch, Reading, proportion, substitute};
 use crate::forms::{Core, Forms, Linear};
@@ -13,6 +15,10 @@ use crate::ops::Op;
 
 /// Over how many codes, one quantised from the other, a product is read.
 const MAX_LEVELS: usize = 4;
+
+/// Most readings of one product: both orders, over each code, and each number that may be the gate's 1. Each is judged, so
+/// that their number must not grow with what a file quantises one after the other.
+const MAX_CLAIMS: usize = 16;
 
 /// How far back from an operand a gate is looked for, over nodes that only move or quantise it.
 const MAX_BEHIND: usize = 12;
@@ -50,6 +56,7 @@ impl Quantised {
     pub(super) fn product(
         &mut self,
         graph: &Graph<'_>,
+        facts: &Facts,
         output: Value,
         tries: &[Try],
     ) -> Option<Meaning> {
@@ -58,7 +65,7 @@ impl Quantised {
             self.attempt(graph, *attempt, &mut found);
         }
         let Found {
-            claims,
+            mut claims,
             of_float,
             mismatch,
             almost,
@@ -66,6 +73,7 @@ impl Quantised {
         if !claims.is_empty() {
             // A quantiser alone may make a gate of a line, and mostly does not.
             let is_gate = claims.iter().any(|claim| claim.by_operator);
+            claims.truncate(MAX_CLAIMS);
             self.products.insert(output, claims);
             return is_gate.then_some(Meaning::Activation);
         }
@@ -75,8 +83,30 @@ impl Quantised {
         match (mismatch, almost) {
             (Some((why, names)), _) => Some(Meaning::Mismatch(why, names)),
             (None, Some((almost, names))) => Some(Meaning::Almost(almost, names)),
-            (None, None) => None,
+            (None, None) => tries.iter().find_map(|attempt| {
+                let flaw = self.unknown_line(graph, facts, attempt)?;
+                Some(Meaning::Flawed(flaw, attempt.names))
+            }),
         }
+    }
+
+    /// `x · Q(x + c)` with a number c that nothing says, behind a quantiser that admits no table: what would be a HardSwish if
+    /// c is 3. What is the matter with the quantiser.
+    fn unknown_line(&self, graph: &Graph<'_>, facts: &Facts, attempt: &Try) -> Option<Flaw> {
+        let direct = self.forms.linear(attempt.gate).root;
+        let flaw = *self.flaws.get(&graph.producer(direct)?)?;
+        let line = self.forms.linear(attempt.gate);
+        let sum = self.forms.behind_quantisers(line, Value::ABSENT).root;
+        let node = graph.producer(sum)?;
+        let &[a, b] = graph.inputs(node) else {
+            return None;
+        };
+        let x = self.forms.linear(attempt.partner).root;
+        let is_x = |value| self.forms.linear(value).root == x;
+        let is_number = |value| facts.shapes.rank(facts.shape(value)) == Some(0);
+        let sums =
+            graph.op(node) == Op::Add && (is_x(a) && is_number(b) || is_x(b) && is_number(a));
+        sums.then_some(flaw)
     }
 
     /// Reads one operand as the gate of the other.
