@@ -227,7 +227,7 @@ fn quantised_title(region: &&QuantisedEntry) -> String {
         .map(|factor| format!(", times {factor}"))
         .unwrap_or_default();
     format!(
-        "quantised {name:<10} {}{}, one table of codes; the file keeps it",
+        "quantised {name:<10} {}{}, a table of 256 codes; the file keeps its nodes",
         formula.dimmed(),
         factor.dimmed()
     )

@@ -81,7 +81,7 @@ fn told(term: &Term, report: &Report, would: bool) -> String {
     if !report.quantised.is_empty() {
         let _ = writeln!(
             text,
-            "{} kept: each is one table of codes",
+            "{} kept: each is a table of 256 codes",
             report::count(report.quantised.len(), "quantised activation")
         );
     }
