@@ -1,4 +1,5 @@
-// Gates that are still written out in a model, found by other means than recognition's: for `exercise.rs`.
+// Gates that are still written out in a model, found by other means than recognition's: for `exercise.rs`. A gate is looked
+// for by names alone, backwards from each product, through whatever moves elements or computes with them one by one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +9,124 @@ use onnx_swish_model::{Model, Node, Scope, ScopeKind};
 /// How many values are looked at to see whether an operand depends on the scope's inputs.
 const STEPS: usize = 64;
 
-/// Names of products of a Sigmoid or HardSigmoid with something that depends on inputs, of which a report of this very
-/// model says nothing. A file that gives a standard operator a meaning of its own is left out, and so are functions of
-/// our domain.
+/// How many operators may stand between a gate and its product.
+const BETWEEN: usize = 12;
+
+/// Operators of one operand, from which a gate comes out moved or changed; their other inputs are no data.
+const UNARY: &[&str] = &[
+    "Identity",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+    "Expand",
+    "Transpose",
+    "Slice",
+    "Split",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Tile",
+    "Pad",
+    "Resize",
+    "Upsample",
+    "MaxPool",
+    "AveragePool",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "Trilu",
+    "TopK",
+    "ReverseSequence",
+    "Compress",
+    "CenterCropPad",
+    "CastLike",
+    "Dropout",
+    "Neg",
+    "Abs",
+    "Sqrt",
+    "Reciprocal",
+    "Exp",
+    "Log",
+    "Floor",
+    "Ceil",
+    "Round",
+    "Sign",
+    "Relu",
+    "LeakyRelu",
+    "ThresholdedRelu",
+    "Elu",
+    "Celu",
+    "Selu",
+    "Clip",
+    "Tanh",
+    "Erf",
+    "Softplus",
+    "Softsign",
+    "Gelu",
+    "Mish",
+    "Shrink",
+    "Sin",
+    "Cos",
+    "Tan",
+    "Sinh",
+    "Cosh",
+    "Asin",
+    "Acos",
+    "Atan",
+    "Asinh",
+    "Acosh",
+    "Atanh",
+    "Softmax",
+    "LogSoftmax",
+    "Hardmax",
+    "CumSum",
+    "BatchNormalization",
+    "LpPool",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "GlobalLpPool",
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceSumSquare",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+];
+
+/// Operators of several operands, into which a gate flows with whatever else.
+const ANY: &[&str] = &[
+    "Concat",
+    "Where",
+    "Min",
+    "Max",
+    "Pow",
+    "PRelu",
+    "ScatterND",
+    "ScatterElements",
+];
+
+/// Operators of several operands, of which all must be gates or constants.
+const ALL: &[&str] = &["Add", "Sub", "Sum", "Mean", "Mul", "Div"];
+
+/// Names of products with a gate of something that depends on inputs, of which a report of this very model says nothing.
+/// A file that gives a standard operator a meaning of its own is left out, and so are functions of our domain.
 pub fn silent(model: &Model, report: &Report) -> Vec<String> {
+    let inside = report.quantised.iter().flat_map(|region| &region.nodes);
+    let misses = report.near_misses.iter().map(|miss| &miss.output);
+    let regions = report.quantised.iter().map(|region| &region.output);
+    let fused = report.already_fused.iter().map(|fused| &fused.output);
+    let explained: HashSet<&String> = misses.chain(regions).chain(fused).chain(inside).collect();
+    let mut gated = gated(model);
+    gated.retain(|(name, node)| !explained.contains(name) && !explained.contains(node));
+    gated.into_iter().map(|(name, _)| name).collect()
+}
+
+/// All products with a gate: the names of their values, and of their nodes.
+pub fn gated(model: &Model) -> Vec<(String, String)> {
     let redefines = |domain: &[u8]| domain.is_empty() || domain == b"ai.onnx";
     let functions = model.functions();
     if functions.iter().any(|f| redefines(model.text(f.domain()))) {
@@ -23,13 +138,10 @@ pub fn silent(model: &Model, report: &Report) -> Vec<String> {
             .is_some_and(|function| model.text(function.domain()) == b"onnx_swish"),
         _ => false,
     };
-    let misses = report.near_misses.iter().map(|miss| &miss.output);
-    let regions = report.quantised.iter().map(|region| &region.output);
-    let fused = report.already_fused.iter().map(|fused| &fused.output);
-    let explained: HashSet<&String> = misses.chain(regions).chain(fused).collect();
     let scopes = model.scopes().iter().filter(|scope| !ours(scope));
-    let products = scopes.flat_map(|scope| Products::new(model, scope).gated());
-    products.filter(|name| !explained.contains(name)).collect()
+    scopes
+        .flat_map(|scope| Products::new(model, scope).gated())
+        .collect()
 }
 
 struct Products<'m> {
@@ -37,43 +149,137 @@ struct Products<'m> {
     scope: &'m Scope,
     makers: HashMap<&'m [u8], &'m Node>,
     inputs: HashSet<&'m [u8]>,
+    stored: HashMap<&'m [u8], usize>,
 }
 
 impl<'m> Products<'m> {
     fn new(model: &'m Model, scope: &'m Scope) -> Self {
         let made = |node: &'m Node| {
-            model
-                .outputs(node)
-                .iter()
-                .map(move |&o| (model.text(o), node))
+            let outputs = model.outputs(node).iter();
+            outputs.map(move |&o| (model.text(o), node))
         };
-        let mut inputs: HashSet<&[u8]> = scope
-            .inputs()
-            .iter()
-            .map(|i| model.text(i.name()))
+        let inputs = scope.inputs().iter().map(|i| model.text(i.name()));
+        let mut inputs: HashSet<&[u8]> = inputs.collect();
+        let stored = scope.initializers().iter().enumerate();
+        let stored: HashMap<&[u8], usize> = stored
+            .map(|(index, tensor)| (model.text(tensor.name()), index))
             .collect();
-        for tensor in scope.initializers() {
-            inputs.remove(model.text(tensor.name()));
-        }
+        inputs.retain(|name| !stored.contains_key(name));
         Self {
             model,
             scope,
             makers: scope.nodes().iter().flat_map(made).collect(),
             inputs,
+            stored,
         }
     }
 
-    fn is(&self, node: &Node, op: &[u8]) -> bool {
+    /// The standard operator that makes a value, and what it reads.
+    fn maker(&self, name: &[u8]) -> Option<(&'m Node, &'m [u8], Vec<&'m [u8]>)> {
+        let node = *self.makers.get(name)?;
         let domain = self.model.text(node.domain());
-        (domain.is_empty() || domain == b"ai.onnx") && self.model.text(node.op_type()) == op
+        let standard = domain.is_empty() || domain == b"ai.onnx";
+        let inputs = self.model.inputs(node).iter();
+        standard.then(|| {
+            let inputs = inputs.map(|&input| self.model.text(input)).collect();
+            (node, self.model.text(node.op_type()), inputs)
+        })
     }
 
+    /// The number that a small constant is.
+    fn number(&self, name: &[u8]) -> Option<f64> {
+        let tensor = match self.stored.get(name) {
+            Some(&index) => *self.scope.initializers().get(index)?,
+            None => {
+                let (node, op, _) = self.maker(name)?;
+                let node = self.model.node_ref(node);
+                if op != b"Constant" {
+                    return None;
+                }
+                if let Some(float) = node.attribute(b"value_float") {
+                    return float.float().map(f64::from);
+                }
+                node.attribute(b"value")?.tensor()?
+            }
+        };
+        match self.model.tensor_f64(&tensor, 1).ok()?[..] {
+            [number] => Some(number),
+            _ => None,
+        }
+    }
+
+    fn is(&self, name: &[u8], op: &[u8]) -> bool {
+        self.maker(name)
+            .is_some_and(|(_, made_by, _)| made_by == op)
+    }
+
+    /// `Sigmoid`, `HardSigmoid`, a clip to [0, 1], `1 / (1 + e^z)`, `1 + tanh`.
     fn is_gate(&self, name: &[u8]) -> bool {
-        let maker = self.makers.get(name);
-        maker.is_some_and(|node| self.is(node, b"Sigmoid") || self.is(node, b"HardSigmoid"))
+        let Some((_, op, inputs)) = self.maker(name) else {
+            return false;
+        };
+        let operand = |index: usize| inputs.get(index).copied().unwrap_or_default();
+        let number = |index: usize| self.number(operand(index));
+        match op {
+            b"Sigmoid" | b"HardSigmoid" => true,
+            b"Clip" => number(1) == Some(0.0) && number(2) == Some(1.0),
+            b"Reciprocal" => self.is_denominator(operand(0)),
+            b"Div" => number(0).is_some_and(|one| one > 0.0) && self.is_denominator(operand(1)),
+            b"Add" => [(0, 1), (1, 0)]
+                .iter()
+                .any(|&(a, b)| self.is(operand(a), b"Tanh") && number(b) == Some(1.0)),
+            _ => false,
+        }
     }
 
-    fn varies(&self, name: &'m [u8]) -> bool {
+    /// `1 + e^z`
+    fn is_denominator(&self, name: &[u8]) -> bool {
+        self.maker(name).is_some_and(|(_, op, inputs)| {
+            op == b"Add"
+                && inputs.iter().any(|input| self.is(input, b"Exp"))
+                && inputs
+                    .iter()
+                    .any(|input| self.number(input).is_some_and(|one| one > 0.0))
+        })
+    }
+
+    /// Whether a gate flows into a value, in not more than so many operators.
+    fn carries(&self, name: &[u8], steps: usize) -> bool {
+        if self.is_gate(name) {
+            return true;
+        }
+        let Some((node, op, inputs)) = self.maker(name).filter(|_| steps > 0) else {
+            return false;
+        };
+        let op = std::str::from_utf8(op).unwrap_or_default();
+        let outputs = self.model.outputs(node);
+        let is_first = outputs
+            .first()
+            .is_some_and(|&first| self.model.text(first) == name);
+        let carries = |name: &&[u8]| self.carries(name, steps - 1);
+        let one = UNARY.contains(&op) && (is_first || op == "Split")
+            || op == "Cast" && self.is_float_cast(node);
+        if one {
+            return inputs.first().is_some_and(carries);
+        }
+        if ANY.contains(&op) {
+            let skipped = usize::from(op == "Where");
+            return inputs.iter().skip(skipped).any(|name| carries(name));
+        }
+        if !ALL.contains(&op) {
+            return false;
+        }
+        let varying: Vec<&&[u8]> = inputs.iter().filter(|name| self.varies(name)).collect();
+        !varying.is_empty() && varying.into_iter().all(|name| carries(name))
+    }
+
+    fn is_float_cast(&self, node: &'m Node) -> bool {
+        let to = self.model.node_ref(node).attribute(b"to");
+        to.and_then(|to| to.int())
+            .is_some_and(|to| [1, 10, 11, 16].contains(&to))
+    }
+
+    fn varies(&self, name: &[u8]) -> bool {
         let mut waiting = vec![name];
         let mut next = 0;
         while let Some(&name) = waiting.get(next).filter(|_| next < STEPS) {
@@ -89,21 +295,25 @@ impl<'m> Products<'m> {
         false
     }
 
-    fn gated(&self) -> Vec<String> {
-        let nodes = self
-            .scope
-            .nodes()
-            .iter()
-            .filter(|node| self.is(node, b"Mul"));
+    fn gated(&self) -> Vec<(String, String)> {
         let product = |node: &'m Node| {
-            let &[a, b] = self.model.inputs(node) else {
+            let name = self.model.text(*self.model.outputs(node).first()?);
+            let (_, op, inputs) = self.maker(name)?;
+            let &[a, b] = &inputs[..] else {
                 return None;
             };
-            let [a, b] = [a, b].map(|name| self.model.text(name));
-            let gated = (self.is_gate(a) || self.is_gate(b)) && self.varies(a) && self.varies(b);
-            let output = self.model.outputs(node).first()?;
-            gated.then(|| String::from_utf8_lossy(self.model.text(*output)).into_owned())
+            let gates = match op {
+                b"Mul" => self.carries(a, BETWEEN) || self.carries(b, BETWEEN),
+                b"Div" => self.carries(b, BETWEEN) || self.is_denominator(b) && !self.is(a, b"Exp"),
+                _ => false,
+            };
+            let gated = gates && self.varies(a) && self.varies(b);
+            gated.then(|| {
+                let [name, node] =
+                    [name, self.model.text(node.name())].map(String::from_utf8_lossy);
+                (name.into_owned(), node.into_owned())
+            })
         };
-        nodes.filter_map(product).collect()
+        self.scope.nodes().iter().filter_map(product).collect()
     }
 }

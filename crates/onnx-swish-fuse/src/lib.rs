@@ -50,6 +50,7 @@ pub use emit::target::Emit;
 pub use error::Error;
 pub use expand::{Expansion, expand};
 pub use near_misses::NearMiss;
+pub use near_misses::reasons::REASONS;
 pub use plan::{Options, Plan, analyze};
 pub use report::{
     ActivationKind, AlreadyFused, BetaValue, FusionEntry, NearMissGroup, QuantisedEntry, Report,

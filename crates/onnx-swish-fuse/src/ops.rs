@@ -76,7 +76,8 @@ ops! {
     Where, Equal, Less, Greater, LessOrEqual, GreaterOrEqual, And, Or, Xor, Not, Mod, Mean, Tile, DepthToSpace,
     SpaceToDepth, CumSum, IsNaN, IsInf, QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, ScatterND,
     ScatterElements, Trilu, Size, Range, ArgMax, ArgMin, TopK, QLinearConv, QLinearMatMul, ConvInteger, MatMulInteger,
-    LSTM, GRU, RNN, GridSample, Einsum, GatherND, OneHot, GlobalLpPool;
+    LSTM, GRU, RNN, GridSample, Einsum, GatherND, OneHot, GlobalLpPool, ReverseSequence, Compress, CenterCropPad,
+    TensorScatter, Scatter, MaxUnpool, Shrink, Sinh, Cosh, Asin, Acos, Atan, Asinh, Acosh, Atanh;
     contrib: QuickGelu, QLinearSigmoid, QLinearMul, QLinearAdd, QLinearGlobalAveragePool, QLinearReduceMean,
     QGemm, FusedConv, FusedGemm, ReorderInput, ReorderOutput,
 }
@@ -162,6 +163,177 @@ impl Op {
             self,
             Self::Sigmoid | Self::HardSigmoid | Self::Clip | Self::Tanh
         )
+    }
+
+    /// Gives every element to one element of the output, in the order in which they lie in memory: another shape only.
+    /// Expand does, too, unless it repeats elements, and then its output has more of them.
+    pub(crate) fn keeps_order(self) -> bool {
+        matches!(
+            self,
+            Self::Reshape | Self::Squeeze | Self::Unsqueeze | Self::Flatten | Self::Expand
+        )
+    }
+
+    /// Gives elements of its inputs other places, repeats them or leaves some out, and computes nothing.
+    pub(crate) fn moves_elements(self) -> bool {
+        self.keeps_order()
+            || matches!(
+                self,
+                Self::Identity
+                    | Self::Dropout
+                    | Self::Cast
+                    | Self::CastLike
+                    | Self::Transpose
+                    | Self::Slice
+                    | Self::Split
+                    | Self::Concat
+                    | Self::Gather
+                    | Self::GatherElements
+                    | Self::GatherND
+                    | Self::ScatterND
+                    | Self::ScatterElements
+                    | Self::Scatter
+                    | Self::TensorScatter
+                    | Self::Tile
+                    | Self::Pad
+                    | Self::Resize
+                    | Self::Upsample
+                    | Self::MaxPool
+                    | Self::MaxUnpool
+                    | Self::DepthToSpace
+                    | Self::SpaceToDepth
+                    | Self::Trilu
+                    | Self::TopK
+                    | Self::Where
+                    | Self::ReverseSequence
+                    | Self::Compress
+                    | Self::CenterCropPad
+                    | Self::QuantizeLinear
+                    | Self::DequantizeLinear
+                    | Self::ReorderInput
+                    | Self::ReorderOutput
+            )
+    }
+
+    /// Computes each element of its output from one element of each input, or from a few or all along some axes, with no
+    /// weights but those of a normalisation by stored numbers. What a gate becomes in such an operator still scales.
+    pub(crate) fn derives_elements(self) -> bool {
+        matches!(
+            self,
+            Self::Add
+                | Self::Sub
+                | Self::Div
+                | Self::Sum
+                | Self::Mean
+                | Self::Min
+                | Self::Max
+                | Self::Mod
+                | Self::Pow
+                | Self::PRelu
+                | Self::Neg
+                | Self::Abs
+                | Self::Sqrt
+                | Self::Reciprocal
+                | Self::Exp
+                | Self::Log
+                | Self::Sign
+                | Self::Floor
+                | Self::Ceil
+                | Self::Round
+                | Self::Relu
+                | Self::LeakyRelu
+                | Self::ThresholdedRelu
+                | Self::Elu
+                | Self::Celu
+                | Self::Selu
+                | Self::Clip
+                | Self::Sigmoid
+                | Self::HardSigmoid
+                | Self::Tanh
+                | Self::Erf
+                | Self::Softplus
+                | Self::Softsign
+                | Self::Gelu
+                | Self::Mish
+                | Self::Shrink
+                | Self::Sin
+                | Self::Cos
+                | Self::Tan
+                | Self::Sinh
+                | Self::Cosh
+                | Self::Asin
+                | Self::Acos
+                | Self::Atan
+                | Self::Asinh
+                | Self::Acosh
+                | Self::Atanh
+                | Self::Softmax
+                | Self::LogSoftmax
+                | Self::Hardmax
+                | Self::CumSum
+                | Self::BatchNormalization
+                | Self::AveragePool
+                | Self::LpPool
+                | Self::GlobalAveragePool
+                | Self::GlobalMaxPool
+                | Self::GlobalLpPool
+                | Self::ReduceMean
+                | Self::ReduceSum
+                | Self::ReduceMax
+                | Self::ReduceMin
+                | Self::ReduceProd
+                | Self::ReduceL1
+                | Self::ReduceL2
+                | Self::ReduceSumSquare
+                | Self::ReduceLogSum
+                | Self::ReduceLogSumExp
+        )
+    }
+
+    /// How many of the first inputs are data: the others are indices, shapes, axes, bounds and the numbers of quantisers.
+    /// `None` where all are.
+    pub(crate) fn data_inputs(self) -> Option<std::ops::Range<usize>> {
+        match self {
+            Self::Where => Some(1..3),
+            Self::ScatterND | Self::ScatterElements | Self::Scatter | Self::TensorScatter => None,
+            Self::Reshape
+            | Self::Squeeze
+            | Self::Unsqueeze
+            | Self::Expand
+            | Self::Slice
+            | Self::Split
+            | Self::Gather
+            | Self::GatherElements
+            | Self::GatherND
+            | Self::Tile
+            | Self::Pad
+            | Self::Resize
+            | Self::Upsample
+            | Self::Dropout
+            | Self::CastLike
+            | Self::MaxUnpool
+            | Self::Trilu
+            | Self::TopK
+            | Self::ReverseSequence
+            | Self::Compress
+            | Self::CenterCropPad
+            | Self::CumSum
+            | Self::Clip
+            | Self::BatchNormalization
+            | Self::ReduceMean
+            | Self::ReduceSum
+            | Self::ReduceMax
+            | Self::ReduceMin
+            | Self::ReduceProd
+            | Self::ReduceL1
+            | Self::ReduceL2
+            | Self::ReduceSumSquare
+            | Self::ReduceLogSum
+            | Self::ReduceLogSumExp
+            | Self::QuantizeLinear
+            | Self::DequantizeLinear => Some(0..1),
+            _ => None,
+        }
     }
 
     /// Takes nothing but floats, so that it proves its input to be one.

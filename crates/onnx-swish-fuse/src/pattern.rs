@@ -94,8 +94,10 @@ pub(crate) fn walk(
                     .ok_or(Broken::Foreign)?;
                 stack.extend(inputs.map(|input| (input, source)));
             }
-            // Ratio and mode are not part of the value.
-            Op::Dropout => stack.extend(inputs.take(1).map(|input| (input, root))),
+            // Ratio, mode and shape are not part of the value.
+            op if op == Op::Dropout || op.keeps_order() => {
+                stack.extend(inputs.take(1).map(|input| (input, root)))
+            }
             _ => stack.extend(inputs.map(|input| (input, root))),
         }
     }

@@ -1,11 +1,11 @@
-//! Activations behind every operator of ONNX and ONNX Runtime, in every version: none is silent.
+//! Activations behind every operator of ONNX and ONNX Runtime, and gates in front of it, in every version: none is silent.
 //!
 //! The operators come from `schemas/schemas.tsv`. Each stands between a model's inputs, which have a type and no shape, and
 //! an activation, with nothing in the file that says what comes out of it.
 
 mod common;
 
-use common::gates::silent;
+use common::gates::{gated, silent};
 use common::text;
 use onnx_swish_fuse::{Emit, Report};
 use onnx_swish_model::schema;
@@ -158,6 +158,63 @@ fn plant(
         }),
         ..Default::default()
     }
+}
+
+/// Gates that stand in front of an operator: `s` is what it reads.
+const GATES: &[&str] = &[
+    "s = Sigmoid(u)",
+    "s = HardSigmoid(u)",
+    "n = Neg(u); e = Exp(n); d = Add(e, one); s = Div(one, d)",
+    "t = Tanh(u); s = Add(t, one)",
+];
+
+/// A gate, the operator that reads it as its input number `at`, and a product with the operator's first output.
+fn plant_in_front(operator: &Operator, at: usize, gate: &str, partner: &str) -> schema::ModelProto {
+    let product = format!("y = Mul(z, {partner})");
+    let mut model = plant(operator, 0, "float", (&product, "T one = 1"), true);
+    let graph = model.graph.as_mut().expect("a graph");
+    graph.node[0].input[at] = text::bytes("s");
+    let mut nodes = text::nodes(gate);
+    nodes.append(&mut graph.node);
+    graph.node = nodes;
+    graph.input.extend(text::values("float? w"));
+    model
+}
+
+#[test]
+fn a_gate_in_front_of_any_operator_is_explained() {
+    let (mut planted, mut scaled, mut names) = (0, 0, std::collections::BTreeSet::new());
+    for operator in operators() {
+        let of_floats = operator
+            .outputs
+            .first()
+            .is_some_and(|term| may_be_float(term));
+        for at in 0..operator.inputs.len() {
+            if !of_floats || !may_be_float(&operator.inputs[at]) {
+                continue;
+            }
+            for gate in GATES {
+                for partner in ["u", "w"] {
+                    let model = plant_in_front(&operator, at, gate, partner);
+                    let fused = common::fuse_unchecked(&common::model(&model), Emit::Custom);
+                    let again = common::fuse_unchecked(&common::model(&fused.proto), Emit::Custom);
+                    let left = silent(&common::model(&fused.proto), &again.report);
+                    assert!(left.is_empty(), "silent: {left:?} in {model:?}");
+                    planted += 1;
+                    if gated(&common::model(&model))
+                        .iter()
+                        .any(|(name, _)| name == "y")
+                    {
+                        scaled += 1;
+                        names.insert(operator.name.clone());
+                    }
+                }
+            }
+        }
+    }
+    // Layers, and what makes no floats of them, let no gate through.
+    assert!(planted > 3000 && scaled > 1000, "{scaled} of {planted}");
+    assert!(names.len() > 80, "{names:?}");
 }
 
 /// The report, after checking that nothing is silent before fusing and after.

@@ -62,6 +62,9 @@ const DECISIONS: &str = "
   between them as a whole is fused in its own element type.
 - **Constants.** What only replaced nodes have read goes with them. What was unused before stays.
 - **Less or nothing.** What would not save a node is not fused.
+- **Reshapes.** A reshaped value is the same numbers in the same order, so that forms are read through Reshape, Squeeze, Unsqueeze,
+  Flatten and Expand. The guard of shapes is the proof: operators with constants and broadcasts never lose elements, so if the
+  result has the shape of x, element meets element everywhere in between. Where another tensor flows in, each reshape must keep its shape.
 - **beta 0.** x·σ(0·x) is half of x, NaN for infinite x, and a Swish of beta 0. An infinite beta is none.
 - **Our functions.** A function of ours in a file is ours if its body is what we write, whatever its values are called and
   however its attributes are ordered. Edited, it is somebody else's: it is explained, and inlined when the model runs.
@@ -161,6 +164,14 @@ fn page() -> String {
         "Transfer functions",
         "One for each operator or family of operators, in `forms/transfer.rs`:",
         functions,
+    );
+    list(
+        "Near misses",
+        "What `inspect` says of gates that stay: the `reason` of its JSON, and what it means. A gate may reach its product\nthrough operators that move elements or compute with them one by one; the report names the gate, not what became of it.",
+        onnx_swish_fuse::REASONS
+            .iter()
+            .map(|&(reason, meaning)| (format!("`{reason}`"), meaning.to_owned()))
+            .collect(),
     );
     list(
         "Products that are no activation",

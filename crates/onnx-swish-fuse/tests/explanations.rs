@@ -10,6 +10,10 @@ use onnx_swish_model::{Model, schema};
 fn explained(net: &Net, reasons: &[&str]) -> Fused {
     let fused = fuse(&net.model(), Emit::Custom);
     assert_eq!(fused.counts(), "", "{:?}", fused.report.fusions);
+    for reason in fused.reasons() {
+        let is_listed = |&(known, _): &(&str, &str)| known == reason;
+        assert!(onnx_swish_fuse::REASONS.iter().any(is_listed), "{reason}");
+    }
     assert_eq!(fused.reasons(), reasons, "{:?}", fused.report.near_misses);
     fused
 }
@@ -163,6 +167,275 @@ mod other_functions {
             Net::new("z = Slice(x, starts, ends); n = Softsign(z); s = Sigmoid(n); y = Mul(z, s)")
                 .and("int64[1] starts = 0; int64[1] ends = 9223372036854775807");
         explained(&net, &["not_linear"]);
+    }
+}
+
+/// Gates that something moves or changes before they multiply anything.
+mod on_the_way {
+    use super::*;
+
+    const IN: &str = "float[2,8,4,4] x; float[2,8,4,4] u; bool[2,8,4,4] b";
+
+    #[track_caller]
+    fn behind(operators: &str, of_x: &str, of_another: &str) {
+        for (gated, reason) in [("x", of_x), ("u", of_another)] {
+            let net = Net::new(&format!("s = Sigmoid(x); {operators}; y = Mul({gated}, g)"))
+                .inputs(IN)
+                .and("int64[1] zeroth = 0; int64[1] half_of_8 = 4; int64[1] axis = 1; int64[4] ones = 1");
+            let fused = explained(&net, &[reason]);
+            assert_eq!(fused.report.near_misses[0].gate, "s", "{operators}");
+        }
+    }
+
+    #[test]
+    fn moved() {
+        for operators in [
+            "g = Slice(s, zeroth, half_of_8, axis)",
+            "g = Gather[axis=1](s, zeroth)",
+            "g = Tile(s, ones)",
+            "g = MaxPool[kernel_shape=1:1](s)",
+            "g = DepthToSpace[blocksize=2](s)",
+            "c, d = Split[axis=1](s); g = Concat[axis=1](c, d)",
+            "c, d = Split[axis=1](s); g = Transpose[perm=0:1:3:2](d)",
+            "g = Where(b, s, u)",
+        ] {
+            behind(operators, "moved_gate", "another_tensor");
+        }
+    }
+
+    #[test]
+    fn changed() {
+        for operators in [
+            "g = Abs(s)",
+            "g = Exp(s)",
+            "g = Max(s, half)",
+            "g = Softmax[axis=1](s)",
+            "g = ReduceMean[axes=1:](s)",
+            "g = Reciprocal(s)",
+            "h = Tile(s, ones); g = Abs(h)",
+        ] {
+            behind(operators, "changed_gate", "another_tensor");
+        }
+        explained(
+            &Net::new("s = Sigmoid(x); g = Sqrt(s); y = Mul(x, g)"),
+            &["gate_power"],
+        );
+        let net = Net::new("s = Sigmoid(x); g = Add(s, half); y = Mul(x, g)");
+        explained(&net, &["gate_offset"]);
+    }
+
+    /// Every value on a way of 30,000 operators multiplies something. If each product looked back to its gate this would
+    /// take minutes.
+    #[test]
+    fn a_long_way() {
+        let mut body = String::from("s = Sigmoid(x); g0 = Abs(s)");
+        for i in 0..10_000 {
+            let next = i + 1;
+            body += &format!(
+                "; r{i} = Transpose[perm=0:1:3:2](g{i}); g{next} = Reshape(r{i}, full); y{i} = Mul(u, g{i})"
+            );
+        }
+        let net = Net::new(&body)
+            .inputs(IN)
+            .outputs("float[2,8,4,4] y0")
+            .and("int64[4] full = 2, 8, 4, 4");
+        let report = analyze(&net.model(), &Options::default()).report();
+        assert_eq!(report.near_misses.len(), 10_000);
+        assert!(report.near_misses.iter().all(|miss| miss.gate == "s"));
+    }
+
+    #[test]
+    fn cast_there_and_back() {
+        behind(
+            "h = Cast[to=10](s); g = Cast[to=1](h)",
+            "cast",
+            "another_tensor",
+        );
+    }
+
+    #[test]
+    fn a_divisor() {
+        explained(
+            &Net::new("s = Sigmoid(x); y = Div(x, s)"),
+            &["gate_divisor"],
+        );
+    }
+
+    #[test]
+    fn two_gates() {
+        let net = Net::new("s = Sigmoid(x); c, d = Split[axis=1](s); y = Mul(c, d)");
+        explained(&net, &["gate_power"]);
+    }
+
+    #[test]
+    fn a_residual_is_no_gate() {
+        let net = Net::new("s = Sigmoid(x); r = Relu(s); h = Neg(r); a = Add(h, u); y = Mul(a, x)");
+        explained(&net.inputs(IN), &[]);
+    }
+
+    #[test]
+    fn squeeze_and_excitation_as_torch_writes_it() {
+        for back in [
+            "g = Reshape(s, four)",
+            "g = Unsqueeze(s, axes)",
+            "r = Reshape(s, four); g = Expand(r, full)",
+        ] {
+            let net = Net::new(&format!("p = GlobalAveragePool(x); f = Flatten(p); h = Gemm(f, w); e = Relu(h); k = Gemm(e, w); s = Sigmoid(k); {back}; y = Mul(x, g)"))
+                .and("float[8,8] w = 0.1; int64[4] four = 2, 8, 1, 1; int64[2] axes = 2, 3; int64[4] full = 2, 8, 4, 4");
+            explained(&net, &["squeeze_gate"]);
+        }
+        let net = Net::new("p = GlobalAveragePool(x); k = Conv(p, w); s = Sigmoid(k); g = Add(s, one); y = Mul(x, g)")
+            .and("float[8,8,1,1] w = 0.1");
+        explained(&net, &["squeeze_gate"]);
+    }
+
+    #[test]
+    fn in_another_shape_than_x() {
+        // [2] by [2, 1]: the product is a table of all pairs.
+        let net = Net::new("s = Sigmoid(x); g = Reshape(s, two_by_one); y = Mul(x, g)")
+            .inputs("float[2] x")
+            .outputs("float[2,2] y")
+            .and("int64[2] two_by_one = 2, 1");
+        explained(&net, &["shape"]);
+        // The gate of a column meets x along a row, as large as the product is.
+        let net =
+            Net::new("r = Reshape(x, row); s = Sigmoid(r); w = Expand(x, full); y = Mul(w, s)")
+                .inputs("float[2,1] x")
+                .outputs("float[2,2] y")
+                .and("int64[2] row = 1, 2; int64[2] full = 2, 2");
+        explained(&net, &["shape"]);
+    }
+
+    #[test]
+    fn a_beta_meets_x_in_its_own_shape() {
+        let net = Net::new("r = Reshape(x, turned); t = Mul(r, v); s = Sigmoid(t); g = Reshape(s, back); y = Mul(x, g)")
+            .inputs("float[2,3] x")
+            .outputs("float[2,3] y")
+            .and("int64[2] turned = 3, 2; int64[2] back = 2, 3; float[2] v = 1, 2");
+        explained(&net, &["shape"]);
+    }
+
+    #[test]
+    fn a_further_factor_meets_x_in_its_own_shape() {
+        let net = Net::new("s = Sigmoid(x); m = Mul(s, u); r = Reshape(m, turned); y = Mul(x, r)")
+            .inputs("float[4] x; float[4] u")
+            .outputs("float[4,4] y")
+            .and("int64[2] turned = 4, 1");
+        let fused = fuse(&net.model(), Emit::Custom);
+        assert_eq!(fused.counts(), "");
+    }
+}
+
+mod through_functions {
+    use super::*;
+
+    #[test]
+    fn in_every_form() {
+        for body in [
+            "N = Neg(X); E = Exp(N); O = Constant[value_float=1.0](); D = Add(E, O); Y = Reciprocal(D)",
+            "T = Constant[value_float=3.0](); A = Add(X, T); Z = Constant[value_float=0.0](); S = Constant[value_float=6.0](); C = Clip(A, Z, S); Y = Div(C, S)",
+            "S = Sigmoid(X); Y = Abs(S)",
+        ] {
+            let net = Net::new("s = my::Gate(x); y = Mul(x, s)");
+            explained(
+                &net.function("my", "Gate", &["X"], &["Y"], body),
+                &["function"],
+            );
+        }
+    }
+
+    #[test]
+    fn the_product_inside() {
+        let net = Net::new("s = Sigmoid(x); y = my::Times(x, s)");
+        let times = "I = Identity(B); Y = Mul(A, I)";
+        explained(
+            &net.function("my", "Times", &["A", "B"], &["Y"], times),
+            &["function"],
+        );
+        // Of a function that adds it is an argument like any other.
+        let net = Net::new("s = Sigmoid(x); y = my::Plus(x, s)");
+        explained(
+            &net.function("my", "Plus", &["A", "B"], &["Y"], "Y = Add(A, B)"),
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_call_in_a_call() {
+        let net = Net::new("s = my::Outer(x); y = Mul(u, s)")
+            .inputs("float[2,8,4,4] x; float[2,8,4,4] u")
+            .function(
+                "my",
+                "Outer",
+                &["X"],
+                &["Y"],
+                "Z = my::Inner(X); Y = Abs(Z)",
+            )
+            .function("my", "Inner", &["X"], &["Y"], "Y = Sigmoid(X)");
+        explained(&net, &["function"]);
+    }
+
+    #[test]
+    fn a_silu_inside_is_fused_there() {
+        let net = Net::new("s = Sigmoid(x); y = my::Silu(s)").function(
+            "my",
+            "Silu",
+            &["X"],
+            &["Y"],
+            "S = Sigmoid(X); Y = Mul(X, S)",
+        );
+        let fused = fuse(&net.model(), Emit::Custom);
+        assert_eq!((&fused.counts()[..], fused.reasons()), ("silu 1", vec![]));
+    }
+}
+
+mod numbers_that_make_no_gate {
+    use super::*;
+
+    #[test]
+    fn of_a_clamp() {
+        for body in [
+            "s = HardSigmoid[alpha=0.0](x); y = Mul(x, s)",
+            "s = HardSigmoid[alpha=inf](x); y = Mul(x, s)",
+            "s = HardSigmoid[alpha=nan](x); y = Mul(x, s)",
+            "s = HardSigmoid[beta=inf](x); y = Mul(x, s)",
+            "a = Add(x, three); s = Clip(a, six, zero); y = Mul(x, s)",
+            "a = Add(x, three); s = Clip(a, three, three); y = Mul(x, s)",
+            "a = Add(x, three); s = Clip(a, zero, nan); y = Mul(x, s)",
+            "t = Mul(x, zero); a = Add(t, three); s = Clip(a, zero, six); y = Mul(x, s)",
+        ] {
+            explained(&Net::new(body).and("float nan = nan"), &["degenerate_gate"]);
+        }
+    }
+
+    #[test]
+    fn gelu_by_a_sigmoid() {
+        explained(
+            &Net::new("q = Mul(x, x); c = Mul(q, x); k = Mul(c, small); i = Add(x, k); z = Mul(i, root); s = Sigmoid(z); y = Mul(x, s)")
+                .and("float small = 0.044715; float root = 1.5957691"),
+            &["gelu"],
+        );
+        // A sigmoid of a square is none.
+        explained(
+            &Net::new("q = Mul(x, x); i = Add(x, q); s = Sigmoid(i); y = Mul(x, s)"),
+            &["not_linear"],
+        );
+    }
+
+    #[test]
+    fn pieces_of_another_tensor() {
+        let body = "a = Div(x, six); b = Add(a, half); lo = Less(x, m3); hi = Greater(x, three); c = Where(hi, one, b); g = Where(lo, zero, c); y = Mul(u, g)";
+        let net = Net::new(body).and("float m3 = -3");
+        explained(
+            &net.inputs("float[2,8,4,4] x; float[2,8,4,4] u"),
+            &["where"],
+        );
+        // A ReLU in pieces is no gate.
+        let body = "hi = Greater(x, zero); g = Where(hi, x, zero); y = Mul(u, g)";
+        explained(
+            &Net::new(body).inputs("float[2,8,4,4] x; float[2,8,4,4] u"),
+            &[],
+        );
     }
 }
 

@@ -360,7 +360,7 @@ mod other_functions {
     fn x_times_its_sigmoid_twice() {
         left(
             &Net::new("s = Sigmoid(x); m = Mul(x, s); y = Mul(m, s)"),
-            &["another_tensor", "shared"],
+            &["gate_power", "shared"],
         );
     }
 

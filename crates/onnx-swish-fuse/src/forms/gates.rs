@@ -71,6 +71,8 @@ pub(crate) enum Almost {
     Power,
     /// A gate that Where picks from several.
     Where,
+    /// A clamp whose numbers make none.
+    Closed,
 }
 
 impl Forms {
@@ -94,6 +96,18 @@ impl Forms {
             Core::Reciprocal(z, numerator) => {
                 let (k, argument) = self.logistic_denominator(z, end)?;
                 logistic(outer.p * self.numerator(numerator) * k, outer.q, argument)
+            }
+            // e^(c - ln(1 + e^z)) = e^c · σ(-z)
+            Core::Exp(exponent) => {
+                let exponent = self.linear(exponent);
+                let Core::Softplus(z) = self.core(exponent.root) else {
+                    return None;
+                };
+                if exponent.p != -1.0 {
+                    return None;
+                }
+                let argument = self.linear(z).then(-1.0, 0.0)?;
+                logistic(outer.p * exponent.q.exp(), outer.q, argument)
             }
             Core::Clamp(..) => {
                 let clamp = self.clamp(outer.root)?.then(outer.p, outer.q)?;
@@ -175,6 +189,7 @@ impl Forms {
         match self.core(outer.root) {
             Core::Sigmoid(_) | Core::Tanh(_) => Some(Almost::Offset),
             Core::Erf(_) => Some(Almost::Erf),
+            Core::Closed(_) => Some(Almost::Closed),
             Core::Cast(inner) => self.is_gate_behind(inner).then_some(Almost::Cast),
             Core::Quantized(inner) => self.is_gate_behind(inner).then_some(Almost::Quantized),
             Core::Dropout(inner) => self.is_gate_behind(inner).then_some(Almost::Dropout),

@@ -73,6 +73,10 @@ pub(crate) enum Core {
     Degenerate(Value, u32),
     /// `z^c` with a constant c, known only in order to say so of a gate.
     Raised(Value),
+    /// `ln(1 + e^z)`
+    Softplus(Value),
+    /// A clamp of z whose numbers make none: zero, infinite, not a number, or the lower bound not below the upper one.
+    Closed(Value),
     /// `clamp(p·z + q, lo, hi)`; the numbers are `Forms::bounds(..)`.
     Clamp(Value, u32),
     /// `a · b`, neither a uniform constant.
@@ -126,9 +130,21 @@ pub(crate) struct Forms {
     bounds: Vec<Bounds>,
     numerators: Vec<f64>,
     quantisations: Vec<Quantisation>,
+    /// Whether a reshape is the value that it reshapes.
+    pub(crate) through_reshapes: bool,
 }
 
 impl Forms {
+    /// Room for `values` values, each its own opaque root. A reshaped value is a function of what was reshaped: the same
+    /// numbers in the same order. Whether they also have the same shape is for the guards to ask; as operators with
+    /// constants and broadcasts never lose elements, equal shapes at both ends prove equal elements in between.
+    pub(crate) fn through_reshapes(values: usize) -> Self {
+        Self {
+            through_reshapes: true,
+            ..Self::new(values)
+        }
+    }
+
     /// Room for `values` values, each its own opaque root.
     pub(crate) fn new(values: usize) -> Self {
         Self {
@@ -137,6 +153,7 @@ impl Forms {
             bounds: Vec::new(),
             numerators: Vec::new(),
             quantisations: Vec::new(),
+            through_reshapes: false,
         }
     }
 

@@ -58,6 +58,8 @@ pub(crate) enum Mismatch {
     Entangled(Value),
     /// `x · σ(beta · x)` with a beta that is infinite or not a number.
     NotFinite(f64),
+    /// `x · clamp(0 · x + d, lo, hi)`, or infinity or not a number in the place of 0.
+    Flat(f64),
     /// The gate is a function of what the partner was before it was quantised.
     Unquantised(Value),
 }
@@ -87,6 +89,9 @@ impl Forms {
                     .clamps(outermost)
                     .find(|clamp| clamp.argument.root == partner.root)
                 else {
+                    if let Some(factor) = self.flat(outermost, partner) {
+                        return Err(Mismatch::Flat(factor));
+                    }
                     let before = self.before_quantiser(partner.root);
                     let is_before =
                         |clamp: super::gates::Clamp| Some(clamp.argument.root) == before;
@@ -122,6 +127,17 @@ impl Forms {
                 Ok(readings.collect())
             }
         }
+    }
+
+    /// What a clamp multiplies the partner by, where that is no slope.
+    fn flat(&self, outermost: super::gates::Clamp, partner: Linear) -> Option<f64> {
+        self.clamps(outermost).find_map(|clamp| {
+            let Core::Degenerate(of, factor) = self.core(clamp.argument.root) else {
+                return None;
+            };
+            let of_partner = self.linear(of).root == partner.root;
+            of_partner.then(|| self.numerator(factor))
+        })
     }
 
     pub(crate) fn swish(

@@ -66,11 +66,14 @@ impl Transfer<'_, '_> {
             Op::Exp => self.core(Core::Exp),
             Op::Transpose => self.core(Core::Transpose),
             Op::DequantizeLinear => self.core(Core::Quantized),
+            Op::Softplus => self.core(Core::Softplus),
+            Op::Sqrt => self.core(Core::Raised),
             Op::Relu => self.clamp(0.0, f64::INFINITY),
             Op::Clip => self.clip(),
             Op::Min => self.extremum(f64::min, f64::INFINITY),
             Op::Max => self.extremum(f64::max, f64::NEG_INFINITY),
             Op::HardSigmoid => self.hard_sigmoid(),
+            op if op.keeps_order() && self.forms.through_reshapes => self.affine(0, 1.0, 0.0),
             op if op.is_fused() => self.core(|_| Core::Activation),
             _ => None,
         }
@@ -270,6 +273,8 @@ impl Transfer<'_, '_> {
                     hi,
                 },
             );
+        } else {
+            self.forms.set_core(self.output, Core::Closed(of));
         }
         Some(())
     }
@@ -289,7 +294,10 @@ impl Transfer<'_, '_> {
         } else {
             for (bound, index) in bounds.iter_mut().zip([1, 2]) {
                 if let Some(input) = self.input(index) {
-                    let number = self.number(input).filter(|number| !number.is_nan())?;
+                    let number = self.number(input)?;
+                    if number.is_nan() {
+                        return self.core(Core::Closed);
+                    }
                     if number.abs() < f64::from(f32::MAX) {
                         *bound = number;
                     }
@@ -336,6 +344,10 @@ impl Transfer<'_, '_> {
     /// `clamp(alpha · x + beta, 0, 1)`. The defaults are 0.2 and 0.5, not the 1/6 of HardSwish.
     fn hard_sigmoid(&mut self) -> Option<()> {
         let of = self.input(0)?;
+        let is_nan = |name: &&[u8]| self.graph.is_nan(self.node, name);
+        if [b"alpha" as &[u8], b"beta"].iter().any(is_nan) {
+            return self.core(Core::Closed);
+        }
         let [alpha, beta] =
             [(b"alpha" as &[u8], 0.2_f32), (b"beta", 0.5)].map(|(name, default)| {
                 match self.graph.float(self.node, name) {
@@ -344,16 +356,17 @@ impl Transfer<'_, '_> {
                     Attribute::Unknown => None,
                 }
             });
-        self.forms.set_clamp(
-            self.output,
-            of,
-            Bounds {
-                p: alpha?,
-                q: beta?,
-                lo: 0.0,
-                hi: 1.0,
-            },
-        );
+        let (p, q) = (alpha?, beta?);
+        if p == 0.0 || !p.is_finite() || !q.is_finite() {
+            return self.core(Core::Closed);
+        }
+        let bounds = Bounds {
+            p,
+            q,
+            lo: 0.0,
+            hi: 1.0,
+        };
+        self.forms.set_clamp(self.output, of, bounds);
         Some(())
     }
 }

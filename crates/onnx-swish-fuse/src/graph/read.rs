@@ -54,6 +54,12 @@ impl<'m> Graph<'m> {
         read(&attribute).map_or(Attribute::Unknown, Attribute::Is)
     }
 
+    /// Whether a float attribute is there and not a number.
+    pub(crate) fn is_nan(&self, node: Node, name: &[u8]) -> bool {
+        let is = self.attribute(node, name, |attribute| attribute.float());
+        matches!(is, Attribute::Is(value) if value.is_nan())
+    }
+
     /// A float attribute.
     pub(crate) fn float(&self, node: Node, name: &[u8]) -> Attribute<f32> {
         self.attribute(node, name, |attribute| {

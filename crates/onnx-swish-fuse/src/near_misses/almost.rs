@@ -4,11 +4,14 @@
 
 use super::{Explainer, Words};
 use crate::forms::gates::Almost;
+use crate::graph::Value;
+use crate::ops::Op;
 
 impl Explainer<'_, '_> {
     pub(super) fn almost(&self, almost: Almost) -> Words {
         match almost {
-            Almost::Offset => self.tanh(),
+            Almost::Offset => self.offset(),
+            Almost::Closed => self.degenerate("has bounds or factors that make no line of it"),
             Almost::Erf => Words {
                 reason: "gelu",
                 message: format!("{}, which is made with Erf: that is GELU, not Swish", self.product()),
@@ -41,7 +44,7 @@ impl Explainer<'_, '_> {
             Almost::Where => Words::new(
                 "where",
                 format!(
-                    "{}, which Where picks piece by piece: that it is a HardSwish cannot be seen from its pieces",
+                    "{}, which Where picks piece by piece: what the pieces are together is not read",
                     self.product()
                 ),
                 "write the gate as HardSigmoid, or with Clip",
@@ -63,22 +66,48 @@ impl Explainer<'_, '_> {
     }
 
     /// σ and tanh that are gates of nothing we know.
-    fn tanh(&self) -> Words {
+    fn offset(&self) -> Words {
         let ops = self.ancestry();
         if ops.softplus {
             return self.mish();
         }
-        if ops.cubic {
+        if self.is_tanh_gelu() {
             return self.tanh_gelu();
         }
-        Words {
-            reason: "tanh",
-            message: format!(
-                "{}, a tanh or sigmoid with an offset that makes it no logistic gate",
+        if ops.pooled {
+            return self.another_tensor();
+        }
+        if ops.tanh {
+            return Words::new(
+                "tanh",
+                format!(
+                    "{}, a tanh with no offset, or one that makes it no logistic gate",
+                    self.product()
+                ),
+                "nothing: only 1 + tanh(x/2) times x is a Swish",
+            );
+        }
+        Words::new(
+            "gate_offset",
+            format!(
+                "{}, a sigmoid to which a number is added: a Swish's gate is a sigmoid alone",
                 self.product()
             ),
-            change: "nothing: only 1 + tanh(x/2) times x is a Swish".into(),
-        }
+            "nothing: it is another function",
+        )
+    }
+
+    /// A clamp or a sigmoid that its numbers make a constant, or nothing at all.
+    pub(super) fn degenerate(&self, what: &str) -> Words {
+        Words::new(
+            "degenerate_gate",
+            format!(
+                "{}, which {what}: it is the same whatever {} is, or not a number",
+                self.product(),
+                self.name(self.miss.partner)
+            ),
+            "nothing, unless the gate's numbers are a mistake",
+        )
     }
 
     pub(super) fn mish(&self) -> Words {
@@ -92,16 +121,51 @@ impl Explainer<'_, '_> {
         }
     }
 
+    /// A gate of `a·x + b·x³`, by tanh or by the sigmoid that it is.
     pub(super) fn is_tanh_gelu(&self) -> bool {
-        let ops = self.ancestry();
-        ops.cubic && ops.tanh
+        let gate = self.miss.carried();
+        let Some(argument) = self.argument(gate) else {
+            return false;
+        };
+        // The factor 1/2 may stand before the product.
+        let halved = self.graph.producer(self.plain(self.miss.partner));
+        let inputs = halved.filter(|&node| matches!(self.graph.op(node), Op::Mul | Op::Div));
+        let before = inputs.map_or(&[][..], |node| self.graph.inputs(node));
+        let mut partners = [self.miss.partner]
+            .into_iter()
+            .chain(before.iter().copied());
+        partners.any(|x| self.is_odd_cubic(argument, x))
+    }
+
+    /// What the tanh or sigmoid in a gate is applied to.
+    fn argument(&self, gate: Value) -> Option<Value> {
+        let mut at = gate;
+        for _ in 0..super::ancestry::MAX_STEPS {
+            let node = self.graph.producer(self.plain(at))?;
+            let inputs = self.graph.inputs(node);
+            match self.graph.op(node) {
+                Op::Tanh | Op::Sigmoid => return inputs.first().copied(),
+                Op::Add | Op::Sub | Op::Mul | Op::Div => {
+                    let facts = &self.plan.facts;
+                    let mut varying = inputs
+                        .iter()
+                        .filter(|v| facts.known_constant(**v).is_none());
+                    at = *varying.next()?;
+                    if varying.next().is_some() {
+                        return None;
+                    }
+                }
+                _ => return None,
+            }
+        }
+        None
     }
 
     pub(super) fn tanh_gelu(&self) -> Words {
         Words {
             reason: "gelu",
             message: format!(
-                "{}, a tanh of a cubic: that is GELU's approximation, not Swish",
+                "{}, a tanh or sigmoid of a cubic: that is GELU's approximation, not Swish",
                 self.product()
             ),
             change: "nothing: GELU is another function".into(),

@@ -26,6 +26,8 @@ pub(super) struct Ancestry {
     pub(super) overridable: Option<Value>,
     pub(super) unreadable: Option<Value>,
     pub(super) through: Option<Op>,
+    /// There was more than anybody would look at.
+    pub(super) unfinished: bool,
 }
 
 /// The inputs of a node that its output is a function of, without indices, shapes and the numbers of quantisers.
@@ -33,38 +35,17 @@ pub(super) fn data_inputs<'g>(
     graph: &'g Graph<'_>,
     node: Node,
 ) -> impl Iterator<Item = Value> + 'g {
-    let inputs = graph.inputs(node);
     let op = graph.op(node);
-    let one = matches!(
-        op,
-        Op::QuantizeLinear
-            | Op::DequantizeLinear
-            | Op::QLinearSigmoid
-            | Op::QLinearGlobalAveragePool
-            | Op::QLinearReduceMean
-            | Op::QLinearConv
-            | Op::Slice
-            | Op::Split
-            | Op::Reshape
-            | Op::Unsqueeze
-            | Op::Squeeze
-            | Op::Expand
-            | Op::Tile
-            | Op::Gather
-            | Op::Pad
-            | Op::Resize
-            | Op::Dropout
-            | Op::ReduceMean
-            | Op::ReduceSum
-            | Op::ReduceMax
-    );
-    let two = matches!(op, Op::QLinearMul | Op::QLinearAdd | Op::QLinearMatMul);
-    let is_data = move |position: usize| match position {
-        0 => true,
-        3 => !one,
-        _ => !one && !two,
+    let is_data = move |position: usize| match op {
+        Op::QLinearSigmoid
+        | Op::QLinearGlobalAveragePool
+        | Op::QLinearReduceMean
+        | Op::QLinearConv => position == 0,
+        Op::QLinearMul | Op::QLinearAdd | Op::QLinearMatMul => position == 0 || position == 3,
+        op => op.data_inputs().is_none_or(|data| data.contains(&position)),
     };
-    inputs
+    graph
+        .inputs(node)
         .iter()
         .copied()
         .enumerate()
@@ -76,11 +57,12 @@ impl Explainer<'_, '_> {
     /// What the gate is made of, as far back as anybody would look.
     pub(super) fn ancestry(&self) -> Ancestry {
         let mut found = Ancestry::default();
-        let mut seen: Vec<Value> = vec![self.miss.gate];
+        let partners = self.partners();
+        let mut seen: Vec<Value> = vec![self.miss.carried()];
         let mut next = 0;
         while let Some(&value) = seen.get(next) {
             next += 1;
-            if value == self.miss.partner {
+            if partners.contains(&value) {
                 found.meets_partner = true;
                 continue;
             }
@@ -95,15 +77,45 @@ impl Explainer<'_, '_> {
                         continue;
                     }
                     for input in data_inputs(self.graph, node) {
-                        if seen.len() < MAX_STEPS && !seen.contains(&input) {
-                            seen.push(input);
+                        if seen.contains(&input) {
+                            continue;
                         }
+                        if seen.len() == MAX_STEPS {
+                            found.unfinished = true;
+                            break;
+                        }
+                        seen.push(input);
                     }
                 }
                 Source::Input | Source::Sparse | Source::Nowhere => {}
             }
         }
         found
+    }
+
+    /// What is multiplied, and what it was before its elements were moved.
+    fn partners(&self) -> Vec<Value> {
+        let mut partners = vec![self.miss.partner];
+        while let Some(&value) = partners.last().filter(|_| partners.len() < MAX_STEPS) {
+            let moved = self.graph.producer(value).filter(|&node| {
+                let op = self.graph.op(node);
+                op.keeps_order()
+                    || matches!(
+                        op,
+                        Op::Transpose
+                            | Op::Cast
+                            | Op::Identity
+                            | Op::Dropout
+                            | Op::QuantizeLinear
+                            | Op::DequantizeLinear
+                    )
+            });
+            match moved.and_then(|node| data_inputs(self.graph, node).next()) {
+                Some(before) => partners.push(before),
+                None => break,
+            }
+        }
+        partners
     }
 
     fn look_at_constant(&self, found: &mut Ancestry, value: Value) {

@@ -49,7 +49,7 @@ impl Explainer<'_, '_> {
             Block::Shape(value) => Words {
                 reason: "shape",
                 message: format!(
-                    "{what}, but nothing proves that {} has the shape of {}: a constant or a beta may broadcast it to a larger one",
+                    "{what}, but nothing proves that {} has the shape of {}: a constant, a beta or a reshape may give it another",
                     self.name(*value),
                     self.name(self.miss.partner)
                 ),

@@ -52,6 +52,11 @@ impl Explainer<'_, '_> {
                 ),
                 "give beta a finite value",
             ),
+            Mismatch::Flat(factor) => self.degenerate(&format!(
+                "multiplies {} by {}",
+                self.name(self.miss.partner),
+                short(factor)
+            )),
             Mismatch::Unquantised(value) => Words::new(
                 "unquantized_gate",
                 format!(
@@ -118,11 +123,15 @@ impl Explainer<'_, '_> {
                 change: "nothing: a Swish multiplies a gate by what it is a function of".into(),
             };
         }
+        let gate = self.miss.carried();
+        if self.is_of_gate(gate) {
+            return self.powers();
+        }
         let ops = self.ancestry();
         if ops.softplus && ops.tanh {
             return self.mish();
         }
-        if ops.cubic && ops.tanh {
+        if self.is_tanh_gelu() {
             return self.tanh_gelu();
         }
         if let Some(value) = ops.overridable {
@@ -204,6 +213,18 @@ impl Explainer<'_, '_> {
                 ),
                 change: "nothing: the gate belongs to another tensor".into(),
             };
+        }
+        if ops.unfinished {
+            return Words::new(
+                "another_tensor",
+                format!(
+                    "{}, and {} is not among the {} values before the gate",
+                    self.product(),
+                    self.name(self.miss.partner),
+                    ancestry::MAX_STEPS
+                ),
+                "nothing: the gate belongs to another tensor",
+            );
         }
         Words {
             reason: "another_tensor",

@@ -5,12 +5,16 @@
 mod almost;
 mod ancestry;
 mod blocked;
+mod carried;
 mod mismatch;
+mod polynomial;
 mod quantised;
+pub(crate) mod reasons;
 
 use serde::Serialize;
 
 use crate::graph::{Graph, Value};
+use crate::ops::Op;
 use crate::plan::{Miss, Plan, Why};
 
 /// A gate that multiplies something and is left alone.
@@ -56,7 +60,7 @@ pub(crate) fn near_miss(plan: &Plan<'_>, miss: &Miss) -> NearMiss {
         reason: words.reason.to_owned(),
         message: words.message,
         change: words.change,
-        gate: graph.display(miss.gate),
+        gate: graph.display(miss.carried()),
         graph: graph.place(graph.producer(miss.output)),
     }
 }
@@ -80,12 +84,32 @@ impl Explainer<'_, '_> {
             partner,
             ..
         } = self.miss;
-        format!(
-            "{} multiplies {} by the gate {}",
-            self.name(*output),
-            self.name(*partner),
-            self.name(*gate)
-        )
+        let verb = if self.divides() {
+            "divides"
+        } else {
+            "multiplies"
+        };
+        let carried = self.miss.carried();
+        let by = if carried == *gate {
+            format!("the gate {}", self.name(*gate))
+        } else {
+            format!(
+                "{}, into which the gate {} flows",
+                self.name(*gate),
+                self.name(carried)
+            )
+        };
+        let (output, partner) = (self.name(*output), self.name(*partner));
+        format!("{output} {verb} {partner} by {by}")
+    }
+
+    /// Whether the product is a quotient by the gate.
+    fn divides(&self) -> bool {
+        let node = self.graph.producer(self.miss.output);
+        node.is_some_and(|node| {
+            self.graph.op(node) == Op::Div
+                && self.graph.inputs(node).get(1) == Some(&self.miss.gate)
+        })
     }
 
     fn words(&self) -> Words {
@@ -95,6 +119,7 @@ impl Explainer<'_, '_> {
             Why::Blocked(block) => self.blocked(block),
             Why::Almost(almost) => self.almost(*almost),
             Why::Opaque => self.another_tensor(),
+            Why::Carried(gate) => self.carried(*gate),
             Why::InFunction => self.in_function(),
             Why::Edited => self.edited(),
             Why::Quantised(obstacle) => self.quantised(*obstacle),

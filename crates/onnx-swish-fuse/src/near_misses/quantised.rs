@@ -129,7 +129,7 @@ impl Explainer<'_, '_> {
         Words::new(
             "function",
             format!(
-                "{}, which a function of the file computes, so that gate and product stand in different graphs",
+                "{}; a function of the file computes the gate or multiplies it, so that gate and product stand in different graphs",
                 self.product()
             ),
             "inline the model's functions first",

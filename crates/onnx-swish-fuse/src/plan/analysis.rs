@@ -5,12 +5,11 @@
 use std::collections::HashSet;
 
 use super::calls::Calls;
-use super::guards::Block;
+use super::carried::Carried;
 use super::{Already, Fusion, Miss, Options, Plan, Why, regions, settle};
 use crate::element::Element;
-use crate::emit::target::Cannot;
 use crate::facts::Facts;
-use crate::forms::gates::{Almost, Gate};
+use crate::forms::gates::Almost;
 use crate::forms::products::{Mismatch, Reading};
 use crate::forms::transfer::transfer;
 use crate::forms::{Core, Forms};
@@ -22,9 +21,6 @@ use crate::quantised::{Meaning, Obstacle, Quantised};
 
 /// Most constant factors behind a product that are taken in: `x·clip(x+3, 0, 6)·0.5·0.333..`.
 pub(super) const MAX_TAIL: usize = 8;
-
-/// Most values behind a Where that are looked at.
-const MAX_BEHIND: usize = 24;
 
 /// A product that may be an activation.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +38,9 @@ pub(super) struct Analysis<'m> {
     pub(super) forms: Forms,
     /// The same, read through quantisation; nothing for models without.
     quantised: Option<Quantised>,
-    calls: Calls<'m>,
+    calls: Calls,
+    /// Gates on their way to what they multiply.
+    pub(super) carried: Carried,
     pub(super) options: Options,
     pub(super) fusions: Vec<Fusion>,
     pub(super) already: Vec<Already>,
@@ -56,9 +54,10 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
     let values = graph.value_count();
     let mut analysis = Analysis {
         facts: learn::learn(&graph),
-        forms: Forms::new(values),
+        forms: Forms::through_reshapes(values),
         quantised: Quantised::new(&graph),
         calls: Calls::new(&graph),
+        carried: Carried::new(values),
         graph,
         options,
         fusions: Vec::new(),
@@ -66,8 +65,10 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         misses: Vec::new(),
         ends: HashSet::new(),
     };
+    let in_calls = analysis.functions();
     for scope in 0..analysis.graph.scope_count() {
-        if !analysis.graph.is_our_function(scope) {
+        let done = in_calls && analysis.graph.function_of(scope as u32).is_some();
+        if !done && !analysis.graph.is_our_function(scope) {
             analysis.scope(scope);
         }
     }
@@ -98,6 +99,28 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
 }
 
 impl Analysis<'_> {
+    /// Functions, callees first, so that callers know what becomes of gates in them. Whether there are any.
+    fn functions(&mut self) -> bool {
+        if !self.graph.has_calls() {
+            return false;
+        }
+        let functions: Vec<usize> = self.graph.functions().collect();
+        for function in functions {
+            let scopes = self.graph.function_scopes(function).to_vec();
+            let Some(&body) = scopes.first() else {
+                continue;
+            };
+            self.carried.enter(&self.graph, body);
+            for scope in scopes {
+                if !self.graph.is_our_function(scope) {
+                    self.scope(scope);
+                }
+            }
+            self.carried.leave(&self.graph, function, body);
+        }
+        true
+    }
+
     fn scope(&mut self, scope: usize) {
         let order: Vec<Node> = self.graph.order(scope).collect();
         for node in order {
@@ -123,6 +146,12 @@ impl Analysis<'_> {
             });
         }
         transfer(&mut self.forms, &self.graph, &mut self.facts, node);
+        let taken = self
+            .carried
+            .visit(&self.forms, &self.graph, &self.facts, node);
+        if let Some(gate) = taken {
+            self.multiplied_inside(node, gate);
+        }
         let meaning = match &mut self.quantised {
             Some(quantised) => quantised.visit(&self.graph, &mut self.facts, node),
             None => None,
@@ -165,52 +194,6 @@ impl Analysis<'_> {
             partner,
             why,
         });
-    }
-
-    /// A product whose operands are aligned by an `axis` has no form, either.
-    fn legacy_product(&mut self, node: Node, output: Value) {
-        if let &[a, b] = self.graph.inputs(node)
-            && let Some(gate) = [b, a].into_iter().find(|&input| self.is_gate_like(input))
-        {
-            self.misses.push(Miss {
-                output,
-                gate,
-                partner: if gate == a { b } else { a },
-                why: Why::Blocked(Block::Target(Cannot::LegacyBroadcast)),
-            });
-        }
-    }
-
-    /// `x · clip(x + 3, 0, 6) / 6` in integers has no form, and deserves a word all the same.
-    fn integers(&mut self, node: Node, output: Value) {
-        let clipped = |value: Value| {
-            let at = |value| {
-                self.graph
-                    .producer(value)
-                    .map(|node| (node, self.graph.op(node)))
-            };
-            match at(value) {
-                Some((node, Op::Div | Op::Mul)) => self
-                    .graph
-                    .inputs(node)
-                    .iter()
-                    .any(|&input| at(input).is_some_and(|(_, op)| op == Op::Clip)),
-                Some((_, op)) => op == Op::Clip,
-                None => false,
-            }
-        };
-        if let &[a, b] = self.graph.inputs(node)
-            && let Some(gate) = [a, b].into_iter().find(|&input| clipped(input))
-        {
-            let partner = if gate == a { b } else { a };
-            let why = Why::Blocked(Block::ElementType);
-            self.misses.push(Miss {
-                output,
-                gate,
-                partner,
-                why,
-            });
-        }
     }
 
     /// Tries each gate of a product with its partner; `(gate, whether it is divided by, partner)`.
@@ -344,119 +327,6 @@ impl Analysis<'_> {
             }
         }
         attempts
-    }
-
-    /// A product that is no activation: says why, if one of its operands is a gate or looks like one.
-    fn explain(
-        &mut self,
-        output: Value,
-        tries: &[(Value, bool, Value)],
-        mismatch: Option<(Value, Value, Mismatch)>,
-    ) {
-        if let Some((gate, partner, why)) = mismatch {
-            self.misses.push(Miss {
-                output,
-                gate,
-                partner,
-                why: Why::Mismatch(why),
-            });
-            return;
-        }
-        for &(gate, inverted, partner) in tries {
-            if inverted {
-                continue;
-            }
-            let why = match self.forms.almost_gate(gate) {
-                Some(almost) => Why::Almost(almost),
-                None if self.is_opaque_gate(gate) => Why::Opaque,
-                None if self.forms.is_power_of_gates(gate) => Why::Almost(Almost::Power),
-                None if self.is_picked(gate, partner) => Why::Almost(Almost::Where),
-                None if self.is_called_gate(gate) => Why::InFunction,
-                None => continue,
-            };
-            self.misses.push(Miss {
-                output,
-                gate,
-                partner,
-                why,
-            });
-            return;
-        }
-    }
-
-    fn is_gate_like(&self, value: Value) -> bool {
-        self.forms
-            .gate(value)
-            .is_some_and(Gate::is_worth_explaining)
-            || self.forms.almost_gate(value).is_some()
-            || self.is_opaque_gate(value)
-    }
-
-    fn deserves_a_word(&self, gate: Value, why: Mismatch) -> bool {
-        match (self.forms.gate(gate), why) {
-            (Some(Gate::Clamp(_)), Mismatch::HalfOpen) => {
-                let root = self.forms.linear(gate).root;
-                self.graph
-                    .producer(root)
-                    .is_some_and(|node| self.graph.op(node) == Op::Clip)
-            }
-            (Some(gate), _) => gate.is_worth_explaining(),
-            // Divided by, or behind a permutation.
-            (None, _) => true,
-        }
-    }
-
-    /// A Where that picks the gate of `partner` from constants and functions of it.
-    fn is_picked(&mut self, gate: Value, partner: Value) -> bool {
-        let root = self.forms.linear(gate).root;
-        let is_where = |node: &Node| self.graph.op(*node) == Op::Where;
-        let Some(node) = self.graph.producer(root).filter(is_where) else {
-            return false;
-        };
-        let branches = self.graph.inputs(node).get(1..).unwrap_or_default();
-        let mut is_bound = |value: &Value| self.facts.number(&self.graph, *value).is_some();
-        let bounded = branches.iter().any(&mut is_bound);
-        // A mask is a choice between constants, too; a gate of x depends on x.
-        bounded && self.depends_on(node, self.forms.linear(partner).root)
-    }
-
-    /// Whether a node's output is made from `x`, as far back as gates reach.
-    fn depends_on(&self, node: Node, x: Value) -> bool {
-        let mut seen = self.graph.inputs(node).to_vec();
-        let mut next = 0;
-        while let Some(&value) = seen.get(next) {
-            next += 1;
-            if value == x || self.forms.linear(value).root == x {
-                return true;
-            }
-            let inputs = self
-                .graph
-                .producer(value)
-                .map(|node| self.graph.inputs(node));
-            for &input in inputs.unwrap_or_default() {
-                if seen.len() < MAX_BEHIND && !input.is_absent() && !seen.contains(&input) {
-                    seen.push(input);
-                }
-            }
-        }
-        false
-    }
-
-    /// A gate that a function of the file computes.
-    fn is_called_gate(&self, gate: Value) -> bool {
-        let root = self.forms.linear(gate).root;
-        self.graph
-            .producer(root)
-            .is_some_and(|node| self.calls.makes_gate(&self.graph, node))
-    }
-
-    /// An operator that makes gates, of which too little is known here or whose numbers make none.
-    fn is_opaque_gate(&self, value: Value) -> bool {
-        let root = self.forms.linear(value).root;
-        self.forms.gate(value).is_none()
-            && self.graph.producer(root).is_some_and(|node| {
-                self.graph.op(node).makes_gates() || self.graph.absorbs_gate(node)
-            })
     }
 }
 

@@ -170,6 +170,9 @@ impl Analysis<'_> {
         let element =
             guards::element(&self.graph, &self.facts, &pattern, end, root).map_err(blocked)?;
         guards::standing(&self.graph, &pattern, end).map_err(blocked)?;
+        if !also.is_empty() {
+            guards::unmoved(&self.graph, &self.facts, &pattern).map_err(blocked)?;
+        }
         // With a further factor the output has its shape, too; what is replaced ends at the gate and its partner.
         if attempt.other.is_some() {
             guards::shape(&self.facts, attempt.gate, root).map_err(blocked)?;

@@ -124,6 +124,16 @@ pub(crate) fn element(
     }
 }
 
+/// Where another tensor flows in, it must meet x in the shape of x.
+pub(crate) fn unmoved(graph: &Graph<'_>, facts: &Facts, pattern: &Pattern) -> Result<(), Block> {
+    let mut reshapes = pattern.nodes.iter().filter(|&&n| graph.op(n).keeps_order());
+    let moved = reshapes.find_map(|&node| {
+        let (&of, &result) = (graph.inputs(node).first()?, graph.outputs(node).first()?);
+        (!facts.same_shape(of, result)).then_some(result)
+    });
+    moved.map_or(Ok(()), |result| Err(Block::Shape(result)))
+}
+
 /// The fused node's output has the shape of its input; so must what it replaces.
 pub(crate) fn shape(facts: &Facts, result: Value, root: Value) -> Result<(), Block> {
     if facts.same_shape(result, root) {

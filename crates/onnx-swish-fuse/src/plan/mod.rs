@@ -5,7 +5,9 @@
 
 mod analysis;
 mod calls;
+mod carried;
 mod decide;
+mod explain;
 pub(crate) mod guards;
 mod regions;
 mod settle;
@@ -123,6 +125,16 @@ pub(crate) struct Miss {
     pub(crate) why: Why,
 }
 
+impl Miss {
+    /// The gate itself, where what is multiplied only came of it.
+    pub(crate) fn carried(&self) -> Value {
+        match self.why {
+            Why::Carried(gate) => gate,
+            _ => self.gate,
+        }
+    }
+}
+
 /// Why a gate stays.
 #[derive(Debug, Clone)]
 pub(crate) enum Why {
@@ -136,7 +148,9 @@ pub(crate) enum Why {
     Almost(crate::forms::gates::Almost),
     /// The gate is an operator of which we know too little.
     Opaque,
-    /// It is computed by a function of the file.
+    /// What is multiplied is no gate, but this gate flows into it.
+    Carried(Value),
+    /// It is computed by a function of the file, or multiplied in one.
     InFunction,
     /// An operator of our domain whose function in this file is not the one that we write.
     Edited,

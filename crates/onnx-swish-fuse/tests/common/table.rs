@@ -143,6 +143,13 @@ pub const TABLE: &[(&str, &[Row])] = &[
         row("hard_mish", "timm's HardMish", HARD, "a = Add(x, two); c = Clip(a, zero, two); h = Mul(x, half); y = Mul(h, c)"),
         row("of_a_relu", "an activation of a clamped value", HARD, "w = Relu(x); a = Add(w, three); c = Clip(a, zero, six); m = Mul(w, c); y = Div(m, six)"),
     ]),
+    ("Gates in another shape, and by Softplus", &[
+        row("reshaped_x", "x in another shape", SILU, "k = Constant[value_ints=2:128](); r = Reshape(x, k); s = Sigmoid(r); m = Mul(r, s); b = Constant[value_ints=2:8:4:4](); y = Reshape(m, b)"),
+        row("reshaped_gate", "a gate that is computed on a vector", SILU, "k = Constant[value_ints=256:](); r = Reshape(x, k); s = Sigmoid(r); b = Constant[value_ints=2:8:4:4](); g = Reshape(s, b); y = Mul(x, g)"),
+        row("reshaped_back", "a gate in the shape of x, by Shape", HARD, "k = Constant[value_ints=16:16](); r = Reshape(x, k); a = Add(r, three); c = Clip(a, zero, six); d = Div(c, six); n = Shape(x); g = Reshape(d, n); y = Mul(g, x)"),
+        row("expanded_gate", "Expand to the shape that it has", SILU, "s = Sigmoid(x); n = Shape(x); g = Expand(s, n); y = Mul(x, g)"),
+        row("softplus", "exp(-softplus(-x)), a log-sigmoid's exponential", SILU, "n = Neg(x); p = Softplus(n); m = Neg(p); s = Exp(m); y = Mul(x, s)"),
+    ]),
     ("Where constants hide", &[
         row("constant_floats", "Constant with value_floats", HARD, "f = Constant[value_floats=3.0:](); a = Add(x, f); c = Clip(a, zero, six); m = Mul(x, c); y = Div(m, six)"),
         row("constant_int_cast", "Cast of an integer", HARD, "i = Constant[value_int=3](); f = Cast[to=1](i); a = Add(x, f); c = Clip(a, zero, six); m = Mul(x, c); y = Div(m, six)"),

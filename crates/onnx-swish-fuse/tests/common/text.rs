@@ -96,7 +96,7 @@ fn attribute(text: &str) -> schema::AttributeProto {
                 .map(|number| number.parse().expect("an integer"))
                 .collect();
         }
-    } else if value.contains('.') {
+    } else if value.contains('.') || ["inf", "nan"].contains(&value) {
         is(AttributeType::Float);
         attribute.f = Some(value.parse().expect("a float"));
     } else {

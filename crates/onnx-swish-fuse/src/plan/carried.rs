@@ -1,0 +1,278 @@
+//! Where gates go before they multiply anything: through reshapes, slices, maxima, calls.
+//! Given: nodes in topological order, functions before their callers, and the forms of what was seen.
+//! Promises: for each value one gate that flows into it, if any does; constant time per operand, however long the way is.
+//!
+//! A gate ends where it multiplies something that varies, in a layer, and in operators that nobody here knows.
+
+use std::collections::HashMap;
+
+use crate::facts::Facts;
+use crate::forms::gates::{Almost, Clamp, Gate};
+use crate::forms::{Core, Forms};
+use crate::graph::{Graph, Node, Source, Value};
+use crate::ops::Op;
+
+/// The inputs of a function, a bit for each of the first ones.
+type Inputs = u64;
+
+/// What a function of the file does with gates.
+#[derive(Debug, Clone, Default)]
+struct Flow {
+    /// For each output, whether a gate of the function's own flows into it, and which inputs do.
+    outputs: Vec<(bool, Inputs)>,
+    /// Inputs that the function multiplies by something that varies.
+    multiplied: Inputs,
+}
+
+/// Gates on their way.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// For each value the gate that flows into it.
+    gates: Vec<Value>,
+    /// For each value of a function the inputs that flow into it.
+    inputs: HashMap<Value, Inputs>,
+    /// Inputs that the function at hand multiplies.
+    multiplied: Inputs,
+    functions: HashMap<usize, Flow>,
+}
+
+impl Carried {
+    pub(super) fn new(values: usize) -> Self {
+        Self {
+            gates: vec![Value::ABSENT; values],
+            ..Self::default()
+        }
+    }
+
+    /// The gate that flows into a value; a gate flows into itself.
+    pub(super) fn gate(&self, value: Value) -> Option<Value> {
+        let gate = self.gates.get(value.index()).copied();
+        gate.filter(|gate| !gate.is_absent())
+    }
+
+    /// Begins with a function, whose inputs may turn out to be gates.
+    pub(super) fn enter(&mut self, graph: &Graph<'_>, body: usize) {
+        self.inputs.clear();
+        self.multiplied = 0;
+        for (position, &input) in graph.scope_inputs(body).iter().enumerate() {
+            let bit = 1_u64.checked_shl(position as u32).unwrap_or(0);
+            self.inputs.insert(input, bit);
+        }
+    }
+
+    /// Keeps what the function does.
+    pub(super) fn leave(&mut self, graph: &Graph<'_>, function: usize, body: usize) {
+        let outputs = graph.scope_outputs(body).iter();
+        let outputs = outputs.map(|&value| (self.gate(value).is_some(), self.flowing(value)));
+        let flow = Flow {
+            outputs: outputs.collect(),
+            multiplied: self.multiplied,
+        };
+        self.functions.insert(function, flow);
+        self.inputs.clear();
+    }
+
+    fn flowing(&self, value: Value) -> Inputs {
+        if self.inputs.is_empty() {
+            return 0;
+        }
+        self.inputs.get(&value).copied().unwrap_or(0)
+    }
+
+    /// Says what flows into the outputs of a node. Gives back an argument of a call that is a gate and that the function
+    /// multiplies by something.
+    pub(super) fn visit(
+        &mut self,
+        forms: &Forms,
+        graph: &Graph<'_>,
+        facts: &Facts,
+        node: Node,
+    ) -> Option<Value> {
+        let op = graph.op(node);
+        let outputs = graph.outputs(node);
+        let &first = outputs.first()?;
+        if is_gate(forms, graph, node, first) {
+            self.set(first, first, self.through(graph, node));
+            return None;
+        }
+        match op {
+            Op::Unknown => return self.call(graph, node),
+            Op::Mul => self.product(graph, facts, node, first),
+            Op::Div => self.quotient(forms, graph, facts, node, first),
+            Op::Split => {
+                let flows = self.through(graph, node);
+                let gate = self.carried_through(graph, facts, node);
+                for &output in outputs {
+                    self.set(output, gate, flows);
+                }
+            }
+            // What is an integer is no gate any more, if it did not become one by moving.
+            op if facts.element(first).is_not_float()
+                && (matches!(op, Op::Cast | Op::CastLike) || !op.moves_elements()) => {}
+            op if op.moves_elements() || op.derives_elements() => {
+                let flows = self.through(graph, node);
+                let gate = self.carried_through(graph, facts, node);
+                // Of a denominator `1 + e^-z` it is the reciprocal that gates.
+                let turned = op == Op::Reciprocal && forms.reciprocal_gate(gate).is_some();
+                self.set(first, if turned { first } else { gate }, flows);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn set(&mut self, value: Value, gate: Value, flows: Inputs) {
+        if value.is_absent() {
+            return;
+        }
+        if let Some(slot) = self.gates.get_mut(value.index()) {
+            *slot = gate;
+        }
+        if flows != 0 {
+            self.inputs.insert(value, flows);
+        }
+    }
+
+    /// The gate that flows into any of the data of a node. What is added to a gate must be constant or a gate itself: x and
+    /// a gate of x make an activation with a residual, and no gate.
+    fn carried_through(&self, graph: &Graph<'_>, facts: &Facts, node: Node) -> Value {
+        let values = || data(graph, node).iter();
+        let adds = matches!(graph.op(node), Op::Add | Op::Sub | Op::Sum | Op::Mean);
+        let is_other = |&value: &Value| varies(graph, facts, value) && self.gate(value).is_none();
+        let gate = values().find_map(|&value| self.gate(value));
+        gate.filter(|_| !adds || !values().any(is_other))
+            .unwrap_or(Value::ABSENT)
+    }
+
+    fn through(&self, graph: &Graph<'_>, node: Node) -> Inputs {
+        if self.inputs.is_empty() {
+            return 0;
+        }
+        let values = data(graph, node).iter();
+        values.fold(0, |all, &value| all | self.flowing(value))
+    }
+
+    /// A product with a constant is the gate still; one of two gates is one again.
+    fn product(&mut self, graph: &Graph<'_>, facts: &Facts, node: Node, output: Value) {
+        let &[a, b] = graph.inputs(node) else {
+            return;
+        };
+        let gates = [a, b].map(|value| self.gate(value));
+        let both = varies(graph, facts, a) && varies(graph, facts, b);
+        let gate = match gates {
+            [Some(gate), Some(_)] => gate,
+            [Some(gate), None] | [None, Some(gate)] if !both => gate,
+            _ => Value::ABSENT,
+        };
+        if both {
+            self.multiply(a, b);
+        }
+        self.set(
+            output,
+            gate,
+            if both { 0 } else { self.through(graph, node) },
+        );
+    }
+
+    /// A quotient of a gate is one; a number divided by a gate, too. What a gate divides is no gate.
+    fn quotient(
+        &mut self,
+        forms: &Forms,
+        graph: &Graph<'_>,
+        facts: &Facts,
+        node: Node,
+        output: Value,
+    ) {
+        let &[a, b] = graph.inputs(node) else {
+            return;
+        };
+        let of_number = !varies(graph, facts, a);
+        let carrier = if of_number { b } else { a };
+        let gate = self.gate(carrier).unwrap_or(Value::ABSENT);
+        let turned = of_number && forms.reciprocal_gate(gate).is_some();
+        if !of_number && varies(graph, facts, b) {
+            self.multiply(a, b);
+        }
+        self.set(
+            output,
+            if turned { output } else { gate },
+            self.flowing(carrier),
+        );
+    }
+
+    /// Inputs of a function that meet: either may be a gate. One input alone is a gate of nothing but itself.
+    fn multiply(&mut self, a: Value, b: Value) {
+        let (a, b) = (self.flowing(a), self.flowing(b));
+        if a != b {
+            self.multiplied |= a | b;
+        }
+    }
+
+    fn call(&mut self, graph: &Graph<'_>, node: Node) -> Option<Value> {
+        let function = graph.has_calls().then(|| graph.callee(node))??;
+        let flow = self.functions.get(&function)?.clone();
+        let arguments = graph.inputs(node);
+        let picked = |inputs: Inputs| {
+            let positions = (0_u32..).zip(arguments).take(Inputs::BITS as usize);
+            positions
+                .filter(move |&(position, _)| inputs & (1 << position) != 0)
+                .map(|(_, &argument)| argument)
+        };
+        for (&output, (own, inputs)) in graph.outputs(node).iter().zip(flow.outputs) {
+            let gate = picked(inputs).find_map(|argument| self.gate(argument));
+            let gate = if own { Some(output) } else { gate };
+            let flows = picked(inputs).fold(0, |all, argument| all | self.flowing(argument));
+            self.set(output, gate.unwrap_or(Value::ABSENT), flows);
+        }
+        let flows = picked(flow.multiplied).fold(0, |all, argument| all | self.flowing(argument));
+        self.multiplied |= flows;
+        picked(flow.multiplied).find(|&argument| self.gate(argument).is_some())
+    }
+}
+
+/// Whether a value depends on what the model is given.
+pub(super) fn varies(graph: &Graph<'_>, facts: &Facts, value: Value) -> bool {
+    let stored = matches!(graph.source(value), Source::Initializer(_) | Source::Sparse)
+        && !graph.is_overridable(value);
+    !value.is_absent() && !stored && facts.known_constant(value).is_none()
+}
+
+/// What a node computes with, without indices, shapes and the like.
+fn data<'g>(graph: &'g Graph<'_>, node: Node) -> &'g [Value] {
+    let inputs = graph.inputs(node);
+    match graph.op(node).data_inputs() {
+        Some(range) => inputs.get(range.start..range.end.min(inputs.len())),
+        None => Some(inputs),
+    }
+    .unwrap_or_default()
+}
+
+/// Whether a value is a gate by itself.
+fn is_gate(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
+    let logistic = match forms.gate(value) {
+        Some(Gate::Logistic { .. }) => true,
+        Some(Gate::Clamp(clamp)) => is_gate_clamp(clamp),
+        None => false,
+    };
+    let root = forms.linear(value).root;
+    logistic
+        || match forms.almost_gate(value) {
+            // A tanh alone is an activation.
+            Some(Almost::Offset) => matches!(forms.core(root), Core::Sigmoid(_)),
+            Some(Almost::Overflowing | Almost::Closed) => true,
+            _ => false,
+        }
+        || graph.op(node) == Op::HardSigmoid
+        || graph.absorbs_gate(node)
+        || forms.reciprocal_gate(value).is_some()
+}
+
+/// From 0 to 1, or of a line with an offset: a ReLU6 is an activation and no gate.
+fn is_gate_clamp(clamp: Clamp) -> bool {
+    let unit = match (clamp.lo == 0.0, clamp.hi == 0.0) {
+        (true, false) => clamp.hi,
+        (false, true) => clamp.lo,
+        _ => return false,
+    };
+    unit.is_finite() && (unit == 1.0 || clamp.argument.q != 0.0)
+}
