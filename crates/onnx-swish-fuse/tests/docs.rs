@@ -68,6 +68,7 @@ const DECISIONS: &str = "
 - **beta 0.** x·σ(0·x) is half of x, NaN for infinite x, and a Swish of beta 0. An infinite beta is none.
 - **Our functions.** A function of ours in a file is ours if its body is what we write, whatever its values are called and
   however its attributes are ordered. Edited, it is somebody else's: it is explained, and inlined when the model runs.
+  `onnx-swish` does so when it loads a model; `onnx-swish-tract` used alone takes our operators by name and reads no bodies.
 
 ## Quantised activations
 
