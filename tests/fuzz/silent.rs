@@ -6,9 +6,6 @@ use std::collections::{HashMap, HashSet};
 use onnx_swish_fuse::Report;
 use onnx_swish_model::{Model, Node, Scope, ScopeKind};
 
-/// How many values are looked at to see whether an operand depends on the scope's inputs.
-const STEPS: usize = 64;
-
 /// How many operators may stand between a gate and its product.
 const BETWEEN: usize = 12;
 
@@ -144,11 +141,15 @@ pub fn gated(model: &Model) -> Vec<(String, String)> {
         .collect()
 }
 
+/// A node, its operator and its inputs.
+type Maker<'m> = (&'m Node, &'m [u8], Vec<&'m [u8]>);
+
 struct Products<'m> {
     model: &'m Model,
     scope: &'m Scope,
     makers: HashMap<&'m [u8], &'m Node>,
-    inputs: HashSet<&'m [u8]>,
+    /// What depends on inputs, or on values of the graph outside.
+    varying: HashSet<&'m [u8]>,
     stored: HashMap<&'m [u8], usize>,
 }
 
@@ -158,24 +159,37 @@ impl<'m> Products<'m> {
             let outputs = model.outputs(node).iter();
             outputs.map(move |&o| (model.text(o), node))
         };
-        let inputs = scope.inputs().iter().map(|i| model.text(i.name()));
-        let mut inputs: HashSet<&[u8]> = inputs.collect();
+        let makers: HashMap<&[u8], &Node> = scope.nodes().iter().flat_map(made).collect();
         let stored = scope.initializers().iter().enumerate();
         let stored: HashMap<&[u8], usize> = stored
             .map(|(index, tensor)| (model.text(tensor.name()), index))
             .collect();
-        inputs.retain(|name| !stored.contains_key(name));
+        let mut varying: HashSet<&[u8]> = HashSet::new();
+        // Nodes stand behind what they read.
+        for node in scope.nodes() {
+            let inputs = model.inputs(node).iter().map(|&input| model.text(input));
+            let varies = |name: &[u8]| {
+                let comes_in = !makers.contains_key(name) && !stored.contains_key(name);
+                !name.is_empty() && comes_in || varying.contains(name)
+            };
+            let varies: Vec<&[u8]> = inputs.filter(|name| varies(name)).collect();
+            if !varies.is_empty() {
+                let outputs = model.outputs(node).iter();
+                varying.extend(outputs.map(|&output| model.text(output)));
+                varying.extend(varies);
+            }
+        }
         Self {
             model,
             scope,
-            makers: scope.nodes().iter().flat_map(made).collect(),
-            inputs,
+            makers,
+            varying,
             stored,
         }
     }
 
     /// The standard operator that makes a value, and what it reads.
-    fn maker(&self, name: &[u8]) -> Option<(&'m Node, &'m [u8], Vec<&'m [u8]>)> {
+    fn maker(&self, name: &[u8]) -> Option<Maker<'m>> {
         let node = *self.makers.get(name)?;
         let domain = self.model.text(node.domain());
         let standard = domain.is_empty() || domain == b"ai.onnx";
@@ -264,13 +278,13 @@ impl<'m> Products<'m> {
         }
         if ANY.contains(&op) {
             let skipped = usize::from(op == "Where");
-            return inputs.iter().skip(skipped).any(|name| carries(name));
+            return inputs.iter().skip(skipped).any(carries);
         }
         if !ALL.contains(&op) {
             return false;
         }
         let varying: Vec<&&[u8]> = inputs.iter().filter(|name| self.varies(name)).collect();
-        !varying.is_empty() && varying.into_iter().all(|name| carries(name))
+        !varying.is_empty() && varying.into_iter().all(carries)
     }
 
     fn is_float_cast(&self, node: &'m Node) -> bool {
@@ -280,19 +294,7 @@ impl<'m> Products<'m> {
     }
 
     fn varies(&self, name: &[u8]) -> bool {
-        let mut waiting = vec![name];
-        let mut next = 0;
-        while let Some(&name) = waiting.get(next).filter(|_| next < STEPS) {
-            next += 1;
-            if self.inputs.contains(name) {
-                return true;
-            }
-            if let Some(node) = self.makers.get(name) {
-                let inputs = self.model.inputs(node).iter();
-                waiting.extend(inputs.map(|&input| self.model.text(input)));
-            }
-        }
-        false
+        self.varying.contains(name)
     }
 
     fn gated(&self) -> Vec<(String, String)> {

@@ -61,6 +61,10 @@ impl Explainer<'_, '_> {
                 [0.0, 1.0, 0.0, 0.0]
             } else {
                 let node = self.graph.producer(self.plain(value))?;
+                let op = self.graph.op(node);
+                if !is_polynomial(op) {
+                    return None;
+                }
                 let inputs = self.graph.inputs(node);
                 let next = inputs.iter().find(|&&input| of(input).is_none());
                 if let Some(&next) = next {
@@ -68,7 +72,7 @@ impl Explainer<'_, '_> {
                     continue;
                 }
                 let operands: Option<Vec<Cubic>> = inputs.iter().map(|&input| of(input)).collect();
-                combined(self.graph.op(node), &operands?)?
+                combined(op, &operands?)?
             };
             known.push((value, cubic));
         }
@@ -79,6 +83,14 @@ impl Explainer<'_, '_> {
     fn number(&self, value: Value) -> Option<f64> {
         self.plan.facts.known_constant(value)?.number()
     }
+}
+
+/// Whether an operator may make a polynomial of polynomials.
+fn is_polynomial(op: Op) -> bool {
+    matches!(
+        op,
+        Op::Neg | Op::Add | Op::Sum | Op::Sub | Op::Mul | Op::Div | Op::Pow
+    )
 }
 
 /// What an operator makes of polynomials.

@@ -20,8 +20,8 @@ impl Analysis<'_> {
     /// A call whose function multiplies the gate that it is given.
     pub(super) fn multiplied_inside(&mut self, node: Node, gate: Value) {
         let others = self.graph.inputs(node).iter().copied();
-        let partner = others.filter(|&input| input != gate && !input.is_absent());
-        let partner = partner.last().unwrap_or(gate);
+        let mut partner = others.filter(|&input| input != gate && !input.is_absent());
+        let partner = partner.next_back().unwrap_or(gate);
         if let Some(&output) = self.graph.outputs(node).first() {
             self.misses.push(Miss {
                 output,
