@@ -125,6 +125,7 @@ repairs! {
     einsum_with_an_axis_of_one
     einsum_with_an_ellipsis_in_one_term
     fused_mat_mul
+    gather_nd_with_negative_indices
     gru_backwards
     gru_with_activations_and_clip
     if_of_a_shape_with_branches_of_other_ranks
@@ -137,6 +138,7 @@ repairs! {
     lstm_with_lengths_that_are_given
     lstm_with_lengths_that_fold
     mat_mul_of_4_bits_with_scales_of_float32
+    mat_mul_of_vectors
     one_hot_out_of_range
     pad_of_opset_9_that_cuts
     pad_that_cuts
@@ -147,8 +149,10 @@ repairs! {
     reverse_sequence
     rnn_of_relu
     scaler
+    scatter_nd_with_negative_indices
     scatter_over_zeros
     slice_beyond_the_axis
+    slice_by_inputs_along_two_axes
     slice_of_opset_9_with_negative_axes
     slice_with_steps_after_a_reshape
     squeeze_of_opset_11_without_axes

@@ -56,6 +56,68 @@ pub enum Error {
         /// The innermost cause.
         reason: String,
     },
+    /// An attribute of a node has a value that its operator does not allow.
+    #[error(
+        "attribute `{attribute}` of node `{node}` ({operator}) is {value}, and must be {rule}; the model breaks the rules of ONNX, \
+         export it anew"
+    )]
+    Attribute {
+        /// The node's name, or its first output where it has none.
+        node: String,
+        /// The operator.
+        operator: String,
+        /// The attribute.
+        attribute: String,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        rule: String,
+    },
+    /// An operand of a node has a value that its operator does not take.
+    #[error("{0}")]
+    Operand(Refused),
+    /// A node's inputs do not fit each other, or its attributes.
+    #[error(
+        "node `{node}` ({operator}) cannot be computed: {reason}; the model breaks the rules of ONNX, or does not take inputs of these shapes"
+    )]
+    Mismatch {
+        /// The node's name, or its first output where it has none.
+        node: String,
+        /// The operator.
+        operator: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The model cannot be built for the values of inputs that decide how it is built.
+    #[error(
+        "the model cannot be built for the values given ({values}){}: {reason}; give other values, or run the model with another runtime",
+        at_node(.node)
+    )]
+    InputValues {
+        /// The inputs and their values.
+        values: String,
+        /// The node at fault, where tract names one.
+        node: Option<String>,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// Inputs were given two sizes for what the model calls by one name, and it cannot be built for them.
+    #[error(
+        "inputs `{one}` and `{other}` have {one_size} and {other_size} for the dimension `{dimension}`, which the model declares as one \
+         size; give both the same"
+    )]
+    FreeDimension {
+        /// The dimension's name.
+        dimension: String,
+        /// An input that has it.
+        one: String,
+        /// Its size there.
+        one_size: usize,
+        /// Another input that has it.
+        other: String,
+        /// Its size there.
+        other_size: usize,
+    },
     /// The model has more nodes than [`SessionBuilder::max_nodes`](crate::SessionBuilder::max_nodes) allows.
     #[error(
         "the model has {found} nodes and no more than {limit} are allowed; simplify the model, or allow more with `SessionBuilder::max_nodes`"
@@ -102,6 +164,12 @@ pub enum Error {
         /// The inputs that exist.
         known: String,
     },
+    /// A value was given for an input whose value is stored in the model.
+    #[error(
+        "the value of input `{0}` is stored in the model, and is a constant here; leave it out, or remove the initializer `{0}` from the \
+         model to give it"
+    )]
+    StoredInput(String),
     /// An input was not given.
     #[error("input `{name}` ({declared}) was not given")]
     MissingInput {
@@ -209,6 +277,63 @@ fn in_bytes(bytes: Option<u128>) -> String {
         || ", which is more bytes than can be counted".to_owned(),
         |bytes| format!(", {bytes} bytes"),
     )
+}
+
+/// A value that an operator does not take: [`Error::Operand`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The node's name.
+    pub node: String,
+    /// Its operator.
+    pub operator: String,
+    /// Where the value comes from.
+    pub origin: Origin,
+    /// The value.
+    pub value: String,
+    /// What the operator takes it as.
+    pub role: String,
+    /// What is allowed.
+    pub rule: String,
+}
+
+/// Where a refused value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The input of this name, which holds it as it is.
+    Input(String),
+    /// The model computes it from its inputs.
+    Computed,
+    /// It is stored in the model.
+    Constant,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Refused {
+            node,
+            operator,
+            origin,
+            value,
+            role,
+            rule,
+        } = self;
+        match origin {
+            Origin::Input(input) => write!(
+                f,
+                "input `{input}` holds {value}, and node `{node}` ({operator}) takes it as {role}; give {rule}"
+            ),
+            Origin::Computed => write!(
+                f,
+                "node `{node}` ({operator}) takes {value} as {role}, which the model computes from its inputs, and allows {rule}; \
+                 give other inputs"
+            ),
+            Origin::Constant => write!(
+                f,
+                "node `{node}` ({operator}) takes {value} as {role}, and allows {rule}; the model breaks the rules of ONNX, export it anew"
+            ),
+        }
+    }
 }
 
 /// The cause of [`Error::Memory`] in a chain of tract's.

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::{Error, NoRoom, blame};
+use crate::error::{Error, NoRoom, Origin, Refused, blame};
 use crate::load::TimeIsUp;
 use crate::words::sentence;
 
@@ -27,7 +27,19 @@ impl Stage {
         }
     }
 
-    pub(crate) fn error(self, error: &anyhow::Error) -> Error {
+    pub(crate) fn error(self, error: anyhow::Error) -> Error {
+        // What is known better than tract could tell.
+        let error = match error.downcast::<Error>() {
+            Ok(own) => return own,
+            Err(error) => error,
+        };
+        if let Some(refused) = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<Refused>())
+        {
+            return Error::Operand(self.refused(refused.clone()));
+        }
+        let error = &error;
         if let Some(TimeIsUp(limit)) = error.chain().find_map(|cause| cause.downcast_ref()) {
             return Error::BuildTime { limit: *limit };
         }
@@ -44,6 +56,14 @@ impl Stage {
             Stage::Run => Error::Run { node, reason },
             Stage::Export => Error::Export { node, reason },
         }
+    }
+
+    /// What is computed while a model is built comes from its constants.
+    fn refused(self, mut refused: Refused) -> Refused {
+        if self == Stage::Build && refused.origin == Origin::Computed {
+            refused.origin = Origin::Constant;
+        }
+        refused
     }
 }
 
@@ -76,7 +96,7 @@ pub(crate) fn guard<T>(stage: Stage, work: impl FnOnce() -> anyhow::Result<T>) -
     CONTAINED.set(outer);
     match result {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(stage.error(&error)),
+        Ok(Err(error)) => Err(stage.error(error)),
         Err(payload) => {
             let reason = payload
                 .downcast_ref::<String>()

@@ -25,7 +25,7 @@ mod words;
 mod workers;
 
 pub use conv::Convolution;
-pub use error::{Error, Result, TRACT_VERSION};
+pub use error::{Error, Origin, Refused, Result, TRACT_VERSION};
 pub use guard::silence_contained_panics;
 pub use load::{Dim, Operators, Port};
 pub use session::{

@@ -248,7 +248,7 @@ impl Tensor {
 }
 
 fn failed(error: tract::TractError) -> Error {
-    crate::guard::Stage::Run.error(&error)
+    crate::guard::Stage::Run.error(error)
 }
 
 impl fmt::Debug for Tensor {

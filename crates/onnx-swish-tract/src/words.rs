@@ -32,11 +32,24 @@ pub(crate) fn sentence(message: &str) -> Option<String> {
         words.push(fact_in_words(word).unwrap_or_else(|| word.to_owned()));
     }
     let told = words.join(" ");
-    let told = told.trim_end_matches(|c: char| " ,:;([{`\"'=.".contains(c));
+    let told = trimmed(&told);
     // What a cut has left of a sentence: "Output", "expected axis".
     let whole = words.len() == message.split(' ').count();
     let enough = told.split(' ').count() > if whole { 0 } else { 3 };
     (enough && !told.is_empty()).then(|| one_line(told))
+}
+
+/// Without what a cut leaves at the end: an opening bracket or quote, a colon; a quote that closes another stays.
+fn trimmed(told: &str) -> &str {
+    let mut told = told;
+    while let Some(last) = told.chars().next_back() {
+        let quote = "`\"'".contains(last) && told.matches(last).count() % 2 == 1;
+        if !quote && !" ,:;([{=.".contains(last) {
+            break;
+        }
+        told = &told[..told.len() - last.len_utf8()];
+    }
+    told
 }
 
 /// Messages that need another wording, by how they begin.
@@ -50,7 +63,24 @@ fn translated(message: &str) -> Option<String> {
             _ => "what comes in is of another type or shape than the operator takes".to_owned(),
         });
     }
+    if let Some(counts) = counted(message) {
+        return Some(counts);
+    }
     let told = match () {
+        () if message.starts_with("No super type for") => {
+            "what comes in is of several element types, and the operator takes one"
+        }
+        () if message.starts_with("Inconsistent matmul") => {
+            "the rows of one matrix and the columns of the other are not of one length"
+        }
+        () if message.starts_with("Inconsistent convolution") => {
+            "the image has other channels than the weights take"
+        }
+        () if message.starts_with("attempt to divide by zero")
+            || message.starts_with("attempt to calculate the remainder with a divisor of zero") =>
+        {
+            "an integer is divided by zero"
+        }
         () if message.starts_with("Undetermined symbol") || message.contains("SymbolScope") => {
             "a size depends on the data and must be known before the data is there"
         }
@@ -75,6 +105,21 @@ fn translated(message: &str) -> Option<String> {
         () => return None,
     };
     Some(told.to_owned())
+}
+
+/// How many inputs or outputs there should be: "Wrong input number. Rules expect 1, node has 2.", "Op says 1, node says 2.".
+fn counted(message: &str) -> Option<String> {
+    let (what, numbers) = match message.split_once(". ")? {
+        ("Wrong input number", numbers) => ("inputs", numbers.strip_prefix("Rules expect ")?),
+        ("Wrong output number", numbers) => ("outputs", numbers.strip_prefix("Rules expect ")?),
+        ("Wrong number of outputs", numbers) => ("outputs", numbers.strip_prefix("Op says ")?),
+        _ => return None,
+    };
+    let (expected, found) = numbers.trim_end_matches('.').split_once(", node ")?;
+    let found = found.rsplit(' ').next()?;
+    Some(format!(
+        "the node has {found} {what}, and its operator has {expected}"
+    ))
 }
 
 /// A size or an element type as tract prints it within an inference.
@@ -216,6 +261,34 @@ mod tests {
             told(&["Impossible to unify Val(2) with Val(1)."]),
             "what comes in should be 2 and is 1, or the reverse"
         );
+    }
+
+    #[test]
+    fn what_tract_says_of_numbers_and_types_is_said_of_the_node() {
+        for (message, expected) in [
+            (
+                "Wrong input number. Rules expect 1, node has 2.",
+                "the node has 2 inputs, and its operator has 1",
+            ),
+            (
+                "Wrong number of outputs. Op says 3, node says 4.",
+                "the node has 4 outputs, and its operator has 3",
+            ),
+            (
+                "No super type for Bool and F32",
+                "what comes in is of several element types, and the operator takes one",
+            ),
+            (
+                "Node  (RandomUniformLike): expected attribute 'shape'",
+                "Node (RandomUniformLike): expected attribute 'shape'",
+            ),
+            (
+                "Inconsistent matmul: a: 3,4 b: 5,2, a_trans: false b_trans: false c_trans: false",
+                "the rows of one matrix and the columns of the other are not of one length",
+            ),
+        ] {
+            assert_eq!(told(&[message]), expected);
+        }
     }
 
     #[test]

@@ -184,6 +184,82 @@ fn tanh_keeps_nan_and_ends_at_one() {
     }
 }
 
+/// ∫ of 2/√π·e^(-t²) to x by its Maclaurin series, for |x| to 3.
+fn erf(x: f64) -> f64 {
+    let (mut sum, mut term) = (0.0, x);
+    for n in 0..80 {
+        sum += term / f64::from(2 * n + 1);
+        term *= -x * x / f64::from(n + 1);
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * sum
+}
+
+#[test]
+fn functions_that_tract_loses_digits_of_have_their_tails() {
+    let by_tanh = AttributeProto {
+        name: "approximate".to_owned(),
+        r#type: attribute_proto::AttributeType::String.into(),
+        s: b"tanh".to_vec(),
+        ..AttributeProto::default()
+    };
+    let mut gelu = node("Gelu", &["x"], "y", &[]);
+    gelu.attribute.push(by_tanh);
+    let plain = |op_type: &str| node(op_type, &["x"], "y", &[]);
+    let cube = |x: f64| (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+    let cases: Vec<(NodeProto, Exact, Vec<f32>)> = vec![
+        // x·σ(2u), which the standard's x·(1 + tanh u)/2 is.
+        (
+            gelu,
+            Box::new(move |x| x * sigmoid(2.0 * cube(x))),
+            inputs(),
+        ),
+        (
+            plain("Mish"),
+            Box::new(|x| {
+                x * if x > 20.0 {
+                    1.0
+                } else {
+                    x.exp().ln_1p().tanh()
+                }
+            }),
+            inputs(),
+        ),
+        (plain("Asinh"), Box::new(f64::asinh), inputs()),
+        (plain("Acosh"), Box::new(f64::acosh), inputs()),
+        (
+            plain("Erf"),
+            Box::new(erf),
+            vec![
+                1e-8,
+                -1e-30,
+                0.0,
+                0.1,
+                -0.3,
+                0.499,
+                0.5,
+                -1.0,
+                2.5,
+                f32::NAN,
+            ],
+        ),
+    ];
+    for (node, exact, xs) in cases {
+        let what = node.op_type.clone();
+        let bytes = model(vec![node], &[xs.len()], vec![]);
+        let found = run(bytes, Operators::OnnxSwish, &[xs.len()], &xs);
+        for (x, y) in xs.iter().zip(found.view::<f32>().unwrap().iter()) {
+            let exact = exact(f64::from(*x));
+            // The exponential of -87.5 and below is subnormal, and may be flushed.
+            let off = (f64::from(*y) - exact).abs();
+            let near = off <= 1e-5 * exact.abs() + 1.2e-36 || f64::from(*y) == exact;
+            assert!(
+                near || exact.is_nan() && y.is_nan(),
+                "{what}({x:e}) is {y:e}, not {exact:e}"
+            );
+        }
+    }
+}
+
 #[test]
 fn bounds_in_a_row_are_taken_one_after_the_other() {
     // tract makes one operator of these four, of which the bounds lose NaN.

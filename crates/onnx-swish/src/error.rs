@@ -56,27 +56,6 @@ pub enum Error {
         /// How much they would take.
         bytes: u128,
     },
-    /// An input holds an index outside what it indexes.
-    #[error(
-        "input `{input}` holds {value}, and node `{node}` takes it as an index into {size} rows of `{data}`; give indices from \
-         {lowest} to {highest}"
-    )]
-    Index {
-        /// The input.
-        input: String,
-        /// The value that is no index.
-        value: i64,
-        /// The node that looks it up.
-        node: String,
-        /// What it looks it up in.
-        data: String,
-        /// How many rows that has.
-        size: u64,
-        /// The lowest index there is.
-        lowest: i64,
-        /// The highest index there is.
-        highest: i64,
-    },
     /// ONNX Runtime cannot be the reference.
     #[error(transparent)]
     OnnxRuntime(#[from] crate::OnnxRuntimeError),

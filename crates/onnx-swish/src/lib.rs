@@ -21,7 +21,6 @@ mod diagnostics;
 mod engine;
 mod error;
 mod fuse;
-mod indices;
 mod inputs;
 mod session;
 mod verify;

@@ -3,7 +3,9 @@
 //! Given a path or a `Model`; promises everything that `onnx_swish_tract::Session` promises, and that what the file spells out
 //! in pieces runs as one operator.
 
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onnx_swish_tract::{Convolution, Operators, Outputs, Port, Session as Engine, Tensor};
@@ -11,7 +13,6 @@ use onnx_swish_tract::{Convolution, Operators, Outputs, Port, Session as Engine,
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::engine::{EngineOptions, Limits, engine};
 use crate::error::Result;
-use crate::indices::Indices;
 use crate::inputs::Shapes;
 use crate::{Model, NamedTensors};
 
@@ -33,7 +34,23 @@ use crate::{Model, NamedTensors};
 #[derive(Debug, Clone)]
 pub struct Session {
     engine: Engine,
-    indices: Indices,
+    /// Inputs whose value the model stores.
+    stored: Arc<[String]>,
+}
+
+fn stored_inputs(model: &Model) -> Arc<[String]> {
+    let Some(main) = model.scopes().first() else {
+        return Arc::default();
+    };
+    let initializers = main.initializers().iter();
+    let values: HashSet<&[u8]> = initializers
+        .map(|tensor| model.text(tensor.name()))
+        .collect();
+    let names = main.inputs().iter().map(|input| model.text(input.name()));
+    names
+        .filter(|name| values.contains(name))
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect()
 }
 
 impl Session {
@@ -74,9 +91,14 @@ impl Session {
         let inputs: NamedTensors = inputs
             .map(|(name, tensor)| (name.as_ref().to_owned(), tensor.into()))
             .collect();
-        let indices = self.indices.among(&inputs);
-        let outputs = self.engine.run(inputs);
-        outputs.map_err(|error| self.indices.blame(error.into(), &indices))
+        use onnx_swish_tract::Error as Engine;
+        self.engine.run(inputs).map_err(|error| match error {
+            // Fusing may have taken the input along with its value.
+            Engine::UnknownInput { name, .. } if self.stored.contains(&name) => {
+                Engine::StoredInput(name).into()
+            }
+            other => other.into(),
+        })
     }
 
     /// The convolutions of the model, and who computes each: our kernels, with what is next to it, or tract, and why.
@@ -226,7 +248,7 @@ impl SessionBuilder {
         };
         Ok(Session {
             engine: engine(model, &options)?,
-            indices: Indices::of(model),
+            stored: stored_inputs(model),
         })
     }
 }

@@ -5,7 +5,6 @@
 //! between two rewrites.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tract_core::optim::{Optimizer, OptimizerSession, TypedPass};
@@ -80,29 +79,14 @@ thread_local! {
 #[error("building took longer than {0:?}")]
 pub(crate) struct TimeIsUp(pub Duration);
 
-fn check() -> TractResult<()> {
+/// Gives up when the time is up.
+pub(super) fn check() -> TractResult<()> {
     match DEADLINE.get() {
         Some(Deadline {
             at: Some(at),
             limit,
         }) if Instant::now() > at => bail!(TimeIsUp(limit)),
         _ => Ok(()),
-    }
-}
-
-/// Makes every node ask for the time when its types are inferred and when it is translated.
-pub(super) fn watch_nodes(model: &mut InferenceModel) {
-    if DEADLINE.get().is_none() {
-        return;
-    }
-    for node in model.nodes_mut() {
-        let keeps_its_type =
-            InferenceModel::is_source(&node.op) || node.op_is::<tract_core::ops::konst::Const>();
-        if !keeps_its_type {
-            let op =
-                std::mem::replace(&mut node.op, Box::new(tract_core::ops::dummy::Dummy::new()));
-            node.op = Box::new(Watched(op));
-        }
     }
 }
 
@@ -116,83 +100,6 @@ pub(crate) fn watch_passes(optimizer: &mut Optimizer) {
         .into_iter()
         .map(|pass| Box::new(WatchedPass(pass)) as Box<dyn TypedPass>);
     optimizer.passes = watched.collect();
-}
-
-/// An operator that asks for the time before it does what it does.
-#[derive(Debug, Clone)]
-struct Watched(Box<dyn InferenceOp>);
-
-impl PartialEq for Watched {
-    fn eq(&self, _: &Self) -> bool {
-        false
-    }
-}
-
-impl Eq for Watched {}
-
-impl Op for Watched {
-    fn name(&self) -> StaticName {
-        self.0.name()
-    }
-
-    not_a_typed_op!();
-}
-
-impl EvalOp for Watched {
-    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
-        self.0.eval_out_of_plan(inputs)
-    }
-
-    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        self.0.eval(context, inputs)
-    }
-}
-
-impl InferenceOp for Watched {
-    fn infer_facts(
-        &mut self,
-        inputs: TVec<&InferenceFact>,
-        outputs: TVec<&InferenceFact>,
-        observed: TVec<&InferenceFact>,
-    ) -> TractResult<(
-        TVec<InferenceFact>,
-        TVec<InferenceFact>,
-        TVec<InferenceFact>,
-    )> {
-        check()?;
-        self.0.infer_facts(inputs, outputs, observed)
-    }
-
-    fn observe_outlets(
-        &self,
-        model: &InferenceModel,
-        node: &InferenceNode,
-    ) -> TractResult<Vec<OutletId>> {
-        self.0.observe_outlets(model, node)
-    }
-
-    fn nboutputs(&self) -> TractResult<usize> {
-        self.0.nboutputs()
-    }
-
-    fn to_typed(
-        &self,
-        source: &InferenceModel,
-        node: &InferenceNode,
-        target: &mut TypedModel,
-        mapping: &HashMap<OutletId, OutletId>,
-    ) -> TractResult<TVec<OutletId>> {
-        check()?;
-        self.0.to_typed(source, node, target, mapping)
-    }
-
-    fn as_op(&self) -> &dyn Op {
-        self
-    }
-
-    fn as_op_mut(&mut self) -> &mut dyn Op {
-        self
-    }
 }
 
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@
 mod limits;
 mod operators;
 mod repairs;
+mod rules;
 mod signature;
 mod typed;
 mod widen;

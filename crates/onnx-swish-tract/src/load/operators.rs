@@ -12,6 +12,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 use crate::error::{Error, Result};
 use crate::load::repairs::{Builder, Built, quantize, round};
+use crate::load::rules::{check_attributes, display_name};
 use crate::load::signature::check_constant;
 use crate::load::widen::ROUNDINGS;
 use crate::ops::{Activation, Form, Gate, Reference, SwishBy, UnfusedSigmoid};
@@ -112,6 +113,7 @@ impl Operators {
                 });
             }
         }
+        super::rules::register(&mut onnx.op_register);
         onnx
     }
 
@@ -154,6 +156,7 @@ impl Operators {
                         operator: qualified(domain, op_type),
                     });
                 }
+                check_attributes(node)?;
                 for attribute in &node.attribute {
                     attribute.t.iter().try_for_each(check_constant)?;
                     graphs.extend(attribute.g.iter().chain(&attribute.graphs));
@@ -179,11 +182,6 @@ fn qualified(domain: &str, op_type: &str) -> String {
     } else {
         format!("{domain}::{op_type}")
     }
-}
-
-fn display_name(node: &NodeProto) -> String {
-    let named = Some(&node.name).filter(|name| !name.is_empty());
-    named.or(node.output.first()).cloned().unwrap_or_default()
 }
 
 fn hard_sigmoid(_: &ParsingContext, node: &NodeProto) -> Built {

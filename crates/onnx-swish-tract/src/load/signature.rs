@@ -2,6 +2,7 @@
 //!
 //! Given a decoded model; promises its real inputs (initializers that are also inputs are constants to tract) in file order.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use tract_core::internal::{DimLike, OutletId, TractResult, TypedModel};
@@ -90,6 +91,8 @@ impl fmt::Display for Port {
 #[derive(Debug, Clone)]
 pub(crate) struct Signature {
     pub inputs: Vec<Port>,
+    /// Inputs whose value the file stores.
+    pub stored: Vec<String>,
     pub outputs: Vec<Port>,
 }
 
@@ -108,6 +111,11 @@ impl Signature {
             .input
             .iter()
             .filter(|input| !constants.contains(input.name.as_str()));
+        let stored = graph
+            .input
+            .iter()
+            .filter(|input| constants.contains(input.name.as_str()));
+        let stored = stored.map(|input| input.name.clone()).collect();
         let mut inputs = inputs
             .map(|input| port("input", input))
             .collect::<Result<Vec<_>>>()?;
@@ -146,7 +154,35 @@ impl Signature {
             .iter()
             .map(|output| port("output", output))
             .collect::<Result<_>>()?;
-        Ok(Signature { inputs, outputs })
+        Ok(Signature {
+            inputs,
+            stored,
+            outputs,
+        })
+    }
+
+    /// The error that inputs give one dimension two sizes, if they do. Exporters are careless with names: it says why only where a
+    /// model fails.
+    pub fn two_sizes(&self, shapes: &[Vec<usize>]) -> Option<Error> {
+        let mut seen: HashMap<&str, (&str, usize)> = HashMap::new();
+        for (port, shape) in self.inputs.iter().zip(shapes) {
+            for (dim, size) in port.shape.iter().flatten().zip(shape) {
+                let Dim::Named(dimension) = dim else {
+                    continue;
+                };
+                let (one, one_size) = *seen.entry(dimension).or_insert((&port.name, *size));
+                if one_size != *size {
+                    return Some(Error::FreeDimension {
+                        dimension: dimension.clone(),
+                        one: one.to_owned(),
+                        one_size,
+                        other: port.name.clone(),
+                        other_size: *size,
+                    });
+                }
+            }
+        }
+        None
     }
 
     pub fn of_typed(model: &TypedModel) -> TractResult<Signature> {
@@ -164,6 +200,7 @@ impl Signature {
             })
         };
         Ok(Signature {
+            stored: Vec::new(),
             inputs: model
                 .input_outlets()?
                 .iter()

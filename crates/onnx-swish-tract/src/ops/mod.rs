@@ -5,8 +5,10 @@
 
 mod activation;
 mod bounds;
+mod elementary;
 pub(crate) mod function;
 mod gate;
+pub(crate) mod operand;
 mod quantize;
 mod quantize_by;
 mod reference;
@@ -29,6 +31,7 @@ pub(crate) enum Form {
 }
 
 pub(crate) use bounds::{Clamp, Extremum, Tanh};
+pub(crate) use elementary::Elementary;
 pub(crate) use quantize::{Dequantize, Quantize};
 pub(crate) use quantize_by::{Direction, QuantizeBy};
 pub(crate) use reference::{Reference, UnfusedSigmoid};

@@ -4,6 +4,7 @@
 
 mod activations;
 mod bounds;
+mod elementary;
 mod gates;
 mod softmax;
 
@@ -60,6 +61,11 @@ const PASSES: &[Pass] = &[
         run: |model, _| softmax::give_back(model),
     },
     Pass {
+        name: "operand checks",
+        when: When::Archived,
+        run: |model, _| crate::ops::operand::take_out(model),
+    },
+    Pass {
         name: "convolutions",
         when: When::BeforeRunWithConvolutions,
         run: |model, findings| {
@@ -81,6 +87,11 @@ const PASSES: &[Pass] = &[
         name: "bounds",
         when: When::Lowered,
         run: |model, _| bounds::repair(model),
+    },
+    Pass {
+        name: "elementary functions",
+        when: When::Lowered,
+        run: |model, _| elementary::take_over(model),
     },
 ];
 

@@ -96,7 +96,7 @@ impl SessionBuilder {
     }
 
     /// Whether float16 is computed in float16, as tract does it: half the memory, sums that overflow from 65,520 on and lose digits
-    /// long before, and operators that do not load. Off by default: 16-bit floats are widened to float32 once, when the model is loaded,
+    /// long before. Off by default: 16-bit floats are widened to float32 once, when the model is loaded,
     /// inputs and outputs keep their declared types, and a Cast to 16 bits still rounds. bfloat16 is always computed in float32.
     #[must_use]
     pub fn native_half(mut self, on: bool) -> Self {

@@ -16,7 +16,7 @@ use super::events::{Event, Listener};
 use super::lock;
 use super::plan::{Plan, Threads};
 use crate::conv::Convolution;
-use crate::error::{Error, Result};
+use crate::error::{Error, Origin, Result};
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
 use crate::tensor::{ElementType, Tensor};
@@ -44,6 +44,44 @@ const LONGEST_SETTLED: usize = 64;
 /// Whether an input of this shape may be one that decides how the model is built.
 fn may_decide(shape: &[usize]) -> bool {
     shape.len() < 2 && shape.iter().all(|len| *len <= LONGEST_SETTLED)
+}
+
+/// What a plan for values could not be built for: these values, as far as anybody knows.
+fn for_values(error: Error, signature: &Signature, values: &[Option<Tensor>]) -> Error {
+    let (node, reason) = match error {
+        Error::Build { node, reason } => (node, reason),
+        Error::Panic { reason, .. } => (None, reason),
+        Error::Mismatch { node, reason, .. } => (Some(node), reason),
+        // A constant of this plan may be an input of the model.
+        Error::Operand(mut refused) if refused.origin == Origin::Constant => {
+            refused.origin = Origin::Computed;
+            return Error::Operand(refused);
+        }
+        other => return other,
+    };
+    let settled = signature.inputs.iter().zip(values);
+    let settled: Vec<String> = settled
+        .filter_map(|(port, value)| Some(format!("`{}` = {}", port.name, short(value.as_ref()?))))
+        .collect();
+    Error::InputValues {
+        values: settled.join(", "),
+        node,
+        reason,
+    }
+}
+
+/// The first values of a small tensor.
+fn short(values: &Tensor) -> String {
+    const MOST: usize = 8;
+    let Some(numbers) = values.to_f64() else {
+        return "text".to_owned();
+    };
+    let shown: Vec<String> = numbers.iter().take(MOST).map(f64::to_string).collect();
+    let more = if numbers.len() > MOST { ", ..." } else { "" };
+    match shown.as_slice() {
+        [one] if values.shape().is_empty() => one.clone(),
+        all => format!("[{}{more}]", all.join(", ")),
+    }
 }
 
 /// The plans of one session.
@@ -98,8 +136,34 @@ impl PlanCache {
         shapes.iter().any(|shape| may_decide(shape))
     }
 
+    /// Runs the plan for these inputs, built if need be.
+    ///
+    /// A plan for shapes whose sizes depend on data may turn out while it runs to need them before; one for values is tried then.
+    pub fn run<T>(
+        &self,
+        signature: &Signature,
+        inputs: Vec<Tensor>,
+        mut run: impl FnMut(&Plan, Vec<Tensor>) -> Result<T>,
+    ) -> Result<T> {
+        let plan = self.for_inputs(signature, &inputs)?;
+        let settled = plan.is_settled() || self.by_value.load(Ordering::Relaxed);
+        if settled || !inputs.iter().any(|input| may_decide(input.shape())) {
+            return run(&plan, inputs);
+        }
+        match run(&plan, inputs.clone()) {
+            Err(error @ (Error::Run { .. } | Error::Panic { .. })) => {
+                let shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
+                match self.for_values(signature, shapes, &inputs) {
+                    Ok(plan) => run(&plan, inputs),
+                    Err(_) => Err(error),
+                }
+            }
+            done => done,
+        }
+    }
+
     /// The plan for these inputs, built if need be.
-    pub fn for_inputs(&self, signature: &Signature, inputs: &[Tensor]) -> Result<Arc<Plan>> {
+    fn for_inputs(&self, signature: &Signature, inputs: &[Tensor]) -> Result<Arc<Plan>> {
         let shapes: Shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
         if !self.by_value.load(Ordering::Relaxed) {
             let plan = self.get(signature, shapes.clone(), Vec::new());
@@ -108,11 +172,23 @@ impl PlanCache {
                 return plan;
             }
         }
-        let values = inputs
+        self.for_values(signature, shapes, inputs)
+    }
+
+    /// The plan for the values of small inputs.
+    fn for_values(
+        &self,
+        signature: &Signature,
+        shapes: Shapes,
+        inputs: &[Tensor],
+    ) -> Result<Arc<Plan>> {
+        let values: Values = inputs
             .iter()
             .map(|input| may_decide(input.shape()).then(|| input.clone()))
             .collect();
-        let plan = self.get(signature, shapes, values)?;
+        let plan = self
+            .get(signature, shapes, values.clone())
+            .map_err(|error| for_values(error, signature, &values))?;
         self.by_value.store(true, Ordering::Relaxed);
         Ok(plan)
     }

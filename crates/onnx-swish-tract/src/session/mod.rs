@@ -80,7 +80,7 @@ impl Session {
         T: Into<Tensor>,
     {
         let inputs = self.in_order(inputs)?;
-        let outputs = self.plan_for(&inputs)?.run(inputs)?;
+        let outputs = self.with_plan(inputs, |plan, inputs| plan.run(inputs))?;
         self.named(outputs)
     }
 
@@ -97,7 +97,7 @@ impl Session {
         T: Into<Tensor>,
     {
         let inputs = self.in_order(inputs)?;
-        let (outputs, times) = self.plan_for(&inputs)?.run_timed(inputs)?;
+        let (outputs, times) = self.with_plan(inputs, |plan, inputs| plan.run_timed(inputs))?;
         Ok((self.named(outputs)?, times))
     }
 
@@ -139,8 +139,9 @@ impl Session {
     {
         let inputs = self.in_order(inputs)?;
         let observed = &self.inner.observed;
-        let plan = observed.for_inputs(&self.inner.signature, &inputs)?;
-        let outputs = plan.run_watched(inputs, watch)?;
+        let mut watch = watch;
+        let run = |plan: &Plan, inputs| plan.run_watched(inputs, &mut watch);
+        let outputs = observed.run(&self.inner.signature, inputs, run)?;
         self.named(outputs)
     }
 
@@ -233,6 +234,15 @@ impl Session {
             let Some((port, slot)) =
                 slot.and_then(|slot| Some((ports.get(slot)?, slots.get_mut(slot)?)))
             else {
+                if self
+                    .inner
+                    .signature
+                    .stored
+                    .iter()
+                    .any(|stored| stored == name)
+                {
+                    return Err(Error::StoredInput(name.to_owned()));
+                }
                 return Err(Error::UnknownInput {
                     name: name.to_owned(),
                     known: names(ports),
@@ -275,8 +285,23 @@ impl Session {
         plans.for_shapes(&self.inner.signature, shapes.to_vec())
     }
 
-    fn plan_for(&self, inputs: &[Tensor]) -> Result<Arc<Plan>> {
-        self.inner.plans.for_inputs(&self.inner.signature, inputs)
+    /// Runs a plan for these inputs; a failure that their shapes explain is put down to them.
+    fn with_plan<T>(
+        &self,
+        inputs: Vec<Tensor>,
+        run: impl FnMut(&Plan, Vec<Tensor>) -> Result<T>,
+    ) -> Result<T> {
+        let signature = &self.inner.signature;
+        let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
+        let done = self.inner.plans.run(signature, inputs, run);
+        done.map_err(|error| match error {
+            Error::Build { .. }
+            | Error::Run { .. }
+            | Error::Panic { .. }
+            | Error::Mismatch { .. }
+            | Error::InputValues { .. } => signature.two_sizes(&shapes).unwrap_or(error),
+            other => other,
+        })
     }
 
     /// The inputs in the types in which they are computed.

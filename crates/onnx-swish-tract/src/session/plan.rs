@@ -14,9 +14,10 @@ use super::cache::PlanOptions;
 use super::lock;
 use crate::arena::{Arena, ArenaPlan, check_room};
 use crate::conv::Convolution;
-use crate::error::Result;
+use crate::error::{Origin, Refused, Result};
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, watch_passes};
+use crate::ops::operand::Guard;
 use crate::passes;
 use crate::tensor::Tensor as Value;
 use crate::workers::with_pool;
@@ -37,6 +38,7 @@ pub(super) struct Plan {
     /// What the pass over convolutions found.
     convolutions: Vec<Convolution>,
     vzeroupper: bool,
+    settled: bool,
     pool: Option<Arc<Pool>>,
     arena: Arc<ArenaPlan>,
     /// States that no call is using; all but the last without memory of their own.
@@ -65,7 +67,12 @@ impl Plan {
             let plan = TypedSimplePlan::new_with_options(model, &run)?;
             let arena = ArenaPlan::of(&plan);
             check_room(&plan, &arena)?;
+            let nodes = plan.model().nodes().iter();
+            let settled = nodes
+                .flat_map(|node| &node.outputs)
+                .all(|output| output.fact.shape.is_concrete());
             Ok(Plan {
+                settled,
                 arena: Arc::new(arena),
                 plan,
                 vzeroupper: options.vzeroupper,
@@ -111,6 +118,7 @@ impl Plan {
                     around(node, inputs, &mut |inputs| {
                         eval(context, op_state.as_deref_mut(), node, inputs)
                     })
+                    .map_err(|error| self.traced(node, error))
                 })
             })?;
             Ok((outputs, state))
@@ -123,6 +131,38 @@ impl Plan {
             .into_iter()
             .map(|output| Value::from_tract(output.into_arc_tensor()))
             .collect()
+    }
+
+    /// The error of a node; where an operand is refused that is an input of the model as it came, with that input's name.
+    fn traced(&self, node: &TypedNode, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast::<Refused>() {
+            Ok(mut refused) => {
+                if let Some(input) = self.input_behind(node) {
+                    refused.origin = Origin::Input(input);
+                }
+                refused.into()
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// The model's input whose elements a checked operand holds.
+    fn input_behind(&self, node: &TypedNode) -> Option<String> {
+        if !node.op_is::<Guard>() {
+            return None;
+        }
+        let model = self.plan.model();
+        let mut outlet = *node.inputs.first()?;
+        loop {
+            let node = model.nodes().get(outlet.node)?;
+            if TypedModel::is_source(&node.op) {
+                return Some(node.name.clone());
+            }
+            let passes_on = node.op_is::<AxisOp>()
+                || node.op_is::<tract_core::ops::cast::Cast>()
+                || node.op_is::<tract_core::ops::identity::Identity>();
+            outlet = *node.inputs.first().filter(|_| passes_on)?;
+        }
     }
 
     fn new_state(&self) -> TractResult<TypedSimpleState> {
@@ -159,6 +199,11 @@ impl Plan {
                 .collect::<TractResult<Vec<_>>>()?;
             Ok(bytes.into_iter().max().unwrap_or(0))
         })
+    }
+
+    /// Whether every size is known before the model runs.
+    pub fn is_settled(&self) -> bool {
+        self.settled
     }
 
     pub fn model(&self) -> &TypedModel {

@@ -32,7 +32,6 @@ use onnx_swish_tract::{Operators, Port, Session as Engine};
 
 use crate::engine::{EngineOptions, engine, flattened, fused_in_memory};
 use crate::error::Result;
-use crate::indices::Indices;
 use crate::{ElementType, Model, NamedTensors, inputs};
 use formula::Watcher;
 use judge::{Judge, narrower};
@@ -85,7 +84,6 @@ pub fn verify(
     let engine = engine(fused, &EngineOptions::of(options, Operators::OnnxSwish))?;
     let narrowest = origin::narrowest_float(original);
     let mut sides = Sides {
-        indices: Indices::of(original),
         origins: origin::of_outputs(original),
         reference,
         engine,
@@ -124,7 +122,6 @@ struct Sides<'a> {
     reference: Runner<'a>,
     engine: Engine,
     options: &'a VerifyOptions,
-    indices: Indices,
     origins: std::collections::HashMap<String, origin::Origin>,
     narrowest: Option<ElementType>,
     watcher: Watcher,
@@ -169,8 +166,7 @@ impl Sides<'_> {
     ) -> Result<()> {
         progress(Progress::Running(set));
         let named = || inputs.iter().map(|(name, tensor)| (name, tensor));
-        let found = self.engine.run(named());
-        let found = found.map_err(|error| self.indices.blame(error.into(), inputs))?;
+        let found = self.engine.run(named())?;
         let expected = self.reference.run(set, inputs)?;
         // A run of its own: what is watched is not what is fast.
         let watcher = &mut self.watcher;

@@ -10,6 +10,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use crate::error::Error;
 
 pub(super) fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
     let equation: String = node.get_attr("equation")?;
@@ -133,6 +134,21 @@ impl Equation {
 }
 
 impl Resolved {
+    /// A letter that has two sizes, neither of them one.
+    fn two_sizes(&self, shapes: &[TVec<TDim>]) -> Option<String> {
+        let mut letters = self
+            .inputs
+            .iter()
+            .zip(shapes)
+            .flat_map(|(term, shape)| term.iter().zip(shape));
+        letters.find_map(|(letter, dim)| {
+            let (dim, size) = (dim.as_i64()?, self.size(*letter, shapes).as_i64()?);
+            (dim != 1 && dim != size).then(|| {
+                format!("its axis `{letter}` has {size} elements in one input and {dim} in another")
+            })
+        })
+    }
+
     /// The size of each letter: what is not one, where there is such a size.
     fn size(&self, letter: char, shapes: &[TVec<TDim>]) -> TDim {
         let sizes = self
@@ -189,6 +205,13 @@ impl Expansion for Equation {
         let shapes: Vec<TVec<TDim>> = facts.collect::<TractResult<_>>()?;
         let ranks: Vec<usize> = shapes.iter().map(|shape| shape.len()).collect();
         let resolved = self.resolved(&ranks)?;
+        if let Some(reason) = resolved.two_sizes(&shapes) {
+            bail!(Error::Mismatch {
+                node: prefix.to_owned(),
+                operator: "Einsum".to_owned(),
+                reason,
+            });
+        }
         let operating_dt = model
             .outlet_fact(*inputs.first().context("an Einsum of nothing")?)?
             .datum_type;

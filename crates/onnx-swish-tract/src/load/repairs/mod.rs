@@ -11,8 +11,12 @@ mod einsum;
 mod exponentials;
 mod fused_mat_mul;
 mod gathers;
+mod gelu;
+mod gemm;
 mod loops;
+mod mat_mul;
 mod mat_mul_nbits;
+mod modulo;
 mod pad;
 mod prelu;
 pub(super) mod quantize;
@@ -60,16 +64,22 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         "tract::FusedMatMul",
         fused_mat_mul::fused_mat_mul,
     ),
+    ("FastGelu", "tract::FastGelu", gelu::fast_gelu),
     ("GRU", "tract::GRU", recurrent::gru),
+    ("Gelu", "tract::Gelu", gelu::gelu),
+    ("Gemm", "tract::Gemm", gemm::gemm),
     ("If", "tract::If", branches::if_),
     ("LSTM", "tract::LSTM", recurrent::lstm),
     ("LogSoftmax", "tract::LogSoftmax", exponentials::log_softmax),
     ("Loop", "tract::Loop", loops::loop_),
+    ("MatMul", "tract::MatMul", mat_mul::mat_mul),
     (
         "MatMulNBits",
         "tract::MatMulNBits",
         mat_mul_nbits::mat_mul_nbits,
     ),
+    ("Mish", "tract::Mish", gelu::mish),
+    ("Mod", "tract::Mod", modulo::modulo),
     ("OneHot", "tract::OneHot", gathers::one_hot),
     ("Pad", "tract::Pad", pad::pad),
     ("PRelu", "tract::PRelu", prelu::prelu),

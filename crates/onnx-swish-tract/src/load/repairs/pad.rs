@@ -71,7 +71,7 @@ impl PadAnyAmount {
         resolved_axes(axes, rank)?;
         ensure!(
             amounts.len() == 2 * axes.len(),
-            "{} amounts for {} axes",
+            "{} amounts to pad, and {} axes, each of which takes two",
             amounts.len(),
             axes.len()
         );
@@ -148,6 +148,15 @@ impl Expansion for PadAnyAmount {
                 continue;
             }
             let dim = fact.shape[axis].clone();
+            ensure!(
+                dim.as_i64().is_none_or(|size| {
+                    let left = size.checked_add(before.min(0));
+                    left.and_then(|left| left.checked_add(after.min(0)))
+                        .is_some_and(|left| left >= 0)
+                }),
+                "Pad would cut {} elements from an axis of {dim}",
+                before.min(0).saturating_add(after.min(0)).unsigned_abs()
+            );
             let cut = Slice::new(axis, (-before).max(0), dim - (-after).max(0));
             wire = model.wire_node(format!("{prefix}.cut-{axis}"), cut, &[wire])?[0];
         }
