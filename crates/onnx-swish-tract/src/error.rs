@@ -67,7 +67,7 @@ pub enum Error {
         /// The operator.
         operator: String,
         /// The attribute.
-        attribute: String,
+        attribute: &'static str,
         /// Its value.
         value: String,
         /// What is allowed.
@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// An operand of a node has a value that its operator does not take.
     #[error("{0}")]
-    Operand(Refused),
+    Operand(Box<Refused>),
     /// A node's inputs do not fit each other, or its attributes.
     #[error(
         "node `{node}` ({operator}) cannot be computed: {reason}; the model breaks the rules of ONNX, or does not take inputs of these shapes"

@@ -37,7 +37,7 @@ impl Stage {
             .chain()
             .find_map(|cause| cause.downcast_ref::<Refused>())
         {
-            return Error::Operand(self.refused(refused.clone()));
+            return Error::Operand(Box::new(self.refused(refused.clone())));
         }
         let error = &error;
         if let Some(TimeIsUp(limit)) = error.chain().find_map(|cause| cause.downcast_ref()) {

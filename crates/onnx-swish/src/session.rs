@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onnx_swish_tract::{Convolution, Operators, Outputs, Port, Session as Engine, Tensor};
+use onnx_swish_tract::{
+    Convolution, Error as EngineError, Operators, Outputs, Port, Session as Engine, Tensor,
+};
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::engine::{EngineOptions, Limits, engine};
@@ -36,21 +38,6 @@ pub struct Session {
     engine: Engine,
     /// Inputs whose value the model stores.
     stored: Arc<[String]>,
-}
-
-fn stored_inputs(model: &Model) -> Arc<[String]> {
-    let Some(main) = model.scopes().first() else {
-        return Arc::default();
-    };
-    let initializers = main.initializers().iter();
-    let values: HashSet<&[u8]> = initializers
-        .map(|tensor| model.text(tensor.name()))
-        .collect();
-    let names = main.inputs().iter().map(|input| model.text(input.name()));
-    names
-        .filter(|name| values.contains(name))
-        .map(|name| String::from_utf8_lossy(name).into_owned())
-        .collect()
 }
 
 impl Session {
@@ -91,11 +78,10 @@ impl Session {
         let inputs: NamedTensors = inputs
             .map(|(name, tensor)| (name.as_ref().to_owned(), tensor.into()))
             .collect();
-        use onnx_swish_tract::Error as Engine;
         self.engine.run(inputs).map_err(|error| match error {
             // Fusing may have taken the input along with its value.
-            Engine::UnknownInput { name, .. } if self.stored.contains(&name) => {
-                Engine::StoredInput(name).into()
+            EngineError::UnknownInput { name, .. } if self.stored.contains(&name) => {
+                EngineError::StoredInput(name).into()
             }
             other => other.into(),
         })
@@ -251,4 +237,20 @@ impl SessionBuilder {
             stored: stored_inputs(model),
         })
     }
+}
+
+/// The inputs of a model that are initializers too.
+fn stored_inputs(model: &Model) -> Arc<[String]> {
+    let Some(main) = model.scopes().first() else {
+        return Arc::default();
+    };
+    let initializers = main.initializers().iter();
+    let values: HashSet<&[u8]> = initializers
+        .map(|tensor| model.text(tensor.name()))
+        .collect();
+    let names = main.inputs().iter().map(|input| model.text(input.name()));
+    names
+        .filter(|name| values.contains(name))
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect()
 }

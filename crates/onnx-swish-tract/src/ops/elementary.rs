@@ -128,7 +128,7 @@ mod tests {
             Elementary::Erf.apply(&mut y).unwrap();
             let off = (f64::from(y[0]) - exact).abs();
             assert!(
-                off <= 3e-7 * exact.abs(),
+                off <= 5e-7 * exact.abs(),
                 "erf({x:e}) is {:e}, not {exact:e}",
                 y[0]
             );
@@ -143,12 +143,12 @@ mod tests {
         let mut x = [3e38f32, -3e38, 1e-30, f32::INFINITY, 0.0];
         Elementary::Asinh.apply(&mut x).unwrap();
         // ln(2·3e38).
-        assert!((x[0] - 89.289_89).abs() < 1e-4 && x[1] == -x[0], "{x:?}");
+        assert!((x[0] - 89.289_99).abs() < 1e-4 && x[1] == -x[0], "{x:?}");
         assert_eq!((x[2], x[3], x[4]), (1e-30, f32::INFINITY, 0.0));
         let mut x = [3e38f32, 1.0, f32::INFINITY];
         Elementary::Acosh.apply(&mut x).unwrap();
         assert!(
-            (x[0] - 89.289_89).abs() < 1e-4 && x[1] == 0.0 && x[2] == f32::INFINITY,
+            (x[0] - 89.289_99).abs() < 1e-4 && x[1] == 0.0 && x[2] == f32::INFINITY,
             "{x:?}"
         );
     }

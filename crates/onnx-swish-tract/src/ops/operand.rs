@@ -74,7 +74,7 @@ impl Operand {
         let checked = match self.role {
             Role::Index { axis } => {
                 let size = shape[resolved_axis(axis, shape.len())?];
-                self.from_front(values, &[size])
+                self.counted_from_front(values, &[size])
             }
             Role::Tuple { batch } => {
                 let depth = values.shape().last().copied().unwrap_or(0);
@@ -89,7 +89,7 @@ impl Operand {
                         shape.len()
                     )
                 })?;
-                self.from_front(values, sizes)
+                self.counted_from_front(values, sizes)
             }
             Role::Divisor => self.none(
                 values,
@@ -197,7 +197,11 @@ impl Operand {
     }
 
     /// Indices counted from the front; `sizes` are those of the axes that they take turns to index.
-    fn from_front(&self, values: TValue, sizes: &[usize]) -> TractResult<Result<TValue, Outside>> {
+    fn counted_from_front(
+        &self,
+        values: TValue,
+        sizes: &[usize],
+    ) -> TractResult<Result<TValue, Outside>> {
         let mut indices = integers(&values)?;
         let mut negative = false;
         for (at, index) in indices.iter_mut().enumerate() {

@@ -122,7 +122,7 @@ pub(crate) fn check(node: &NodeProto) -> Result<()> {
             return Err(Error::Attribute {
                 node: display_name(node),
                 operator: node.op_type.clone(),
-                attribute: (*attribute).to_owned(),
+                attribute,
                 value: super::listed(&values),
                 rule,
             });
@@ -204,7 +204,7 @@ mod tests {
     fn an_error_names_node_attribute_value_and_rule() {
         assert_eq!(
             refused("Conv", "strides", &[2, 0]).unwrap(),
-            "attribute `strides` of node `n` (Conv) is [2, 0], and must be 1 or more; the model breaks the rules of ONNX, export it anew"
+            "attribute `strides` of node `n` (Conv) is [2, 0], and must be from 1 to 1048576; the model breaks the rules of ONNX, export it anew"
         );
     }
 }

@@ -108,7 +108,7 @@ pub(super) fn check(node: &Node, known: &Known<'_>) -> Result<(), Error> {
                 Named::By(attribute) => Error::Attribute {
                     node: node.name.clone(),
                     operator: node.operator.clone(),
-                    attribute: attribute.to_owned(),
+                    attribute,
                     value,
                     rule: format!("{rule}, because `{}` has {rank} axes", node.input_name(0)),
                 },
