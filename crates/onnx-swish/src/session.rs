@@ -14,7 +14,7 @@ use onnx_swish_tract::{
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::engine::{EngineOptions, Limits, engine};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inputs::Shapes;
 use crate::{Model, NamedTensors};
 
@@ -78,13 +78,8 @@ impl Session {
         let inputs: NamedTensors = inputs
             .map(|(name, tensor)| (name.as_ref().to_owned(), tensor.into()))
             .collect();
-        self.engine.run(inputs).map_err(|error| match error {
-            // Fusing may have taken the input along with its value.
-            EngineError::UnknownInput { name, .. } if self.stored.contains(&name) => {
-                EngineError::StoredInput(name).into()
-            }
-            other => other.into(),
-        })
+        let outputs = self.engine.run(inputs);
+        outputs.map_err(|error| told(error.into(), &self.stored))
     }
 
     /// The convolutions of the model, and who computes each: our kernels, with what is next to it, or tract, and why.
@@ -232,9 +227,10 @@ impl SessionBuilder {
             limits: self.limits,
             diagnostics: self.diagnostics,
         };
+        let stored = stored_inputs(model);
         Ok(Session {
-            engine: engine(model, &options)?,
-            stored: stored_inputs(model),
+            engine: engine(model, &options).map_err(|error| told(error, &stored))?,
+            stored,
         })
     }
 }
@@ -253,4 +249,14 @@ fn stored_inputs(model: &Model) -> Arc<[String]> {
         .filter(|name| values.contains(name))
         .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect()
+}
+
+/// The error, or a better one where fusing has taken an input along with its value.
+fn told(error: Error, stored: &[String]) -> Error {
+    match error {
+        Error::Run(EngineError::UnknownInput { name, .. }) if stored.contains(&name) => {
+            EngineError::StoredInput(name).into()
+        }
+        other => other,
+    }
 }

@@ -152,7 +152,13 @@ impl SessionBuilder {
             }
             let mut ports = signature.inputs.iter_mut();
             let port = ports.find(|port| port.name == name || name.is_empty());
-            let port = port.ok_or(Error::UnknownInput { name, known })?;
+            let port = port.ok_or_else(|| {
+                if signature.stored.contains(&name) {
+                    Error::StoredInput(name)
+                } else {
+                    Error::UnknownInput { name, known }
+                }
+            })?;
             if !port.accepts(&shape) {
                 return Err(Error::InputShape {
                     name: port.name.clone(),

@@ -70,6 +70,15 @@ fn for_values(error: Error, signature: &Signature, values: &[Option<Tensor>]) ->
     }
 }
 
+fn reason(error: &Error) -> Option<&str> {
+    match error {
+        Error::Build { reason, .. }
+        | Error::Panic { reason, .. }
+        | Error::InputValues { reason, .. } => Some(reason),
+        _ => None,
+    }
+}
+
 /// The first values of a small tensor.
 fn short(values: &Tensor) -> String {
     const MOST: usize = 8;
@@ -165,14 +174,25 @@ impl PlanCache {
     /// The plan for these inputs, built if need be.
     fn for_inputs(&self, signature: &Signature, inputs: &[Tensor]) -> Result<Arc<Plan>> {
         let shapes: Shapes = inputs.iter().map(|input| input.shape().to_vec()).collect();
-        if !self.by_value.load(Ordering::Relaxed) {
-            let plan = self.get(signature, shapes.clone(), Vec::new());
-            let refused = matches!(plan, Err(Error::Build { .. } | Error::Panic { .. }));
-            if !refused || !Self::may_need_values(&shapes) {
-                return plan;
-            }
+        if self.by_value.load(Ordering::Relaxed) {
+            return self.for_values(signature, shapes, inputs);
         }
-        self.for_values(signature, shapes, inputs)
+        let plan = self.get(signature, shapes.clone(), Vec::new());
+        let refused = matches!(plan, Err(Error::Build { .. } | Error::Panic { .. }));
+        match plan {
+            Err(error) if refused && Self::may_need_values(&shapes) => {
+                let plan = self.for_values(signature, shapes, inputs);
+                // Where values change nothing, they are not to blame.
+                plan.map_err(|with_values| {
+                    if reason(&with_values) == reason(&error) {
+                        error
+                    } else {
+                        with_values
+                    }
+                })
+            }
+            plan => plan,
+        }
     }
 
     /// The plan for the values of small inputs.
