@@ -18,7 +18,7 @@ fn models_of_more_nodes_than_allowed_are_refused() {
     let error = load(model, Session::builder().max_nodes(4)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the model has 5 nodes and no more than 4 are allowed; simplify the model, or allow more with `SessionBuilder::max_nodes`"
+        "the model has 5 nodes and no more than 4 are allowed; simplify the model, or raise the limit"
     );
     load(model, Session::builder().max_nodes(5)).unwrap();
 }

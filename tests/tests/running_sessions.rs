@@ -379,9 +379,80 @@ fn a_session_tells_what_it_did() {
         .unwrap();
     drop(session);
     let told = told.lock().unwrap().join("\n");
-    assert!(told.contains("fused 1 activations"), "{told}");
-    assert!(told.contains("functions at their calls"), "{told}");
+    assert!(told.contains("fused 1 activation in"), "{told}");
+    assert!(told.contains("where called"), "{told}");
     assert!(told.contains("built a plan"), "{told}");
+}
+
+/// The two towers each have the names of our operators, and neither may see the other. tract ignores functions: what it loads, it loads
+/// because the running tower knows the name, the domain and the attributes.
+#[test]
+fn what_fusing_writes_the_engine_knows_by_the_same_name() {
+    use onnx_swish::{FuseOptions, fuse};
+    use std::collections::BTreeSet;
+    let mut written = BTreeSet::new();
+    for name in [
+        "exporters/silu.op13.onnx",
+        "exporters/quick_gelu.op13.onnx",
+        "exporters/hardswish.op13.onnx",
+        "exporters/hard_02.op13.onnx",
+    ] {
+        let model = Model::open(fixture(name)).unwrap();
+        let fused = fuse(&model, &FuseOptions::default()).unwrap();
+        let fused = fused.into_model().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let functions = fused.functions().iter();
+        let functions: BTreeSet<String> = functions.map(|it| text(fused.text(it.name()))).collect();
+        let bytes = fused.bytes().to_vec();
+        let engine = Engine::builder(bytes.clone()).build().unwrap();
+        let row = onnx_swish_tests::table().into_iter();
+        let stored = row
+            .into_iter()
+            .find(|row| row.model == name)
+            .unwrap()
+            .stored();
+        let mut ops = BTreeSet::new();
+        engine
+            .run_watched(stored.inputs.clone(), |watched| {
+                ops.insert(watched.op.to_owned());
+            })
+            .unwrap();
+        assert_eq!(ops, functions, "{name}");
+        let outputs = engine.run(stored.inputs).unwrap();
+        for (output, expected) in stored.outputs {
+            let found = outputs.get(&output).unwrap().to_f64().unwrap();
+            for (found, expected) in found.into_iter().zip(expected.to_f64().unwrap()) {
+                assert!(
+                    (found - expected).abs() < 1e-4,
+                    "{name}: {found} {expected}"
+                );
+            }
+        }
+        // The same file in another domain of the same length is somebody else's operator.
+        let other = replaced(&bytes, b"onnx_swish", b"onnx_svish");
+        let refused = Engine::builder(other).build();
+        assert!(refused.is_err(), "{name} runs in another domain");
+        written.extend(functions);
+    }
+    let ours = [
+        "FusedHardSwish",
+        "FusedSilu",
+        "FusedSlopedHardSwish",
+        "FusedSwish",
+    ];
+    assert_eq!(written.into_iter().collect::<Vec<_>>(), ours);
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let places: Vec<usize> = (0..bytes.len().saturating_sub(from.len()))
+        .filter(|&at| bytes[at..].starts_with(from))
+        .collect();
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    bytes
 }
 
 #[test]

@@ -122,14 +122,35 @@ fn known_outputs_are_a_reference() {
             .unwrap()
             .equal
     );
-    let nothing = verify(&open(name), None, &options(&NamedTensors::new()), |_| ()).unwrap();
-    assert!(
-        nothing
-            .warnings
-            .iter()
-            .any(|it| it.contains("nothing to compare")),
-        "{nothing:#?}"
-    );
+}
+
+#[test]
+fn known_outputs_that_hold_none_of_the_models_are_an_error() {
+    let name = "exporters/silu.op13.onnx";
+    let (inputs, _) = stored(name);
+    let options = VerifyOptions {
+        reference: Reference::Expected(vec![NamedTensors::new()]),
+        inputs: vec![inputs],
+        ..VerifyOptions::default()
+    };
+    let error = verify(&open(name), None, &options, |_| ()).unwrap_err();
+    assert!(error.to_string().contains("none of the model's"), "{error}");
+}
+
+#[test]
+fn known_outputs_that_hold_some_say_which_were_not_compared() {
+    let name = "handmade/shared_gate.onnx";
+    let (inputs, mut outputs) = stored(name);
+    let left = outputs.pop().unwrap().0;
+    assert!(!outputs.is_empty());
+    let options = VerifyOptions {
+        reference: Reference::Expected(vec![outputs]),
+        inputs: vec![inputs],
+        ..VerifyOptions::default()
+    };
+    let report = verify(&open(name), None, &options, |_| ()).unwrap();
+    let said = |it: &String| it.contains("not compared") && it.contains(&format!("`{left}`"));
+    assert!(report.warnings.iter().any(said), "{:#?}", report.warnings);
 }
 
 #[test]
@@ -142,7 +163,10 @@ fn known_outputs_need_the_inputs_they_belong_to() {
     let error = verify(&open(name), None, &options, |_| ())
         .unwrap_err()
         .to_string();
-    assert!(error.contains("1 sets of expected outputs"), "{error}");
+    assert!(
+        error.contains("1 set of expected outputs for 0 sets"),
+        "{error}"
+    );
 }
 
 /// A tensor as protobuf has it: sizes (field 1), FLOAT (2), name (8), bytes (9).
@@ -271,8 +295,35 @@ fn the_first_activation_that_was_given_other_values_is_named() {
     let report = report.unwrap();
     let first = report.first_off.expect("other weights make other values");
     assert_eq!(first.from, OffFrom::Reference);
+    assert_eq!(first.inputs_equal, Some(false));
     assert_eq!(first.output, report.coverage[0].output);
     assert!(!report.equal && report.coverage[0].exact);
+}
+
+#[test]
+fn another_beta_is_told_from_other_values() {
+    let options = VerifyOptions {
+        each: true,
+        ..VerifyOptions::default()
+    };
+    let (original, other) = (
+        open("exporters/quick_gelu.op13.onnx"),
+        fuse(
+            &open("exporters/quick_gelu.op13.onnx"),
+            &FuseOptions::default(),
+        ),
+    );
+    let mut bytes = other.unwrap().into_model().unwrap().bytes().to_vec();
+    let (beta, changed) = (1.702f32.to_le_bytes(), 1.8f32.to_le_bytes());
+    let at = bytes.windows(4).position(|it| it == beta).unwrap();
+    bytes[at..at + 4].copy_from_slice(&changed);
+    let other = Model::from_bytes(bytes).unwrap();
+    let report = verify(&original, Some(&other), &options, |_| ()).unwrap();
+    let first = report.first_off.expect("another beta makes other values");
+    assert_eq!(
+        (first.from, first.inputs_equal),
+        (OffFrom::Reference, Some(true))
+    );
 }
 
 #[test]

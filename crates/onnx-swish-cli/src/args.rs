@@ -3,6 +3,7 @@
 //! Promises that a value which parses is well-formed: shapes have positive dimensions, names are split off.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -106,6 +107,18 @@ pub struct Precision {
     pub native_half: bool,
 }
 
+/// What loading a model may cost.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub struct Limits {
+    /// Refuse models of more nodes, those in nested graphs and functions counted; loading takes a time that grows with their square
+    #[arg(long, value_name = "N")]
+    pub max_nodes: Option<usize>,
+    /// Give up on a model that takes longer to build
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub max_build_time: Option<Duration>,
+}
+
 /// The tensors that a model is fed with.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Inputs")]
@@ -152,6 +165,12 @@ fn parse_shape(text: &str) -> Result<NamedShape, String> {
 fn parse_seed(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| "a seed is a whole number that is not negative, e.g. 7".to_owned())
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok();
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| "a time is a number of seconds that is not negative, e.g. 2.5".to_owned())
 }
 
 fn parse_dim(text: &str) -> Result<usize, String> {

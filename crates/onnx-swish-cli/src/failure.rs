@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use onnx_swish::RunError;
 use owo_colors::OwoColorize;
 
 /// What failed, why, and what to do.
@@ -61,6 +62,13 @@ impl Failure {
             {
                 Some("check the path".to_owned())
             }
+            onnx_swish::Error::Run(RunError::TooManyNodes { found, .. }) => {
+                Some(format!("--max-nodes {found}"))
+            }
+            onnx_swish::Error::Run(RunError::BuildTime { limit }) => Some(format!(
+                "--max-build-time {}",
+                2.0 * limit.as_secs_f64().max(0.5)
+            )),
             onnx_swish::Error::Model(onnx_swish::ModelError::Wire { .. }) => {
                 Some("download or export it again, and give the path of an .onnx file".to_owned())
             }

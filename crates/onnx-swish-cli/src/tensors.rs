@@ -1,12 +1,13 @@
 //! Tensors in NumPy's files: one array in an `.npy`, several by name in an `.npz`.
 //! Given paths from the command line; every element type that both NumPy and the engine have is read and written.
-//! Promises no conversion: a file of another element type than the model's input is for the session to refuse.
+//! Promises no conversion: a file of another element type than the model's input is for the session to refuse. NumPy has no bfloat16 and
+//! writes that of ml_dtypes as two bytes without a type, `V2`: these are read as bfloat16.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-use half::f16;
+use half::{bf16, f16};
 use ndarray::ArrayD;
 use ndarray_npy::{
     NpzReader, NpzWriter, ReadDataError, ReadNpyError, ReadNpyExt, ReadNpzError, ReadableElement,
@@ -17,9 +18,13 @@ use py_literal::Value as Descriptor;
 
 use crate::failure::Failure;
 
-/// Does `$body` with `$element` as the Rust type of each element type NumPy shares with the engine.
+/// Does `$body` with `$element` as the Rust type of each element type NumPy shares with the engine, and of bfloat16 where files are read.
 macro_rules! for_each_type {
     ($element:ident => $body:expr) => {{
+        for_each_type!(written $element => $body);
+        for_each_type!(@ $element => $body; Bfloat)
+    }};
+    (written $element:ident => $body:expr) => {{
         for_each_type!(@ $element => $body; f32 f64 i64 i32 u8 bool i8 i16 u16 u32 u64 Half)
     }};
     (@ $element:ident => $body:expr; $($rust:ty)*) => {{
@@ -148,7 +153,7 @@ fn add_entry<W: Write + io::Seek>(
         }
         _ => tensor,
     };
-    for_each_type!(T => {
+    for_each_type!(written T => {
         if let Some(array) = <T as Stored>::array(tensor) {
             return archive.add_array(name, &array).map_err(Some);
         }
@@ -187,45 +192,49 @@ stored_as_itself!(f32 f64 i64 i32 u8 bool i8 i16 u16 u32 u64);
 #[derive(Clone, Copy)]
 struct Half(f16);
 
-impl Half {
-    const DESCRIPTOR: &'static str = "<f2";
-}
+/// The bfloat16 of ml_dtypes, whose arrays NumPy writes as bytes without a type.
+#[derive(Clone, Copy)]
+struct Bfloat(bf16);
 
-impl Stored for Half {
-    fn tensor(array: ArrayD<Self>) -> Tensor {
-        array.mapv(|half| half.0).into()
-    }
-    fn array(tensor: &Tensor) -> Option<ArrayD<Self>> {
-        (tensor.element_type() == ElementType::F16)
-            .then(|| tensor.to_array().ok())?
-            .map(|array| array.mapv(Half))
-    }
-}
-
-impl ReadableElement for Half {
-    fn read_to_end_exact_vec<R: Read>(
-        reader: R,
-        descriptor: &Descriptor,
-        len: usize,
-    ) -> Result<Vec<Self>, ReadDataError> {
-        match descriptor {
-            // The bits travel as integers of the same width and byte order.
-            Descriptor::String(text) if text == Self::DESCRIPTOR => {
-                let bits =
-                    u16::read_to_end_exact_vec(reader, &Descriptor::String("<u2".to_owned()), len)?;
-                Ok(bits
-                    .into_iter()
-                    .map(|bits| Half(f16::from_bits(bits)))
-                    .collect())
+macro_rules! stored_as_bits {
+    ($stored:ident of $half:ident, $element_type:ident, read as $($descriptor:literal)|+) => {
+        impl Stored for $stored {
+            fn tensor(array: ArrayD<Self>) -> Tensor {
+                array.mapv(|half| half.0).into()
             }
-            other => Err(ReadDataError::WrongDescriptor(other.clone())),
+            fn array(tensor: &Tensor) -> Option<ArrayD<Self>> {
+                (tensor.element_type() == ElementType::$element_type)
+                    .then(|| tensor.to_array().ok())?
+                    .map(|array| array.mapv($stored))
+            }
         }
-    }
+
+        impl ReadableElement for $stored {
+            fn read_to_end_exact_vec<R: Read>(
+                reader: R,
+                descriptor: &Descriptor,
+                len: usize,
+            ) -> Result<Vec<Self>, ReadDataError> {
+                match descriptor {
+                    // The bits travel as integers of the same width and byte order.
+                    Descriptor::String(text) if matches!(text.as_str(), $($descriptor)|+) => {
+                        let integers = Descriptor::String("<u2".to_owned());
+                        let bits = u16::read_to_end_exact_vec(reader, &integers, len)?;
+                        let halves = bits.into_iter().map(|bits| $stored($half::from_bits(bits)));
+                        Ok(halves.collect())
+                    }
+                    other => Err(ReadDataError::WrongDescriptor(other.clone())),
+                }
+            }
+        }
+    };
 }
+stored_as_bits!(Half of f16, F16, read as "<f2");
+stored_as_bits!(Bfloat of bf16, BF16, read as "<V2" | "|V2");
 
 impl WritableElement for Half {
     fn type_descriptor() -> Descriptor {
-        Descriptor::String(Self::DESCRIPTOR.to_owned())
+        Descriptor::String("<f2".to_owned())
     }
     fn write<W: Write>(&self, mut writer: W) -> Result<(), WriteDataError> {
         Ok(writer.write_all(&self.0.to_le_bytes())?)
@@ -267,6 +276,21 @@ mod tests {
             );
             assert_eq!(found.to_f64(), tensor.to_f64(), "{name}");
         }
+    }
+
+    #[test]
+    fn two_bytes_without_a_type_are_a_bfloat16() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.npy");
+        // As NumPy 2 writes an array of ml_dtypes.bfloat16: 1, -2.5.
+        let header = "{'descr': '<V2', 'fortran_order': False, 'shape': (2,), }";
+        let mut bytes = b"\x93NUMPY\x01\x00\x46\x00".to_vec();
+        bytes.extend(format!("{header:<69}\n").into_bytes());
+        bytes.extend([0x80, 0x3f, 0x20, 0xc0]);
+        std::fs::write(&path, bytes).unwrap();
+        let tensor = read_npy(&path).unwrap();
+        assert_eq!(tensor.element_type(), ElementType::BF16);
+        assert_eq!(tensor.to_f64(), Some(vec![1.0, -2.5]));
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub enum Error {
     },
     /// The model has more nodes than [`SessionBuilder::max_nodes`](crate::SessionBuilder::max_nodes) allows.
     #[error(
-        "the model has {found} nodes and no more than {limit} are allowed; simplify the model, or allow more with `SessionBuilder::max_nodes`"
+        "the model has {found} nodes and no more than {limit} are allowed; simplify the model, or raise the limit"
     )]
     TooManyNodes {
         /// How many it has.
@@ -130,8 +130,7 @@ pub enum Error {
     },
     /// Building took longer than [`SessionBuilder::max_build_time`](crate::SessionBuilder::max_build_time) allows.
     #[error(
-        "building the model took longer than the {limit:?} that are allowed; simplify the model, or allow more with \
-         `SessionBuilder::max_build_time`"
+        "building the model took longer than the {limit:?} that are allowed; simplify the model, or raise the limit"
     )]
     BuildTime {
         /// The time that is allowed.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use onnx_swish_fuse::Report;
 use onnx_swish_tract::Event;
 
+use crate::words::counted;
+
 /// Something that a session did on the way to running a model. Its `Display` is a sentence for a log.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -28,14 +30,15 @@ impl fmt::Display for Diagnostic {
         match self {
             Diagnostic::Fused(report) => write!(
                 f,
-                "fused {} activations in memory, {} were operators already, {} are quantised, {} gates left alone",
-                report.fusions.len(),
+                "fused {} in memory, operators already: {}, quantised: {}, {} left alone",
+                counted(report.fusions.len(), "activation"),
                 report.already_fused.len(),
                 report.quantised.len(),
-                report.near_misses.len()
+                counted(report.near_misses.len(), "gate")
             ),
             Diagnostic::Inlined { functions } => {
-                write!(f, "wrote out {functions} functions at their calls")
+                let functions = counted(*functions, "function");
+                write!(f, "wrote out {functions} where called")
             }
             Diagnostic::Engine(Event::Built {
                 shapes,

@@ -41,7 +41,10 @@ impl EngineOptions {
             fuse: false,
             native_half: false,
             shapes: options.shapes.clone(),
-            limits: Limits::default(),
+            limits: Limits {
+                nodes: options.max_nodes,
+                time: options.max_build_time,
+            },
             diagnostics: Diagnostics::default(),
         }
     }

@@ -14,7 +14,9 @@
 //! | prove that fusing changed nothing, by tract, ONNX Runtime or known outputs | [`verify()`], [`Reference`] |
 //! | measure | [`bench()`] |
 
-#![forbid(unsafe_code)]
+// Asking a shared library whether it is an ONNX Runtime is the exception (`verify/reference/probe.rs`).
+#![cfg_attr(not(feature = "onnxruntime"), forbid(unsafe_code))]
+#![cfg_attr(feature = "onnxruntime", deny(unsafe_code))]
 
 mod bench;
 mod diagnostics;
@@ -24,6 +26,7 @@ mod fuse;
 mod inputs;
 mod session;
 mod verify;
+mod words;
 
 pub use bench::{
     BenchOptions, BenchReport, HeapMeter, Memory, NodeProfile, OpTime, Progress as BenchProgress,
@@ -42,7 +45,8 @@ pub use onnx_swish_model::{
     SaveOptions, Saved, Spliced, save,
 };
 pub use onnx_swish_tract::{
-    Convolution, Dim, Element, ElementType, Event, Outputs, Port, Tensor, silence_contained_panics,
+    Convolution, Dim, Element, ElementType, Error as RunError, Event, Outputs, Port, Tensor,
+    silence_contained_panics,
 };
 pub use session::{Session, SessionBuilder};
 pub use verify::{

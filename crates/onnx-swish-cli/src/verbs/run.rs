@@ -8,7 +8,7 @@ use clap::Args;
 use onnx_swish::{Session, Tensor};
 use serde::Serialize;
 
-use crate::args::{Feed, Precision, Running, Source};
+use crate::args::{Feed, Limits, Precision, Running, Source};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::feed;
 use crate::term::Term;
@@ -28,6 +28,8 @@ pub struct Arguments {
     running: Running,
     #[command(flatten)]
     precision: Precision,
+    #[command(flatten)]
+    limits: Limits,
     /// Store the outputs
     #[arg(short, long, value_name = "OUT.npz")]
     output: Option<PathBuf>,
@@ -61,6 +63,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         feed: given,
         running,
         precision,
+        limits,
         output,
     } = arguments;
     let model = files::open(&source)?;
@@ -69,6 +72,12 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         .threads(running.threads.into())
         .convolutions(!running.no_convolutions)
         .native_half(precision.native_half);
+    if let Some(nodes) = limits.max_nodes {
+        builder = builder.max_nodes(nodes);
+    }
+    if let Some(time) = limits.max_build_time {
+        builder = builder.max_build_time(time);
+    }
     if term.verbose {
         let term = *term;
         builder = builder.diagnostics(move |event| term.note(&event.to_string()));

@@ -181,21 +181,6 @@ impl Analysis<'_> {
         }
     }
 
-    /// A product of codes in one operator: the file has nothing in between that could be fused.
-    fn explain_quantised(&mut self, output: Value, meaning: Option<Meaning>) {
-        let (gate, partner, why) = match meaning {
-            Some(Meaning::Mismatch(why, (gate, partner))) => (gate, partner, Why::Mismatch(why)),
-            Some(Meaning::Almost(almost, (gate, partner))) => (gate, partner, Why::Almost(almost)),
-            _ => return,
-        };
-        self.misses.push(Miss {
-            output,
-            gate,
-            partner,
-            why,
-        });
-    }
-
     /// Tries each gate of a product with its partner; `(gate, whether it is divided by, partner)`.
     fn product(&mut self, output: Value, tries: &[(Value, bool, Value)], meaning: Option<Meaning>) {
         let element = self.facts.element(output);

@@ -34,14 +34,17 @@ impl Analysis<'_> {
 
     /// A product of codes in one operator: the file has nothing in between that could be fused.
     pub(super) fn explain_quantised(&mut self, output: Value, meaning: Option<Meaning>) {
-        if let Some(Meaning::Mismatch(why, (gate, partner))) = meaning {
-            self.misses.push(Miss {
-                output,
-                gate,
-                partner,
-                why: Why::Mismatch(why),
-            });
-        }
+        let (gate, partner, why) = match meaning {
+            Some(Meaning::Mismatch(why, (gate, partner))) => (gate, partner, Why::Mismatch(why)),
+            Some(Meaning::Almost(almost, (gate, partner))) => (gate, partner, Why::Almost(almost)),
+            _ => return,
+        };
+        self.misses.push(Miss {
+            output,
+            gate,
+            partner,
+            why,
+        });
     }
 
     /// A product whose operands are aligned by an `axis` has no form, either.

@@ -20,9 +20,10 @@ use serde::Serialize;
 
 use crate::Model;
 use crate::diagnostics::Diagnostics;
-use crate::engine::{EngineOptions, engine};
+use crate::engine::{EngineOptions, Limits, engine};
 use crate::error::Result;
 use crate::inputs::{self, Shapes};
+use crate::words::counted;
 use profile::Profile;
 
 /// How to measure.
@@ -45,6 +46,11 @@ pub struct BenchOptions {
     pub convolutions: bool,
     /// A counting allocator, if the application has installed one: the report then says how much memory each contender needs.
     pub heap: Option<HeapMeter>,
+    /// Refuses models of more nodes, as [`SessionBuilder::max_nodes`](crate::SessionBuilder::max_nodes) does. No limit by default.
+    pub max_nodes: Option<usize>,
+    /// Gives up building a plan that takes longer, as [`SessionBuilder::max_build_time`](crate::SessionBuilder::max_build_time) does. No
+    /// limit by default.
+    pub max_build_time: Option<Duration>,
 }
 
 impl Default for BenchOptions {
@@ -58,6 +64,8 @@ impl Default for BenchOptions {
             profile: false,
             convolutions: true,
             heap: None,
+            max_nodes: None,
+            max_build_time: None,
         }
     }
 }
@@ -180,7 +188,10 @@ impl Contender {
             fuse: kind.operators == Operators::OnnxSwish,
             native_half: false,
             shapes: options.shapes.clone(),
-            limits: crate::engine::Limits::default(),
+            limits: Limits {
+                nodes: options.max_nodes,
+                time: options.max_build_time,
+            },
             diagnostics: Diagnostics::default(),
         };
         let load = || engine(model, &engine_options);
@@ -352,7 +363,8 @@ fn warnings(variants: &[Variant], runs: usize) -> Vec<String> {
     }
     if runs < 10 {
         warnings.push(format!(
-            "only {runs} runs; ten or more make the median steady (--runs)"
+            "only {}; ten or more make the median steady (--runs)",
+            counted(runs, "run")
         ));
     }
     let noisiest = variants

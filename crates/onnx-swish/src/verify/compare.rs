@@ -41,7 +41,7 @@ pub struct OutputComparison {
     pub largest: f64,
     /// The element that uses most of its tolerance, or the first that is not a number on one side only.
     pub worst: Option<Worst>,
-    /// For outputs that look like classes (two dimensions, the second above one): in how many rows both
+    /// For outputs that look like classes (floats of two dimensions, the second above one): in how many rows both
     /// sides have the same largest element, as a fraction.
     pub top1_agreement: Option<f64>,
     /// For outputs that come from quantised values: how many moved by how much.
@@ -97,7 +97,10 @@ impl OutputComparison {
             return Ok(comparison);
         };
         comparison.measure(&a, &b, Ulps::of(fused.element_type()), input_set);
-        comparison.top1_agreement = top1_agreement(original.shape(), &a, &b);
+        // The largest of some indices or counts says nothing of a class.
+        if is_float(fused.element_type()) {
+            comparison.top1_agreement = top1_agreement(original.shape(), &a, &b);
+        }
         Ok(comparison)
     }
 
@@ -138,7 +141,12 @@ impl OutputComparison {
             self.max_ulp = self.max_ulp.max(ulps.between(a, b));
             let allowed = self.tolerance.allowed(a, self.largest);
             self.outside += usize::from(!difference.is_finite() || difference > allowed);
-            let used = number(difference / allowed);
+            // Of no tolerance, any difference is all and more; those farther off come first all the same.
+            let used = if allowed == 0.0 {
+                1.0 + difference
+            } else {
+                number(difference / allowed)
+            };
             if used > worst.map_or(0.0, |(most, _)| most) {
                 worst = Some((used, position));
             }
@@ -155,9 +163,10 @@ impl OutputComparison {
         });
     }
 
-    /// Whether the floor of the tolerance alone would have accepted zeros for every element.
+    /// Whether the floor of the tolerance alone would have accepted zeros for every element. Not where one side is no number: no
+    /// tolerance accepts that.
     pub fn is_below_tolerance(&self) -> bool {
-        self.max_abs > 0.0 && self.largest <= self.tolerance.floor
+        self.max_abs > 0.0 && self.max_abs.is_finite() && self.largest <= self.tolerance.floor
     }
 
     /// This output over one more set of inputs.
@@ -193,7 +202,7 @@ fn comparable(name: &str, original: &Tensor, fused: &Tensor) -> Result<(), Strin
         return Ok(());
     }
     Err(format!(
-        "output `{name}` is {a} {:?} in the original and {b} {:?} in the fused model",
+        "output `{name}` is {a} {:?} by the reference and {b} {:?} in the fused model",
         original.shape(),
         fused.shape()
     ))
@@ -328,6 +337,22 @@ mod tests {
         assert!(
             !compare(array![1.0f32].into_dyn(), array![1.00001f32].into_dyn()).is_below_tolerance()
         );
+    }
+
+    #[test]
+    fn a_reference_that_is_no_number_is_not_called_small() {
+        let found = compare(
+            array![f32::NAN, f32::NAN].into_dyn(),
+            array![0.5f32, 2.0].into_dyn(),
+        );
+        assert!(!found.equal && !found.is_below_tolerance(), "{found:?}");
+    }
+
+    #[test]
+    fn indices_have_no_largest_class() {
+        let indices = Tensor::from(array![[3i64, 7], [9, 2]]);
+        let found = OutputComparison::of("i", &indices, &indices, TOLERANCE, 0).unwrap();
+        assert_eq!(found.top1_agreement, None);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use super::codes::Codes;
 use super::compare::{JudgedBy, OutputComparison, is_float};
+use super::cuts::Cuts;
 use super::origin::Origin;
-use super::rows::{Ranked, swapped};
+use super::rows::{Chosen, Ranked, swapped};
 use super::tolerance::Tolerance;
 use super::ulps::Ulps;
 use crate::error::{Error, Result};
@@ -22,6 +23,13 @@ pub(super) struct Judge<'a> {
     pub tolerance: &'a dyn Fn(ElementType) -> Tolerance,
 }
 
+/// One set of inputs, judged.
+pub(super) struct Judged {
+    pub outputs: Vec<OutputComparison>,
+    /// Both sides' outputs, where one differs behind a ranking: the cut of a TopK may explain it.
+    pub unsettled: Option<(NamedTensors, Outputs)>,
+}
+
 /// An output of both runs.
 struct Pair<'a> {
     expected: &'a Tensor,
@@ -31,12 +39,24 @@ struct Pair<'a> {
 }
 
 impl Judge<'_> {
-    /// Compares what was expected of one set of inputs with what was found.
+    /// Judges one set of inputs by what the two runs gave, and keeps it where that does not say all.
+    pub fn judge(&self, expected: NamedTensors, found: Outputs, set: usize) -> Result<Judged> {
+        let outputs = self.compare(&expected, &found, set, &Cuts::default())?;
+        let ranked = |name: &String| self.origins.get(name).is_some_and(|it| it.ranked);
+        let unsettled = outputs.iter().any(|one| !one.equal && ranked(&one.name));
+        Ok(Judged {
+            outputs,
+            unsettled: unsettled.then_some((expected, found)),
+        })
+    }
+
+    /// Compares what was expected of one set of inputs with what was found. `cuts` says which rows may be others.
     pub fn compare(
         &self,
         expected: &NamedTensors,
         found: &Outputs,
         set: usize,
+        cuts: &Cuts,
     ) -> Result<Vec<OutputComparison>> {
         let pairs = expected.iter().map(|(name, expected)| {
             let found = found.get(name)?;
@@ -51,7 +71,7 @@ impl Judge<'_> {
         });
         let mut pairs = pairs.collect::<Result<Vec<_>>>()?;
         pairs.iter_mut().for_each(Pair::by_codes);
-        by_rows(&mut pairs);
+        by_rows(&mut pairs, cuts);
         Ok(pairs.into_iter().map(|pair| pair.comparison).collect())
     }
 }
@@ -79,7 +99,7 @@ impl Pair<'_> {
 }
 
 /// Judges as sets of rows what lies behind a ranking and differs where it stands.
-fn by_rows(pairs: &mut [Pair<'_>]) {
+fn by_rows(pairs: &mut [Pair<'_>], cuts: &Cuts) {
     if !pairs
         .iter()
         .any(|pair| pair.origin.ranked && !pair.comparison.equal)
@@ -103,13 +123,15 @@ fn by_rows(pairs: &mut [Pair<'_>]) {
             largest: pair.comparison.largest,
             equal: pair.comparison.equal,
             float: is_float(pair.found.element_type()),
+            output: true,
         })
+        .chain(cuts.chosen.iter().map(Chosen::ranked))
         .collect();
     let found: Vec<_> = pairs
         .iter()
         .enumerate()
         .filter(|(_, pair)| pair.origin.ranked && !pair.comparison.equal)
-        .map(|(at, _)| (at, swapped(&ranked, at)))
+        .map(|(at, _)| (at, swapped(&ranked, at, cuts.others)))
         .collect();
     for (at, rows) in found {
         if let (Some(pair), Some(rows)) = (pairs.get_mut(at), rows) {

@@ -2,6 +2,8 @@
 //!
 //! Given nothing; promises defaults that compare with tract's plain operators on random inputs.
 
+use std::time::Duration;
+
 use super::Reference;
 use crate::NamedTensors;
 use crate::inputs::Shapes;
@@ -29,6 +31,11 @@ pub struct VerifyOptions {
     /// Whether the fused model's convolutions run on our kernels, as in
     /// [`SessionBuilder::convolutions`](crate::SessionBuilder::convolutions). On by default.
     pub convolutions: bool,
+    /// Refuses models of more nodes, as [`SessionBuilder::max_nodes`](crate::SessionBuilder::max_nodes) does. No limit by default.
+    pub max_nodes: Option<usize>,
+    /// Gives up building a plan that takes longer, as [`SessionBuilder::max_build_time`](crate::SessionBuilder::max_build_time) does. No
+    /// limit by default; ONNX Runtime's loading has none.
+    pub max_build_time: Option<Duration>,
 }
 
 impl Default for VerifyOptions {
@@ -43,6 +50,8 @@ impl Default for VerifyOptions {
             atol: None,
             threads: 1,
             convolutions: true,
+            max_nodes: None,
+            max_build_time: None,
         }
     }
 }

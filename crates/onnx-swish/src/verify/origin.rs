@@ -5,13 +5,23 @@
 
 use std::collections::{HashMap, HashSet};
 
-use onnx_swish_model::{DataType, Model, NodeRef};
+use onnx_swish_model::{DataType, Dim, Model, NodeRef, Scope};
 
 use super::codes::Step;
 use crate::ElementType;
 
 /// Operators whose outputs depend on how sums were rounded to codes.
-const QUANTISING: [&[u8]; 3] = [b"QuantizeLinear", b"DynamicQuantizeLinear", b"QLinear"];
+///
+/// By the beginnings of their names: `QLinear` has many, `DynamicQuantize` stands before Linear, MatMul and LSTM.
+const QUANTISING: [&[u8]; 5] = [
+    b"QuantizeLinear",
+    b"DynamicQuantize",
+    b"QLinear",
+    b"QGemm",
+    b"QAttention",
+];
+/// The one among them that quantises its state at every step.
+const RECURRENT: &[u8] = b"DynamicQuantizeLSTM";
 /// Operators whose outputs are in the order of scores.
 const RANKING: [&[u8]; 2] = [b"TopK", b"NonMaxSuppression"];
 /// Operators whose outputs are elements of their first input, in any place or shape, or zero.
@@ -48,6 +58,19 @@ pub(super) struct Quantised {
     pub depth: usize,
 }
 
+/// A TopK of the main graph that says which rows it keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ranking {
+    /// The node's name, or that of its indices.
+    pub node: String,
+    /// The value that it ranks.
+    pub data: String,
+    /// The value that says which rows it keeps.
+    pub indices: String,
+    pub axis: i64,
+    pub largest: bool,
+}
+
 /// What is known of a value while the graph is walked.
 #[derive(Debug, Clone, Copy, Default)]
 struct Trace {
@@ -72,6 +95,42 @@ pub(super) fn of_outputs(model: &Model) -> HashMap<String, Origin> {
         )
     });
     named.collect()
+}
+
+/// The rankings of the main graph, of values that no file holds.
+pub(super) fn rankings(model: &Model) -> Vec<Ranking> {
+    let Some(main) = model.scopes().first() else {
+        return Vec::new();
+    };
+    let stored = stored(model, main);
+    let nodes = main.nodes().iter().map(|node| model.node_ref(node));
+    let found = nodes.filter(|node| node.op_type() == b"TopK");
+    let rankings = found.filter_map(|node| {
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        let number = |name, usual| {
+            let attribute = node.attribute(name);
+            attribute.and_then(|it| it.int()).unwrap_or(usual)
+        };
+        let data = node.inputs().next()?;
+        let indices = node.outputs().nth(1).filter(|name| !name.is_empty())?;
+        (!stored.contains(data)).then(|| Ranking {
+            node: text(match node.name() {
+                b"" => indices,
+                name => name,
+            }),
+            data: text(data),
+            indices: text(indices),
+            axis: number(b"axis", -1),
+            largest: number(b"largest", 1) != 0,
+        })
+    });
+    rankings.collect()
+}
+
+/// The names of the values that the file holds.
+fn stored<'m>(model: &'m Model, main: &'m Scope) -> HashSet<&'m [u8]> {
+    let tensors = main.initializers().iter();
+    tensors.map(|tensor| model.text(tensor.name())).collect()
 }
 
 /// The 16-bit float type that the main graph's weights are stored in.
@@ -115,11 +174,7 @@ impl<'m> Graph<'m> {
         let Some(main) = self.model.scopes().first() else {
             return traces;
         };
-        let stored = main
-            .initializers()
-            .iter()
-            .map(|tensor| self.model.text(tensor.name()));
-        let stored: HashSet<&[u8]> = stored.collect();
+        let stored = stored(self.model, main);
         for node in main.nodes().iter().map(|node| self.model.node_ref(node)) {
             let mut trace = Trace::default();
             for input in node.inputs().filter(|input| !input.is_empty()) {
@@ -135,10 +190,33 @@ impl<'m> Graph<'m> {
             let op = node.op_type();
             trace.ranked |= RANKING.contains(&op);
             let quantises = QUANTISING.iter().any(|prefix| op.starts_with(prefix));
-            trace.depth += usize::from(quantises && trace.varies);
+            if quantises && trace.varies {
+                let times = if op == RECURRENT { self.steps(node) } else { 1 };
+                trace.depth = trace.depth.saturating_add(times);
+            }
             traces.extend(node.outputs().map(|output| (output, trace)));
         }
         traces
+    }
+
+    /// How many steps a recurrent node takes: the first size of what comes in, or of what goes out. One where the file does not say.
+    fn steps(&self, node: NodeRef<'m>) -> usize {
+        let main = self.model.scopes().first();
+        let sequences = [node.inputs().next(), node.outputs().next()];
+        let stated = main.into_iter().flat_map(|main| {
+            let all = main.inputs().iter().chain(main.outputs());
+            all.chain(main.value_info())
+        });
+        let mut of_sequences =
+            stated.filter(|info| sequences.contains(&Some(self.model.text(info.name()))));
+        let steps = of_sequences.find_map(|info| {
+            let shape = self.model.value_tensor_type(info)?.shape?;
+            match shape.first() {
+                Some(&Dim::Known(steps)) => usize::try_from(steps).ok(),
+                _ => None,
+            }
+        });
+        steps.unwrap_or(1)
     }
 
     fn origin(&self, output: &'m [u8], trace: Trace) -> Origin {
@@ -197,8 +275,10 @@ impl<'m> Graph<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use onnx_swish_model::schema::tensor_shape_proto::dimension::Value;
     use onnx_swish_model::schema::{
-        GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+        GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto,
+        ValueInfoProto, tensor_shape_proto, type_proto,
     };
     use prost::Message as _;
 
@@ -212,6 +292,10 @@ mod tests {
     }
 
     fn origins(nodes: Vec<NodeProto>) -> HashMap<String, Origin> {
+        of_outputs(&Model::from_bytes(model(nodes).encode_to_vec()).unwrap())
+    }
+
+    fn model(nodes: Vec<NodeProto>) -> ModelProto {
         let scale = TensorProto {
             name: Some("scale".into()),
             data_type: Some(DataType::Float as i32),
@@ -228,12 +312,11 @@ mod tests {
             output: vec![output],
             ..GraphProto::default()
         };
-        let model = ModelProto {
+        ModelProto {
             ir_version: Some(8),
             graph: Some(graph),
             ..ModelProto::default()
-        };
-        of_outputs(&Model::from_bytes(model.encode_to_vec()).unwrap())
+        }
     }
 
     #[test]
@@ -284,6 +367,49 @@ mod tests {
             node("QLinearAdd", &["a", "b"], "y"),
         ]);
         assert_eq!(found["y"].quantised.unwrap().depth, 3);
+    }
+
+    #[test]
+    fn a_recurrent_operator_quantises_at_every_step() {
+        let lstm = node("DynamicQuantizeLSTM", &["x", "w", "r"], "y");
+        let mut model = model(vec![lstm]);
+        let graph = model.graph.as_mut().unwrap();
+        let depth = |model: &ModelProto| {
+            let found = of_outputs(&Model::from_bytes(model.encode_to_vec()).unwrap());
+            found["y"].quantised.unwrap().depth
+        };
+        let steps = tensor_shape_proto::Dimension {
+            value: Some(Value::DimValue(7)),
+            ..Default::default()
+        };
+        let sequence = type_proto::Tensor {
+            elem_type: Some(DataType::Float as i32),
+            shape: Some(TensorShapeProto { dim: vec![steps] }),
+        };
+        graph.input = vec![ValueInfoProto {
+            name: Some("x".into()),
+            r#type: Some(TypeProto {
+                value: Some(type_proto::Value::TensorType(sequence)),
+                ..TypeProto::default()
+            }),
+            ..ValueInfoProto::default()
+        }];
+        let stated = model.clone();
+        model.graph.as_mut().unwrap().input.clear();
+        assert_eq!((depth(&stated), depth(&model)), (7, 1));
+    }
+
+    #[test]
+    fn a_ranking_that_says_what_it_keeps_is_found() {
+        let mut top = node("TopK", &["x", "k"], "values");
+        top.output.push("indices".into());
+        let unnamed = node("TopK", &["x", "k"], "alone");
+        let bytes = model(vec![top, unnamed]).encode_to_vec();
+        let found = rankings(&Model::from_bytes(bytes).unwrap());
+        assert_eq!(found.len(), 1);
+        let (data, indices) = (&found[0].data, &found[0].indices);
+        assert_eq!((data.as_str(), indices.as_str()), ("x", "indices"));
+        assert!(found[0].largest && found[0].axis == -1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::formula::Coverage;
 use super::{JudgedBy, OutputComparison};
+use crate::words::counted;
 
 /// Everything that was compared.
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +41,9 @@ pub struct FirstOff {
     pub output: Option<String>,
     /// What it is off from.
     pub from: OffFrom,
+    /// Whether the value that it was given agrees with the reference's value of that name: then the function is another one, as with
+    /// another beta. Null where it computes another formula than its own, or the reference has no such value.
+    pub inputs_equal: Option<bool>,
 }
 
 /// What an activation is off from.
@@ -48,7 +52,8 @@ pub struct FirstOff {
 pub enum OffFrom {
     /// Its own formula: the activation itself is wrong.
     Formula,
-    /// The reference's value, though it computes its formula: what it was given is wrong already.
+    /// The reference's value, though it computes its formula: what it was given is wrong already, or the file has another activation
+    /// there; [`FirstOff::inputs_equal`] says which.
     Reference,
 }
 
@@ -91,6 +96,7 @@ impl VerifyReport {
                 } else {
                     OffFrom::Formula
                 },
+                inputs_equal: None,
             });
         let outputs = self.outputs.iter().all(|output| output.equal);
         self.equal = outputs && self.first_off.is_none();
@@ -111,7 +117,7 @@ impl VerifyReport {
 fn remarks(output: &OutputComparison) -> Vec<String> {
     let name = &output.name;
     let mut remarks = Vec::new();
-    if output.is_below_tolerance() {
+    if output.equal && output.is_below_tolerance() {
         remarks.push(format!(
             "output `{name}` is nowhere above {:.1e}, so a tolerance of {:.1e} accepts anything; give real inputs, or a \
              smaller absolute tolerance",
@@ -122,21 +128,42 @@ fn remarks(output: &OutputComparison) -> Vec<String> {
         && output.judged_by == JudgedBy::Codes
     {
         remarks.push(format!(
-            "output `{name}` comes from quantised values, which sums that round differently move: {} of {} elements moved, by {:.1} \
-             steps of {:.1e} at most; behind {} quantisations, up to {:.1} steps in {:.0} % of the elements are put down to rounding",
+            "output `{name}` comes from quantised values, which sums that round differently move: {} of {} moved, by {:.1} \
+             steps of {:.1e} at most; behind {}, up to {:.1} steps in {:.0} % of the elements are put down to rounding",
             codes.moved,
-            codes.elements,
+            counted(codes.elements, "element"),
             codes.largest,
             codes.step,
-            codes.depth,
+            counted(codes.depth, "quantisation"),
             codes.allowed_steps(),
             100.0 * codes.allowed_fraction()
         ));
     }
-    if let Some(rows) = &output.rows {
+    // Where another set of inputs differs after all, the excuse is none.
+    if let Some(rows) = output.rows.as_ref().filter(|_| output.equal) {
+        let mut found = Vec::new();
+        if rows.moved > 0 {
+            let come = if rows.moved == 1 { "comes" } else { "come" };
+            found.push(format!(
+                "{} of output `{name}` {come} in another order",
+                counted(rows.moved, "row")
+            ));
+        }
+        if rows.others > 0 {
+            let are = if rows.others == 1 {
+                "is another"
+            } else {
+                "are others"
+            };
+            found.push(format!(
+                "{} of output `{name}` {are} on each side, left out on the other where the K of a TopK cuts through a tie",
+                counted(rows.others, "row")
+            ));
+        }
         remarks.push(format!(
-            "{} rows of output `{name}` come in another order; their scores in {} are nearly equal, so its rows were compared as a set",
-            rows.moved, rows.scores
+            "{}; the scores in {} are nearly equal, so its rows were compared as a set",
+            found.join(", and "),
+            rows.scores
         ));
     }
     remarks

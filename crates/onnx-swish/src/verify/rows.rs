@@ -10,15 +10,63 @@ use super::tolerance::{Tolerance, distance};
 /// More rows than this out of place are not matched one by one: the work is quadratic in them.
 const MOST_MOVED: usize = 4096;
 
-/// Rows that changed places.
+/// Rows that changed places, or of which each side keeps others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rows {
     /// The axis along which the rows follow one another.
     pub axis: usize,
     /// How many stand in another place.
     pub moved: usize,
-    /// Where the scores were found that are nearly equal: an output, or a column of the output itself.
+    /// How many are others: left out on one side where the K of a TopK cuts through nearly equal scores.
+    pub others: usize,
+    /// Where the scores were found that are nearly equal: an output, a column of the output itself, or what a TopK ranks.
     pub scores: String,
+}
+
+/// The scores that a ranking kept, on both sides.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    name: String,
+    shape: Vec<usize>,
+    values: (Vec<f64>, Vec<f64>),
+    tolerance: Tolerance,
+    largest: f64,
+}
+
+impl Chosen {
+    pub fn new(
+        name: String,
+        shape: Vec<usize>,
+        values: (Vec<f64>, Vec<f64>),
+        tolerance: Tolerance,
+    ) -> Chosen {
+        let finite = values.0.iter().filter(|value| value.is_finite());
+        let largest = finite.fold(0.0, |most: f64, value| most.max(value.abs()));
+        Chosen {
+            name,
+            shape,
+            values,
+            tolerance,
+            largest,
+        }
+    }
+
+    pub fn ranked(&self) -> Ranked<'_> {
+        let (original, fused) = (&self.values.0, &self.values.1);
+        let near =
+            |(&a, &b): (&f64, &f64)| distance(a, b) <= self.tolerance.allowed(a, self.largest);
+        Ranked {
+            name: &self.name,
+            shape: &self.shape,
+            original,
+            fused,
+            tolerance: self.tolerance,
+            largest: self.largest,
+            equal: original.iter().zip(fused).all(near),
+            float: true,
+            output: false,
+        }
+    }
 }
 
 /// An output of two runs, ready to be looked at row by row.
@@ -34,6 +82,8 @@ pub(super) struct Ranked<'a> {
     pub equal: bool,
     /// Whether the elements are floats, and can be scores.
     pub float: bool,
+    /// Whether it is an output of the models, or what a ranking kept.
+    pub output: bool,
 }
 
 /// One output seen as `outer` lists of `rows` rows of `inner` elements each.
@@ -82,16 +132,17 @@ impl Ranked<'_> {
     }
 }
 
-/// How the rows of `outputs[at]` moved, if their scores excuse it.
-pub(super) fn swapped(outputs: &[Ranked<'_>], at: usize) -> Option<Rows> {
+/// How the rows of `outputs[at]` moved, if their scores excuse it; up to `others` of them may be other rows of the lowest score.
+pub(super) fn swapped(outputs: &[Ranked<'_>], at: usize, others: usize) -> Option<Rows> {
     let output = outputs.get(at)?;
     let layouts = (0..output.shape.len()).filter_map(|axis| Layout::along(output.shape, axis));
     for layout in layouts {
         for scores in scores(outputs, output, layout) {
-            if let Some(moved) = matched(output, layout, &scores) {
+            if let Some((moved, others)) = matched(output, layout, &scores, others) {
                 return Some(Rows {
                     axis: layout.axis,
                     moved,
+                    others,
                     scores: scores.name.into_owned(),
                 });
             }
@@ -100,7 +151,7 @@ pub(super) fn swapped(outputs: &[Ranked<'_>], at: usize) -> Option<Rows> {
     None
 }
 
-/// What can be the scores of these rows: floats that agree where they stand and never rise from one row to the next.
+/// What can be the scores of these rows: floats that agree where they stand and never rise, or never fall, from one row to the next.
 fn scores<'a>(
     outputs: &'a [Ranked<'a>],
     output: &'a Ranked<'a>,
@@ -113,17 +164,30 @@ fn scores<'a>(
     let others = others.map(|other| Scores {
         values: other.original.to_vec(),
         close: other.tolerance.allowed(other.largest, other.largest),
-        name: format!("output `{}`", other.name).into(),
+        name: if other.output {
+            format!("output `{}`", other.name).into()
+        } else {
+            other.name.into()
+        },
     });
     let columns = (0..layout.inner).filter(move |_| output.float && layout.inner > 1);
     let columns = columns.filter_map(move |column| own_column(output, layout, column));
-    let falls = move |scores: &Scores<'_>| {
-        scores.values.chunks_exact(layout.rows).all(|list| {
-            let pairs = list.iter().zip(list.iter().skip(1));
-            pairs.into_iter().all(|(a, b)| *b <= a + scores.close)
-        })
-    };
-    others.chain(columns).filter(falls)
+    others
+        .chain(columns)
+        .filter(move |scores| scores.are_in_order(layout.rows))
+}
+
+impl Scores<'_> {
+    /// Whether every list falls, or every list rises, as those of a TopK of the smallest do.
+    fn are_in_order(&self, rows: usize) -> bool {
+        let all = |in_order: fn(f64, f64, f64) -> bool| {
+            self.values.chunks_exact(rows).all(|list| {
+                let mut pairs = list.iter().zip(list.iter().skip(1));
+                pairs.all(|(a, b)| in_order(*a, *b, self.close))
+            })
+        };
+        all(|a, b, close| b <= a + close) || all(|a, b, close| b >= a - close)
+    }
 }
 
 fn own_column<'a>(output: &'a Ranked<'a>, layout: Layout, column: usize) -> Option<Scores<'a>> {
@@ -147,31 +211,50 @@ fn own_column<'a>(output: &'a Ranked<'a>, layout: Layout, column: usize) -> Opti
     })
 }
 
-/// How many rows moved when each row of one side is some row of the other of nearly the same score; `None` if one is not.
-fn matched(output: &Ranked<'_>, layout: Layout, scores: &Scores<'_>) -> Option<usize> {
-    let mut moved = 0;
+/// How many rows moved when each row of one side is some row of the other of nearly the same score, and how many are no row of the
+/// other; `None` if these are more than `others`, or of another score than the last.
+fn matched(
+    output: &Ranked<'_>,
+    layout: Layout,
+    scores: &Scores<'_>,
+    others: usize,
+) -> Option<(usize, usize)> {
+    let (mut moved, mut left) = (0, 0);
     for list in 0..layout.outer {
         let original = |row| layout.row(output.original, list, row);
         let fused = |row| layout.row(output.fused, list, row);
         let score = |row: usize| scores.values.get(list * layout.rows + row).copied();
+        let near = |row, other| {
+            let both = score(row).zip(score(other));
+            both.is_some_and(|(a, b)| distance(a, b) <= scores.close)
+        };
         let out_of_place: Vec<usize> = (0..layout.rows)
             .filter(|&row| !output.same(original(row), fused(row)))
             .collect();
         if out_of_place.len() > MOST_MOVED {
             return None;
         }
-        moved += out_of_place.len();
         let mut free = out_of_place.clone();
+        let mut lone = Vec::new();
         for row in out_of_place {
-            let fits = free.iter().position(|&other| {
-                let near = score(row).zip(score(other));
-                near.is_some_and(|(a, b)| distance(a, b) <= scores.close)
-                    && output.same(original(row), fused(other))
-            })?;
-            free.swap_remove(fits);
+            let fits = free
+                .iter()
+                .position(|&other| near(row, other) && output.same(original(row), fused(other)));
+            match fits {
+                Some(fits) => {
+                    moved += 1;
+                    free.swap_remove(fits);
+                }
+                None => lone.push(row),
+            }
+        }
+        left += lone.len();
+        let mut cut_off = lone.iter().chain(&free);
+        if left > others || !cut_off.all(|&row| near(row, layout.rows - 1)) {
+            return None;
         }
     }
-    Some(moved)
+    Some((moved, left))
 }
 
 #[cfg(test)]
@@ -207,6 +290,7 @@ mod tests {
                 .into_iter()
                 .all(|(&a, &b)| distance(a, b) <= allowed(a)),
             float,
+            output: true,
         }
     }
 
@@ -220,7 +304,7 @@ mod tests {
             true,
         );
         let labels = ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false);
-        let found = swapped(&[scores, labels], 1).unwrap();
+        let found = swapped(&[scores, labels], 1, 0).unwrap();
         assert_eq!((found.axis, found.moved), (1, 2));
         assert!(found.scores.contains("scores"));
     }
@@ -229,17 +313,36 @@ mod tests {
     fn rows_of_different_scores_may_not() {
         let scores = ranked("scores", &[1, 3], &[0.9, 0.5, 0.1], &[0.9, 0.5, 0.1], true);
         let labels = ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false);
-        assert_eq!(swapped(&[scores, labels], 1), None);
+        assert_eq!(swapped(&[scores, labels], 1, 0), None);
+    }
+
+    #[test]
+    fn rows_cut_off_by_a_tie_may_be_others() {
+        let scores = || ranked("scores", &[1, 3], &[0.9, 0.5, 0.5], &[0.9, 0.5, 0.5], true);
+        let labels = |fused| ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], fused, false);
+        let found = |fused, others| swapped(&[scores(), labels(fused)], 1, others);
+        let one = found(&[4.0, 2.0, 8.0], 1).unwrap();
+        assert_eq!((one.moved, one.others), (1, 1));
+        // More than were cut off, or one of another score than the last.
+        assert_eq!(found(&[4.0, 8.0, 9.0], 1), None);
+        assert_eq!(found(&[5.0, 7.0, 2.0], 1), None);
+    }
+
+    #[test]
+    fn the_smallest_may_be_ranked_too() {
+        let scores = ranked("far", &[1, 3], &[0.1, 0.5, 0.5], &[0.1, 0.5, 0.5], true);
+        let labels = ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false);
+        assert!(swapped(&[scores, labels], 1, 0).is_some());
     }
 
     #[test]
     fn without_scores_an_order_is_a_difference() {
         let labels = ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false);
-        assert_eq!(swapped(&[labels], 0), None);
+        assert_eq!(swapped(&[labels], 0, 0), None);
         // Scores that differ where they stand excuse nothing.
         let scores = ranked("scores", &[1, 3], &[0.9, 0.5, 0.5], &[0.9, 0.1, 0.5], true);
         let labels = ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false);
-        assert_eq!(swapped(&[scores, labels], 1), None);
+        assert_eq!(swapped(&[scores, labels], 1, 0), None);
     }
 
     #[test]
@@ -247,13 +350,17 @@ mod tests {
         let original = [10.0, 20.0, 0.9, 30.0, 40.0, 0.5, 50.0, 60.0, 0.5];
         let fused = [10.0, 20.0, 0.9, 50.0, 60.0, 0.5, 30.0, 40.0, 0.5];
         let boxes = ranked("boxes", &[1, 3, 3], &original, &fused, true);
-        let found = swapped(&[boxes], 0).unwrap();
+        let found = swapped(&[boxes], 0, 0).unwrap();
         assert_eq!((found.axis, found.moved), (1, 2));
         assert!(found.scores.contains("column 2"), "{}", found.scores);
         let mut wrong = fused;
         wrong[3] += 1.0;
         assert_eq!(
-            swapped(&[ranked("boxes", &[1, 3, 3], &original, &wrong, true)], 0),
+            swapped(
+                &[ranked("boxes", &[1, 3, 3], &original, &wrong, true)],
+                0,
+                0
+            ),
             None
         );
     }

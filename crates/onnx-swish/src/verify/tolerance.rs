@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use super::VerifyOptions;
+use super::compare::is_float;
 use crate::ElementType;
 
 /// How far apart two values may be: `|fused - original| <= max(atol * m, floor) + rtol * |original|`, m being the largest
@@ -24,8 +25,15 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
+    /// None.
+    pub(super) const EXACT: Tolerance = Tolerance {
+        rtol: 0.0,
+        atol: 0.0,
+        floor: 0.0,
+    };
+
     /// What is usual for a computation in this type: two spellings of one activation differ by a few roundings, and every
-    /// layer behind it adds its own.
+    /// layer behind it adds its own. Whole numbers are the same or they are not: an index beside the right one is a wrong one.
     pub fn usual(element_type: ElementType) -> Tolerance {
         match element_type {
             ElementType::F16 => Tolerance {
@@ -43,6 +51,7 @@ impl Tolerance {
                 atol: 1e-6,
                 floor: 4.0 * f64::EPSILON,
             },
+            _ if !is_float(element_type) => Tolerance::EXACT,
             _ => Tolerance {
                 rtol: 1e-3,
                 atol: 1e-4,
@@ -51,12 +60,15 @@ impl Tolerance {
         }
     }
 
-    /// The usual one for the narrower of two types, or what the caller said.
+    /// The usual one for the narrower of two types, or what the caller said of floats.
     pub(super) fn chosen(
         options: &VerifyOptions,
         output: ElementType,
         narrowest: Option<ElementType>,
     ) -> Tolerance {
+        if !is_float(output) {
+            return Tolerance::EXACT;
+        }
         let usual = Tolerance::usual(narrowest.unwrap_or(output));
         Tolerance {
             rtol: options.rtol.unwrap_or(usual.rtol),
@@ -81,5 +93,20 @@ pub(super) fn distance(a: f64, b: f64) -> f64 {
         f64::INFINITY
     } else {
         difference
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_beside_the_right_one_is_a_wrong_one() {
+        let options = VerifyOptions {
+            rtol: Some(1e-2),
+            ..VerifyOptions::default()
+        };
+        let tolerance = Tolerance::chosen(&options, ElementType::I64, Some(ElementType::F16));
+        assert_eq!(tolerance.allowed(40_000.0, 40_000.0), 0.0);
     }
 }

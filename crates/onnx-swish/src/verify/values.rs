@@ -9,16 +9,16 @@
 use std::collections::HashSet;
 
 use onnx_swish_model::schema::ValueInfoProto;
-use onnx_swish_tract::Operators;
+use onnx_swish_tract::{Operators, Session as Engine};
 
 use super::formula::Coverage;
 use super::judge::narrower;
 use super::reference::Runner;
 use super::tolerance::Tolerance;
-use super::{OutputComparison, Progress, VerifyOptions};
+use super::{FirstOff, OffFrom, OutputComparison, Progress, VerifyOptions};
 use crate::engine::{EngineOptions, engine};
 use crate::error::{Error, Result};
-use crate::{ElementType, Model, NamedTensors};
+use crate::{ElementType, Model, NamedTensors, Outputs};
 
 /// Bytes of values that are kept at once, on each side.
 const BUDGET: usize = 256 << 20;
@@ -59,6 +59,45 @@ pub(super) fn compare(
     Ok(coverage.len() - of)
 }
 
+/// Finds out whether an activation that is off was given the reference's values. A load of its own: with the activation's input as an
+/// output, a convolution does not take the activation along.
+pub(super) fn look_at_inputs(models: &Models<'_>, first: &mut FirstOff) -> Result<()> {
+    if first.from != OffFrom::Reference {
+        return Ok(());
+    }
+    let input = first.output.as_deref();
+    let Some(input) = input.and_then(|output| input_of(models.fused, output)) else {
+        return Ok(());
+    };
+    if is_input(models.original, &input) {
+        first.inputs_equal = Some(true);
+        return Ok(());
+    }
+    if !values_of(models.original).contains(input.as_str()) {
+        return Ok(());
+    }
+    let mut equal = None;
+    Both::load(models, &[&input])?.compare(models, &[&input], |_, comparison| {
+        equal = Some(equal.unwrap_or(true) && comparison.equal);
+    })?;
+    first.inputs_equal = equal;
+    Ok(())
+}
+
+/// What the node of the main graph that makes this value takes as its first input.
+fn input_of(model: &Model, output: &str) -> Option<String> {
+    let main = model.scopes().first()?;
+    let mut nodes = main.nodes().iter().map(|node| model.node_ref(node));
+    let node = nodes.find(|node| node.outputs().any(|name| name == output.as_bytes()))?;
+    String::from_utf8(node.inputs().next()?.to_vec()).ok()
+}
+
+fn is_input(model: &Model, name: &str) -> bool {
+    let main = model.scopes().first().map(|main| main.inputs());
+    let mut names = main.unwrap_or_default().iter().map(|it| it.name());
+    names.any(|own| model.text(own) == name.as_bytes())
+}
+
 /// The names that nodes of the main graph make.
 fn values_of(model: &Model) -> HashSet<&str> {
     let nodes = model.scopes().first().map(|main| main.nodes());
@@ -81,36 +120,66 @@ fn fitting(open: &[&mut Coverage], sets: usize) -> usize {
 }
 
 fn compare_group(models: &Models<'_>, group: &mut [&mut Coverage]) -> Result<()> {
-    let names: Vec<&str> = group
-        .iter()
-        .filter_map(|one| one.output.as_deref())
-        .collect();
-    let fused = with_outputs(models.fused, &names)?;
-    let fused = engine(
-        &fused,
-        &EngineOptions::of(models.options, Operators::OnnxSwish),
-    )?;
-    let mut reference = Runner::load(&with_outputs(models.original, &names)?, models.options)?;
-    for (set, inputs) in models.inputs.iter().enumerate() {
-        let found = fused.run(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
-        let expected = reference.run(set, inputs)?;
-        for one in &mut *group {
-            let Some(name) = &one.output else { continue };
-            let Some((_, expected)) = expected.iter().find(|(own, _)| own == name) else {
-                continue;
-            };
-            let found = found.get(name)?;
-            let element_type = narrower(found.element_type(), Some(expected.element_type()));
-            let tolerance = Tolerance::chosen(models.options, element_type, models.narrowest);
-            let comparison = OutputComparison::of(name, expected, found, tolerance, set)
-                .map_err(Error::NotComparable)?;
-            match &mut one.against_reference {
-                Some(before) => before.merge(comparison),
-                None => one.against_reference = Some(comparison),
+    let names = group.iter().filter_map(|one| one.output.clone());
+    let names: Vec<String> = names.collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Both::load(models, &names)?.compare(models, &names, |name, comparison| {
+        let mut group = group.iter_mut();
+        let Some(one) = group.find(|one| one.output.as_deref() == Some(name)) else {
+            return;
+        };
+        match &mut one.against_reference {
+            Some(before) => before.merge(comparison),
+            None => one.against_reference = Some(comparison),
+        }
+    })
+}
+
+/// Both models, with more outputs.
+pub(super) struct Both<'a> {
+    fused: Engine,
+    reference: Runner<'a>,
+}
+
+impl<'a> Both<'a> {
+    pub fn load(models: &Models<'a>, names: &[&str]) -> Result<Both<'a>> {
+        let fused = with_outputs(models.fused, names)?;
+        let options = EngineOptions::of(models.options, Operators::OnnxSwish);
+        Ok(Both {
+            fused: engine(&fused, &options)?,
+            reference: Runner::load(&with_outputs(models.original, names)?, models.options)?,
+        })
+    }
+
+    /// Compares these values, as far as the reference has them, on every set of inputs.
+    fn compare(
+        mut self,
+        models: &Models<'_>,
+        names: &[&str],
+        mut see: impl FnMut(&str, OutputComparison),
+    ) -> Result<()> {
+        for (set, inputs) in models.inputs.iter().enumerate() {
+            let (expected, found) = self.run(set, inputs)?;
+            for &name in names {
+                let Some((_, expected)) = expected.iter().find(|(own, _)| own == name) else {
+                    continue;
+                };
+                let found = found.get(name)?;
+                let element_type = narrower(found.element_type(), Some(expected.element_type()));
+                let tolerance = Tolerance::chosen(models.options, element_type, models.narrowest);
+                let comparison = OutputComparison::of(name, expected, found, tolerance, set);
+                see(name, comparison.map_err(Error::NotComparable)?);
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    pub fn run(&mut self, set: usize, inputs: &NamedTensors) -> Result<(NamedTensors, Outputs)> {
+        let found = self
+            .fused
+            .run(inputs.iter().map(|(name, tensor)| (name, tensor)))?;
+        Ok((self.reference.run(set, inputs)?, found))
+    }
 }
 
 /// The model with these values of its main graph as outputs, behind its own.
@@ -120,12 +189,22 @@ fn with_outputs(model: &Model, names: &[&str]) -> Result<Model> {
         .first()
         .map(|main| main.outputs())
         .unwrap_or_default();
-    let own: HashSet<&[u8]> = outputs
+    let inputs = model
+        .scopes()
+        .first()
+        .map(|main| main.inputs())
+        .unwrap_or_default();
+    // What comes in need not go out as well.
+    let mut own: HashSet<&[u8]> = outputs
         .iter()
-        .map(|output| model.text(output.name()))
+        .chain(inputs)
+        .map(|value| model.text(value.name()))
         .collect();
     let mut edit = model.edit();
-    for name in names.iter().filter(|name| !own.contains(name.as_bytes())) {
+    for name in names {
+        if !own.insert(name.as_bytes()) {
+            continue;
+        }
         // Without a type: every reader of a model infers those of its values.
         let output = ValueInfoProto {
             name: Some(name.as_bytes().to_vec().into()),

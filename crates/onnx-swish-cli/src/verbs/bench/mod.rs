@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use onnx_swish::{BenchOptions, BenchProgress};
 
-use crate::args::{Running, Source};
+use crate::args::{Limits, Running, Source};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::term::Term;
 use crate::{feed, files, heap};
@@ -21,6 +21,8 @@ pub struct Arguments {
     source: Source,
     #[command(flatten)]
     running: Running,
+    #[command(flatten)]
+    limits: Limits,
     /// Timed runs of each contender
     #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     runs: u32,
@@ -42,6 +44,8 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         seed: arguments.running.seed,
         profile: arguments.profile,
         heap: Some(heap::METER),
+        max_nodes: arguments.limits.max_nodes,
+        max_build_time: arguments.limits.max_build_time,
         ..BenchOptions::default()
     };
     let progress = term.progress("loading");

@@ -87,7 +87,10 @@ pub fn failure(model: &Path, error: Error) -> Failure {
             Some("cargo install --path crates/onnx-swish-cli --features onnxruntime")
         }
         Error::OnnxRuntime(
-            Runtime::NoLibrary | Runtime::Library { .. } | Runtime::NotOnnxRuntime { .. },
+            Runtime::NoLibrary
+            | Runtime::Library { .. }
+            | Runtime::NotOnnxRuntime { .. }
+            | Runtime::NoInterface { .. },
         ) => Some("--ort-library /path/to/libonnxruntime.so"),
         Error::OnnxRuntime(Runtime::TooOld { .. }) => Some("pip install --upgrade onnxruntime"),
         Error::OnnxRuntime(Runtime::Load { .. }) => {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 use onnx_swish::{VerifyOptions, VerifyProgress};
 
-use crate::args::{Feed, Running, Source};
+use crate::args::{Feed, Limits, Running, Source};
 use crate::failure::{Answer, Outcome};
 use crate::term::Term;
 use crate::{feed, files};
@@ -29,6 +29,8 @@ pub struct Arguments {
     feed: Feed,
     #[command(flatten)]
     running: Running,
+    #[command(flatten)]
+    limits: Limits,
     /// Compare each fused activation's value, too, and name the first that is off
     #[arg(long)]
     each: bool,
@@ -62,6 +64,8 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         atol: arguments.atol,
         threads: arguments.running.threads.into(),
         convolutions: !arguments.running.no_convolutions,
+        max_nodes: arguments.limits.max_nodes,
+        max_build_time: arguments.limits.max_build_time,
     };
     let progress = term.progress("loading");
     let report = onnx_swish::verify(&original, fused.as_ref(), &options, |step| match step {

@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
-use onnx_swish::{Coverage, FirstOff, OffFrom, OutputComparison, Tolerance, VerifyReport};
+use onnx_swish::{
+    Coverage, FirstOff, JudgedBy, OffFrom, OutputComparison, Tolerance, VerifyReport,
+};
 use owo_colors::OwoColorize;
 
 use crate::report;
@@ -87,10 +89,16 @@ fn worst(text: &mut String, report: &VerifyReport, all: bool) {
         if let Some(worst) = &output.worst {
             let _ = writeln!(
                 text,
-                "`{}` is furthest off at {:?}: {} in the original, {} in the fused model",
+                "`{}` is furthest off at {:?}: {} in the {}, {} in the fused model",
                 output.name,
                 worst.index,
                 short(worst.original),
+                // Known outputs are nobody's.
+                if report.reference == "file" {
+                    "expected output"
+                } else {
+                    "original"
+                },
                 short(worst.fused)
             );
         }
@@ -99,7 +107,9 @@ fn worst(text: &mut String, report: &VerifyReport, all: bool) {
 
 fn classes(text: &mut String, report: &VerifyReport) {
     for output in &report.outputs {
-        if let Some(agreement) = output.top1_agreement {
+        // Rows in another order have their classes elsewhere.
+        let ordered = output.judged_by != JudgedBy::Rows;
+        if let Some(agreement) = output.top1_agreement.filter(|_| ordered) {
             let _ = writeln!(
                 text,
                 "`{}`: the largest class is the same in {:.0} % of rows",
@@ -166,13 +176,49 @@ fn first_off(text: &mut String, report: &VerifyReport, first: &FirstOff) {
             );
         }
         OffFrom::Reference => {
+            let why = match first.inputs_equal {
+                Some(false) => {
+                    "computes its formula, but was given other values than in the original"
+                }
+                Some(true) => {
+                    "computes its formula, of what the original has there, too, but the value differs: the fused model has another \
+                     activation there, or another parameter, such as beta"
+                }
+                None => {
+                    "computes its formula, but its value differs; what it was given could not be compared"
+                }
+            };
+            let op = &one.op;
             let _ = writeln!(
                 text,
-                "`{name}` is the first activation that is off: {} computes its formula, but was given other values than in the original",
-                one.op
+                "`{name}` is the first activation that is off: {op} {why}"
             );
+            if first.inputs_equal == Some(false) {
+                suspect(text, report, first);
+            }
         }
     }
+}
+
+/// A difference may begin small enough to be accepted, and grow: says where that may be.
+fn suspect(text: &mut String, report: &VerifyReport, first: &FirstOff) {
+    /// Less than this of a tolerance is rounding in any model.
+    const MUCH: f64 = 0.05;
+    let much = |one: &Coverage| {
+        let worst = one.against_reference.as_ref()?.worst.as_ref()?;
+        (worst.used >= MUCH).then_some(worst.used)
+    };
+    let coverage = report.coverage.iter();
+    let mut before = coverage.take_while(|one| one.node != first.node);
+    let Some((one, used)) = before.find_map(|one| Some((one, much(one)?))) else {
+        return;
+    };
+    let _ = writeln!(
+        text,
+        "before it, `{}` uses {:.0} % of its tolerance: what is off may begin there",
+        value_name(one),
+        used * 100.0
+    );
 }
 
 fn answer(text: &mut String, report: &VerifyReport) {
@@ -192,7 +238,11 @@ fn answer(text: &mut String, report: &VerifyReport) {
     };
     let mut tolerances: Vec<String> = Vec::new();
     for Tolerance { rtol, atol, .. } in report.outputs.iter().map(|output| output.tolerance) {
-        let tolerance = format!("rtol {rtol:e}, atol {atol:e}");
+        let tolerance = if rtol == 0.0 && atol == 0.0 {
+            "whole numbers exactly".to_owned()
+        } else {
+            format!("rtol {rtol:e}, atol {atol:e}")
+        };
         if !tolerances.contains(&tolerance) {
             tolerances.push(tolerance);
         }

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
+#[cfg(feature = "onnxruntime")]
+mod probe;
 mod runtime_error;
 
 pub use runtime_error::OnnxRuntimeError;
@@ -15,6 +17,7 @@ use onnx_swish_tract::{Operators, Port, Session as Engine};
 use super::VerifyOptions;
 use crate::engine::{EngineOptions, engine};
 use crate::error::{Error, Result};
+use crate::words::counted;
 use crate::{Model, NamedTensors};
 
 /// What computes the numbers that a fused model is compared with.
@@ -61,9 +64,9 @@ impl<'a> Runner<'a> {
             Reference::OnnxRuntime { .. } => Err(OnnxRuntimeError::NotBuiltIn.into()),
             Reference::Expected(sets) if sets.len() != options.inputs.len() => {
                 Err(Error::NotComparable(format!(
-                    "{} sets of expected outputs were given for {} sets of inputs; outputs are expected of inputs that are known",
-                    sets.len(),
-                    options.inputs.len()
+                    "{} of expected outputs for {} of inputs; outputs are expected of inputs that are known",
+                    counted(sets.len(), "set"),
+                    counted(options.inputs.len(), "set")
                 )))
             }
             Reference::Expected(sets) => Ok(Runner::Stored(sets)),

@@ -17,6 +17,7 @@ use ort::session::{Session as Runtime, SessionInputValue};
 use ort::value::{DynValue, Tensor as Value, TensorElementType, TensorRef};
 
 use super::OnnxRuntimeError as Error;
+use super::probe;
 use crate::{Element, ElementType, Model, NamedTensors, Tensor};
 
 /// Where the library is, when no caller says.
@@ -126,18 +127,14 @@ impl Library {
     }
 
     fn open(path: PathBuf) -> Result<Library, Error> {
-        let environment = ort::init_from(&path).map_err(|error| said(&path, error))?;
-        // Asked of the library a second time, as the first keeps the answer to itself.
-        let minor = ort::util::probe(&path);
-        let version = minor.map_or_else(
-            || "of unknown version".to_owned(),
-            |minor| format!("1.{minor}"),
-        );
+        // Asked before `ort` is, which panics where a library gives no interface, and keeps the first library for good.
+        let version = probe::version(&path)?;
+        let builder = ort::init_from(&path).map_err(|error| said(&path, error))?;
         let failed = |error: ort::Error| Error::Library {
             path: path.clone(),
             reason: in_words(&error),
         };
-        let environment = environment.with_telemetry(false).build().map_err(failed)?;
+        let environment = builder.with_telemetry(false).build().map_err(failed)?;
         environment.set_log_level(LogLevel::Fatal);
         Ok(Library {
             path,
@@ -151,15 +148,7 @@ fn said(path: &Path, error: ort::LoadDynamicError) -> Error {
     use ort::LoadDynamicError as Said;
     let path = path.to_path_buf();
     match error {
-        Said::Dlopen { error, .. } => {
-            let reason = std::error::Error::source(&error)
-                .unwrap_or(&error)
-                .to_string();
-            // The system begins with the path, as the sentence does.
-            let own = format!("{}: ", path.display());
-            let reason = reason.strip_prefix(&own).unwrap_or(&reason).to_owned();
-            Error::Library { path, reason }
-        }
+        Said::Dlopen { error, .. } => Error::unloadable(path, &error),
         Said::MissingApi { .. } => Error::NotOnnxRuntime { path },
         Said::BadVersion { version_str, .. } => Error::TooOld {
             path,

@@ -33,6 +33,16 @@ pub enum OnnxRuntimeError {
         /// The file.
         path: PathBuf,
     },
+    /// A library whose `OrtGetApiBase` gives no interface: a stand-in, or a broken build.
+    #[error(
+        "{path} is a shared library with an OrtGetApiBase, but not a working ONNX Runtime: {reason}"
+    )]
+    NoInterface {
+        /// The file.
+        path: PathBuf,
+        /// What it does not give.
+        reason: &'static str,
+    },
     /// An ONNX Runtime from before the interface that is used here.
     #[error("{path} is ONNX Runtime {found}, and 1.{needed} or newer is needed")]
     TooOld {
@@ -77,4 +87,17 @@ pub enum OnnxRuntimeError {
         /// What it is.
         found: String,
     },
+}
+
+#[cfg(feature = "onnxruntime")]
+impl OnnxRuntimeError {
+    /// What the system says of a file that it cannot load.
+    pub(super) fn unloadable(path: PathBuf, error: &libloading::Error) -> OnnxRuntimeError {
+        let reason =
+            std::error::Error::source(error).map_or_else(|| error.to_string(), |it| it.to_string());
+        // The system begins with the path, as the sentence does.
+        let own = format!("{}: ", path.display());
+        let reason = reason.strip_prefix(&own).unwrap_or(&reason).to_owned();
+        OnnxRuntimeError::Library { path, reason }
+    }
 }
