@@ -73,27 +73,8 @@ impl Fixture {
 
     /// The inputs and ONNX Runtime's outputs, by name.
     pub fn stored(&self) -> Stored {
-        let path = folder()
-            .join("expected")
-            .join(&self.model)
-            .with_extension("npz");
-        let file = File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let mut archive =
-            NpzReader::new(file).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let mut stored = Stored {
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-        };
-        for name in archive.names().expect("names") {
-            let tensor =
-                read(&mut archive, &name).unwrap_or_else(|| panic!("{}: {name}", path.display()));
-            match name.split_once('/').expect("in/ or out/") {
-                ("in", name) => stored.inputs.push((name.to_owned(), tensor)),
-                ("out", name) => stored.outputs.push((name.to_owned(), tensor)),
-                other => panic!("{}: {other:?}", path.display()),
-            }
-        }
-        stored
+        let path = folder().join("expected").join(&self.model);
+        Stored::read(&path.with_extension("npz"))
     }
 }
 
@@ -105,28 +86,43 @@ pub struct Stored {
     pub outputs: Vec<(String, Tensor)>,
 }
 
-fn read(archive: &mut NpzReader<File>, name: &str) -> Option<Tensor> {
-    let f32s = archive
-        .by_name::<OwnedRepr<f32>, IxDyn>(name)
-        .ok()
-        .map(Tensor::from);
-    let floats = f32s.or_else(|| {
-        archive
-            .by_name::<OwnedRepr<f64>, IxDyn>(name)
-            .ok()
-            .map(Tensor::from)
-    });
-    let i64s = archive
-        .by_name::<OwnedRepr<i64>, IxDyn>(name)
-        .ok()
-        .map(Tensor::from);
-    let i8s = || {
-        archive
-            .by_name::<OwnedRepr<i8>, IxDyn>(name)
-            .ok()
-            .map(Tensor::from)
-    };
-    floats.or(i64s).or_else(i8s)
+impl Stored {
+    /// The arrays of an `.npz`, whose names begin with `in/` or `out/`.
+    pub fn read(path: &Path) -> Stored {
+        let shown = path.display();
+        let file = File::open(path).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let mut archive = NpzReader::new(file).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let mut stored = Stored {
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        for name in archive.names().expect("names") {
+            let tensor = tensor(&mut archive, &name)
+                .unwrap_or_else(|| panic!("{shown}: {name} is of a type that is not read here"));
+            match name
+                .trim_end_matches(".npy")
+                .split_once('/')
+                .expect("in/ or out/")
+            {
+                ("in", name) => stored.inputs.push((name.to_owned(), tensor)),
+                ("out", name) => stored.outputs.push((name.to_owned(), tensor)),
+                other => panic!("{shown}: {other:?}"),
+            }
+        }
+        stored
+    }
+}
+
+fn tensor(archive: &mut NpzReader<File>, name: &str) -> Option<Tensor> {
+    macro_rules! first_that_fits {
+        ($($element:ty),*) => {$(
+            if let Ok(array) = archive.by_name::<OwnedRepr<$element>, IxDyn>(name) {
+                return Some(array.into());
+            }
+        )*};
+    }
+    first_that_fits!(f32, f64, i64, i32, bool, u8, i8);
+    None
 }
 
 /// The tensor in another floating-point type, for models in half precision.

@@ -1,9 +1,8 @@
 //! Every fixture on tract against the outputs that ONNX Runtime gave for the same inputs.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ndarray_npy::NpzReader;
+use onnx_swish_tests::Stored;
 use onnx_swish_tract::{Operators, Outputs, Session, Tensor};
 
 fn fixtures() -> PathBuf {
@@ -28,42 +27,17 @@ fn table(folder: &str) -> Vec<Fixture> {
     lines
         .map(|line| {
             let model = line["model"].as_str().unwrap();
-            let npz = fixtures()
-                .join("expected")
-                .join(model)
-                .with_extension("npz");
-            let mut npz = NpzReader::new(File::open(npz).unwrap()).unwrap();
-            let mut fixture = Fixture {
+            let npz = fixtures().join("expected").join(model);
+            let Stored { inputs, outputs } = Stored::read(&npz.with_extension("npz"));
+            Fixture {
                 model: fixtures().join(model),
-                inputs: vec![],
-                outputs: vec![],
+                inputs,
+                outputs,
                 rtol: line["rtol"].as_f64().unwrap_or(1e-4),
                 atol: line["atol"].as_f64().unwrap_or(1e-5),
-            };
-            for name in npz.names().unwrap() {
-                let name = name.trim_end_matches(".npy").to_owned();
-                let value = tensor(&mut npz, &name);
-                if let Some(input) = name.strip_prefix("in/") {
-                    fixture.inputs.push((input.to_owned(), value));
-                } else if let Some(output) = name.strip_prefix("out/") {
-                    fixture.outputs.push((output.to_owned(), value));
-                }
             }
-            fixture
         })
         .collect()
-}
-
-fn tensor(npz: &mut NpzReader<File>, name: &str) -> Tensor {
-    macro_rules! first_that_fits {
-        ($($element:ty),*) => {$(
-            if let Ok(array) = npz.by_name::<ndarray::OwnedRepr<$element>, ndarray::IxDyn>(name) {
-                return array.into();
-            }
-        )*};
-    }
-    first_that_fits!(f32, f64, i64, i32, bool, u8, i8);
-    panic!("{name} is of a type that this test cannot read")
 }
 
 impl Fixture {

@@ -2,27 +2,14 @@
 //! Given `fixtures/repairs`, which `fixtures/make_repairs.py` writes.
 //! Promises that each runs as it is written, fused, and on tract's plain operators, with the shapes and types that ONNX gives.
 
-use std::fs::File;
 use std::path::PathBuf;
 
-use ndarray_npy::NpzReader;
 use onnx_swish::{Model, Session};
+use onnx_swish_tests::Stored;
 use onnx_swish_tract::{Operators, Outputs, Session as Engine, Tensor};
 
 fn folder() -> PathBuf {
     onnx_swish_tests::folder().join("repairs")
-}
-
-fn tensor(npz: &mut NpzReader<File>, name: &str) -> Tensor {
-    macro_rules! first_that_fits {
-        ($($element:ty),*) => {$(
-            if let Ok(array) = npz.by_name::<ndarray::OwnedRepr<$element>, ndarray::IxDyn>(name) {
-                return array.into();
-            }
-        )*};
-    }
-    first_that_fits!(f32, f64, i64, i32, bool, u8, i8);
-    panic!("{name} is of a type that this test cannot read")
 }
 
 struct Case {
@@ -33,17 +20,7 @@ struct Case {
 
 impl Case {
     fn stored(name: &'static str) -> Case {
-        let mut npz =
-            NpzReader::new(File::open(folder().join(name).with_extension("npz")).unwrap()).unwrap();
-        let (mut inputs, mut outputs) = (vec![], vec![]);
-        for entry in npz.names().unwrap() {
-            let entry = entry.trim_end_matches(".npy").to_owned();
-            let value = tensor(&mut npz, &entry);
-            match entry.split_once('/').unwrap() {
-                ("in", name) => inputs.push((name.to_owned(), value)),
-                (_, name) => outputs.push((name.to_owned(), value)),
-            }
-        }
+        let Stored { inputs, outputs } = Stored::read(&folder().join(name).with_extension("npz"));
         Case {
             name,
             inputs,
