@@ -7,7 +7,11 @@ use clap::{Parser, Subcommand};
 use crate::args::Global;
 use crate::failure::Outcome;
 use crate::term::Term;
-use crate::verbs::{bench, expand, fuse, inspect, run, verify};
+#[cfg(feature = "engine")]
+use crate::verbs::{bench, run, verify};
+use crate::verbs::{expand, fuse, inspect};
+#[cfg(not(feature = "engine"))]
+use crate::verbs::{no_engine as bench, no_engine as run, no_engine as verify};
 
 /// Fuse the pieces of Swish, SiLU and HardSwish in ONNX models, prove the result, and run it.
 #[derive(Debug, Parser)]
@@ -38,10 +42,19 @@ impl Verb {
         match self {
             Verb::Fuse(arguments) => fuse::main(term, arguments),
             Verb::Inspect(arguments) => inspect::main(term, arguments),
-            Verb::Verify(arguments) => verify::main(term, arguments),
-            Verb::Run(arguments) => run::main(term, arguments),
-            Verb::Bench(arguments) => bench::main(term, arguments),
             Verb::Expand(arguments) => expand::main(term, arguments),
+            #[cfg(feature = "engine")]
+            Verb::Verify(arguments) => verify::main(term, arguments),
+            #[cfg(feature = "engine")]
+            Verb::Run(arguments) => run::main(term, arguments),
+            #[cfg(feature = "engine")]
+            Verb::Bench(arguments) => bench::main(term, arguments),
+            #[cfg(not(feature = "engine"))]
+            Verb::Verify(arguments) => verify::main("verify", arguments),
+            #[cfg(not(feature = "engine"))]
+            Verb::Run(arguments) => run::main("run", arguments),
+            #[cfg(not(feature = "engine"))]
+            Verb::Bench(arguments) => bench::main("bench", arguments),
         }
     }
 }

@@ -54,6 +54,7 @@ impl Failure {
     /// A failure of the library with the model that it happened on, unless its message names the file already.
     pub fn on(doing: &str, path: &Path, error: onnx_swish::Error) -> Self {
         let help = match &error {
+            #[cfg(feature = "engine")]
             onnx_swish::Error::ShapeNeeded { input, example, .. } => {
                 Some(format!("--shape {input}={example}"))
             }

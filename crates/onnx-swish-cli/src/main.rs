@@ -5,12 +5,19 @@
 
 mod args;
 mod cli;
+#[cfg(feature = "engine")]
+mod engine;
 mod failure;
+#[cfg(feature = "engine")]
 mod feed;
 mod files;
+#[cfg(feature = "engine")]
 mod heap;
 mod report;
 mod rewrite;
+#[cfg(feature = "engine")]
+mod table;
+#[cfg(feature = "engine")]
 mod tensors;
 mod term;
 mod verbs;
@@ -28,6 +35,7 @@ fn main() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
     let term = Term::new(&global);
     // The engine's panics become errors with a sentence; nobody needs to see them twice.
+    #[cfg(feature = "engine")]
     onnx_swish::silence_contained_panics();
     match verb.carry_out(&term) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

@@ -3,13 +3,10 @@
 //! Promises that a closed pipe is not an error, and that nothing but the result reaches standard output.
 
 use std::io::{self, IsTerminal, Write};
-use std::ops::Range;
 use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::builder::styling::{AnsiColor, Styles};
-
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize;
 use serde::Serialize;
@@ -94,19 +91,6 @@ impl Term {
         bar.enable_steady_tick(Duration::from_millis(100));
         Progress(bar)
     }
-
-    /// An empty table in the house style, fitted to the terminal when there is one.
-    pub fn table<const N: usize>(&self, header: [&str; N]) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(header);
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
-        if io::stdout().is_terminal() {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        }
-        table
-    }
 }
 
 /// A progress bar that leaves no trace when it is dropped.
@@ -115,11 +99,13 @@ pub struct Progress(ProgressBar);
 
 impl Progress {
     /// What is being done now.
+    #[cfg(feature = "engine")]
     pub fn say(&self, label: &'static str) {
         self.0.set_message(label);
     }
 
     /// `done` of `of` steps.
+    #[cfg(feature = "engine")]
     pub fn set(&self, done: u64, of: u64) {
         self.show("{msg} {wide_bar:.cyan/dim} {pos}/{len} {eta}", done, of);
     }
@@ -147,15 +133,6 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
-    }
-}
-
-/// Numbers end at one line.
-pub fn align_right(table: &mut Table, columns: Range<usize>) {
-    for column in columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
 }
 

@@ -24,9 +24,11 @@ pub enum Error {
     #[error(transparent)]
     Fuse(#[from] onnx_swish_fuse::Error),
     /// tract cannot load or run the model.
+    #[cfg(feature = "engine")]
     #[error(transparent)]
     Run(#[from] onnx_swish_tract::Error),
     /// An input has free dimensions and no shape was given.
+    #[cfg(feature = "engine")]
     #[error(
         "input `{input}` has shape {declared} and no size was given for its free dimensions; give a shape, for example {input}={example}"
     )]
@@ -39,6 +41,7 @@ pub enum Error {
         example: String,
     },
     /// An input could not be made.
+    #[cfg(feature = "engine")]
     #[error("input `{input}`: {reason}")]
     Input {
         /// The input.
@@ -47,6 +50,7 @@ pub enum Error {
         reason: String,
     },
     /// The tensors of a run do not fit into memory.
+    #[cfg(feature = "engine")]
     #[error(
         "{what} of the shapes given would take {bytes} bytes, and there is not that much memory; give smaller shapes"
     )]
@@ -57,12 +61,15 @@ pub enum Error {
         bytes: u128,
     },
     /// ONNX Runtime cannot be the reference.
+    #[cfg(feature = "engine")]
     #[error(transparent)]
     OnnxRuntime(#[from] crate::OnnxRuntimeError),
     /// A folder of test data cannot be read.
+    #[cfg(feature = "engine")]
     #[error(transparent)]
     TestData(#[from] crate::TestDataError),
     /// Two models have no outputs in common to compare.
+    #[cfg(feature = "engine")]
     #[error("the two models cannot be compared: {0}")]
     NotComparable(String),
 }

@@ -18,23 +18,33 @@
 #![cfg_attr(not(feature = "onnxruntime"), forbid(unsafe_code))]
 #![cfg_attr(feature = "onnxruntime", deny(unsafe_code))]
 
+#[cfg(feature = "engine")]
 mod bench;
+#[cfg(feature = "engine")]
 mod diagnostics;
+#[cfg(feature = "engine")]
 mod engine;
 mod error;
 mod fuse;
+#[cfg(feature = "engine")]
 mod inputs;
+#[cfg(feature = "engine")]
 mod session;
+#[cfg(feature = "engine")]
 mod verify;
+#[cfg(feature = "engine")]
 mod words;
 
+#[cfg(feature = "engine")]
 pub use bench::{
     BenchOptions, BenchReport, HeapMeter, Memory, NodeProfile, OpTime, Progress as BenchProgress,
     Ratio, Timing, Variant, bench,
 };
+#[cfg(feature = "engine")]
 pub use diagnostics::Diagnostic;
 pub use error::{Error, Result};
 pub use fuse::{Fused, expand, fuse, inspect};
+#[cfg(feature = "engine")]
 pub use inputs::Shapes;
 pub use onnx_swish_fuse::{
     ActivationKind, AlreadyFused, BetaValue, Emit, Expansion, FusionEntry, NearMiss, NearMissGroup,
@@ -44,11 +54,14 @@ pub use onnx_swish_model::{
     Error as ModelError, ExternalError, Invalid, Model, Progress as SaveProgress, SaveError,
     SaveOptions, Saved, Spliced, save,
 };
+#[cfg(feature = "engine")]
 pub use onnx_swish_tract::{
     Convolution, Dim, Element, ElementType, Error as RunError, Event, Outputs, Port, Tensor,
     silence_contained_panics,
 };
+#[cfg(feature = "engine")]
 pub use session::{Session, SessionBuilder};
+#[cfg(feature = "engine")]
 pub use verify::{
     Codes, Coverage, FirstOff, Inexact, JudgedBy, OffFrom, OnnxRuntimeError, OutputComparison,
     Progress as VerifyProgress, Reference, Rows, TestDataError, TestSet, Tolerance, VerifyOptions,
@@ -56,14 +69,15 @@ pub use verify::{
 };
 
 /// Tensors by the names of inputs or outputs.
+#[cfg(feature = "engine")]
 pub type NamedTensors = Vec<(String, Tensor)>;
 
 /// The guide's examples, compiled.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../../../docs/running.md")]
 struct Guide;
 
 /// The front page's example, likewise.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

@@ -5,70 +5,108 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use onnx_swish::{Convolution, FuseOptions, Report, Session};
+use onnx_swish::{FuseOptions, Report};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
-use crate::args::{Sizes, Source};
-use crate::failure::{Answer, Failure, Outcome};
+use crate::args::Source;
+use crate::failure::{Answer, Outcome};
 use crate::term::Term;
-use crate::{feed, files, report};
+use crate::{files, report};
 
 /// Say what would be fused, what already is, and what nearly matched and why not
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     source: Source,
-    /// Also load the model, and say which convolutions our kernels compute, and why the rest is tract's
-    #[arg(long)]
-    engine: bool,
+    #[cfg(feature = "engine")]
     #[command(flatten)]
-    sizes: Sizes,
+    loading: loading::Loading,
 }
 
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
     report: &'a Report,
+    #[cfg(feature = "engine")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    convolutions: Option<&'a [Convolution]>,
+    convolutions: Option<&'a [onnx_swish::Convolution]>,
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let Arguments {
-        source,
-        engine,
-        sizes,
-    } = arguments;
-    if !engine && !sizes.shapes.is_empty() {
-        return Err(
-            Failure::new("--shape is of no use to what a file says of itself")
-                .help("--engine loads the model, for inputs of this shape"),
-        );
-    }
-    let model = files::open(&source)?;
+    let source = &arguments.source;
+    #[cfg(feature = "engine")]
+    arguments.loading.check()?;
+    let model = files::open(source)?;
     let report = onnx_swish::inspect(&model, &FuseOptions::default());
-    let convolutions = if engine {
-        let failed = |error| Failure::on("load", &source.model, error);
-        let session = Session::builder().load(&model).map_err(failed)?;
-        let shapes = feed::shapes(&model, &sizes)?;
-        Some(session.convolutions(&shapes).map_err(failed)?)
-    } else {
-        None
-    };
+    #[cfg(feature = "engine")]
+    let convolutions = arguments.loading.convolutions(&model, &source.model)?;
     if term.json() {
         term.document(&Document {
             report: &report,
+            #[cfg(feature = "engine")]
             convolutions: convolutions.as_deref(),
         })?;
     } else {
-        let mut text = told(term, &source, &report);
-        if let Some(convolutions) = &convolutions {
-            text += &report::convolutions(term, convolutions);
-        }
+        let text = told(term, source, &report);
+        #[cfg(feature = "engine")]
+        let text = match &convolutions {
+            Some(convolutions) => text + &crate::engine::convolutions(term, convolutions),
+            None => text,
+        };
         term.result(&text)?;
     }
     Ok(Answer::Yes)
+}
+
+/// `--engine`.
+#[cfg(feature = "engine")]
+mod loading {
+    use std::path::Path;
+
+    use clap::Args;
+    use onnx_swish::{Convolution, Model, Session};
+
+    use crate::args::Sizes;
+    use crate::failure::Failure;
+    use crate::feed;
+
+    #[derive(Debug, Args)]
+    pub struct Loading {
+        /// Also load the model, and say which convolutions our kernels compute, and why the rest is tract's
+        #[arg(long)]
+        engine: bool,
+        #[command(flatten)]
+        sizes: Sizes,
+    }
+
+    impl Loading {
+        /// Refuses what has no effect.
+        pub fn check(&self) -> Result<(), Failure> {
+            if self.engine || self.sizes.shapes.is_empty() {
+                return Ok(());
+            }
+            Err(
+                Failure::new("--shape is of no use to what a file says of itself")
+                    .help("--engine loads the model, for inputs of this shape"),
+            )
+        }
+
+        /// What the engine makes of a model, if that is asked for.
+        pub fn convolutions(
+            &self,
+            model: &Model,
+            path: &Path,
+        ) -> Result<Option<Vec<Convolution>>, Failure> {
+            if !self.engine {
+                return Ok(None);
+            }
+            let failed = |error| Failure::on("load", path, error);
+            let session = Session::builder().load(model).map_err(failed)?;
+            let shapes = feed::shapes(model, &self.sizes)?;
+            Ok(Some(session.convolutions(&shapes).map_err(failed)?))
+        }
+    }
 }
 
 fn told(term: &Term, source: &Source, report: &Report) -> String {

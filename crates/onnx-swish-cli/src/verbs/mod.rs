@@ -1,8 +1,13 @@
 //! The verbs, one file each: its options, what it asks of the library, and how the answer is told.
 
+#[cfg(feature = "engine")]
 pub mod bench;
 pub mod expand;
 pub mod fuse;
 pub mod inspect;
+#[cfg(not(feature = "engine"))]
+pub mod no_engine;
+#[cfg(feature = "engine")]
 pub mod run;
+#[cfg(feature = "engine")]
 pub mod verify;

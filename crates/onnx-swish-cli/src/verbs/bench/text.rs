@@ -8,7 +8,8 @@ use onnx_swish::{BenchReport, NodeProfile, OpTime, Variant};
 use owo_colors::OwoColorize;
 
 use crate::files;
-use crate::term::{self, Term};
+use crate::table;
+use crate::term::Term;
 
 pub fn told(term: &Term, report: &BenchReport) -> String {
     let mut text = times(term, &report.variants);
@@ -78,7 +79,7 @@ fn times(term: &Term, variants: &[Variant]) -> String {
             takes,
         ]);
     }
-    term::align_right(&mut table, 1..6);
+    table::align_right(&mut table, 1..6);
     format!("{}\n", table.trim_fmt())
 }
 
@@ -96,7 +97,7 @@ fn memory(term: &Term, variants: &[Variant]) -> String {
             files::size(variant.peak_activation_bytes as u64),
         ]);
     }
-    term::align_right(&mut table, 1..4);
+    table::align_right(&mut table, 1..4);
     format!(
         "{}\n{}\n",
         table.trim_fmt(),
@@ -117,7 +118,7 @@ fn by_operator(term: &Term, operators: &[OpTime]) -> String {
             rate(op.macs, op.ms),
         ]);
     }
-    term::align_right(&mut table, 1..5);
+    table::align_right(&mut table, 1..5);
     format!("{}\n", table.trim_fmt())
 }
 
@@ -141,7 +142,7 @@ fn by_node(term: &Term, nodes: &[NodeProfile]) -> String {
             node.info.clone(),
         ]);
     }
-    term::align_right(&mut table, 0..3);
+    table::align_right(&mut table, 0..3);
     format!("{}\n", table.trim_fmt())
 }
 

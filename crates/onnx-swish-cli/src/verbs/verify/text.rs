@@ -10,7 +10,8 @@ use onnx_swish::{
 use owo_colors::OwoColorize;
 
 use crate::report;
-use crate::term::{self, Term};
+use crate::table;
+use crate::term::Term;
 use crate::verbs::run::short;
 
 pub fn told(term: &Term, report: &VerifyReport, each: bool) -> String {
@@ -44,7 +45,7 @@ fn outputs(term: &Term, outputs: &[OutputComparison]) -> String {
             output.outside.to_string(),
         ]);
     }
-    term::align_right(&mut table, 3..8);
+    table::align_right(&mut table, 3..8);
     table.trim_fmt()
 }
 
@@ -75,7 +76,7 @@ fn activations(term: &Term, coverage: &[Coverage]) -> String {
             value.map_or_else(|| "-".to_owned(), |value| value.outside.to_string()),
         ]);
     }
-    term::align_right(&mut table, 2..8);
+    table::align_right(&mut table, 2..8);
     format!("{}\n", table.trim_fmt())
 }
 
