@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use onnx_swish::Emit;
 
 #[cfg(feature = "engine")]
 mod running;
@@ -55,10 +56,64 @@ pub struct Source {
     pub base_dir: Option<PathBuf>,
 }
 
+/// The models of a verb that takes any number of them.
+#[derive(Debug, Args)]
+pub struct Sources {
+    /// ONNX models; `-` alone reads standard input
+    #[arg(required = true, value_name = "MODEL")]
+    models: Vec<PathBuf>,
+    /// Folder that external data is relative to, when the model comes from standard input
+    #[arg(long, value_name = "DIR")]
+    base_dir: Option<PathBuf>,
+}
+
+impl Sources {
+    /// One by one.
+    pub fn each(&self) -> Vec<Source> {
+        let source = |model: &PathBuf| Source {
+            model: model.clone(),
+            base_dir: self.base_dir.clone(),
+        };
+        self.models.iter().map(source).collect()
+    }
+
+    pub fn are_several(&self) -> bool {
+        self.models.len() > 1
+    }
+}
+
+/// What fused activations are written as.
+#[derive(Debug, Args)]
+pub struct Emission {
+    /// What a fused activation is written as
+    #[arg(long, value_enum, default_value_t = Spelling::Custom, value_name = "SPELLING")]
+    emit: Spelling,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Spelling {
+    /// Operators of this project, each with a model-local function
+    Custom,
+    /// com.microsoft::QuickGelu, and HardSwish from opset 14
+    Contrib,
+    /// HardSwish from opset 14, Swish from opset 24
+    Standard,
+}
+
+impl Emission {
+    pub fn emit(&self) -> Emit {
+        match self.emit {
+            Spelling::Custom => Emit::Custom,
+            Spelling::Contrib => Emit::Contrib,
+            Spelling::Standard => Emit::Standard,
+        }
+    }
+}
+
 /// Where a rewritten model goes.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// Where the result goes; `-` writes standard output
+    /// Where the result goes, a file or a folder, with several models a folder; `-` writes standard output
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
     /// Replace MODEL itself

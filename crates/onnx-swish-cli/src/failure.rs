@@ -8,10 +8,12 @@ use std::path::Path;
 
 use onnx_swish::RunError;
 use owo_colors::OwoColorize;
+use serde::Serialize;
 
 /// What failed, why, and what to do.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Failure {
+    #[serde(rename = "message")]
     what: String,
     because: Vec<String>,
     help: Option<String>,
@@ -24,6 +26,8 @@ pub enum Answer {
     Yes,
     /// The question's answer is no: exit status 1.
     No,
+    /// Some of several files failed, and that is said: exit status 2.
+    Failed,
 }
 
 pub type Outcome = Result<Answer, Failure>;

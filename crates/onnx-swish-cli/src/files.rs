@@ -2,12 +2,13 @@
 //! Given the paths of the command line; the library does the reading, checking and atomic saving.
 //! Promises that standard output carries either a model or a report, never both.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use onnx_swish::Model;
 
-use crate::args::{Source, Target};
+use crate::args::{Source, Sources, Target};
 use crate::failure::Failure;
 use crate::term::Term;
 
@@ -77,6 +78,9 @@ pub fn destination(
     } else {
         match &target.output {
             Some(path) if is_stream(path) => Destination::Stdout,
+            Some(path) if is_folder(path) => {
+                Destination::File(within(path, &source.model, suffix)?)
+            }
             Some(path) => Destination::File(path.clone()),
             None if is_stream(&source.model) => Destination::Stdout,
             None => Destination::File(beside(&source.model, suffix)),
@@ -89,6 +93,82 @@ pub fn destination(
         .help("name a file for the model with -o, or ask for the report alone with --dry-run"));
     }
     Ok(destination)
+}
+
+/// Whether a path names a folder: one that is there, or one that is said to be one.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+        || path
+            .as_os_str()
+            .to_string_lossy()
+            .ends_with(['/', std::path::MAIN_SEPARATOR])
+}
+
+/// The model's file name in another folder; beside the model, its name with the suffix.
+fn within(folder: &Path, model: &Path, suffix: &str) -> Result<PathBuf, Failure> {
+    let Some(name) = model.file_name().filter(|_| !is_stream(model)) else {
+        return Err(Failure::new(format!(
+            "{} is a folder, and a model from standard input has no name",
+            folder.display()
+        ))
+        .help("name a file with -o"));
+    };
+    let path = folder.join(name);
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    Ok(if same(&path, model) {
+        folder.join(beside(Path::new(name), suffix))
+    } else {
+        path
+    })
+}
+
+/// Several models need several outputs.
+pub fn refuse_one_output_for_several(
+    sources: &Sources,
+    target: &Target,
+    suffix: &str,
+) -> Result<(), Failure> {
+    let Some(output) = target.output.as_deref().filter(|_| sources.are_several()) else {
+        return Ok(());
+    };
+    if is_stream(output) || !is_folder(output) {
+        return Err(Failure::new(format!(
+            "{} is one file, and several models are given",
+            if is_stream(output) {
+                "standard output".to_owned()
+            } else {
+                output.display().to_string()
+            }
+        ))
+        .help("with several models -o names a folder, for example `-o fused/`"));
+    }
+    let mut taken = HashMap::new();
+    for source in sources.each() {
+        let path = within(output, &source.model, suffix)?;
+        if let Some(other) = taken.insert(path.clone(), source.model.clone())
+            && other != source.model
+        {
+            return Err(Failure::new(format!(
+                "{} and {} would both become {}",
+                other.display(),
+                source.model.display(),
+                path.display()
+            ))
+            .help("fuse them in two commands, into two folders"));
+        }
+    }
+    Ok(())
+}
+
+/// A path as a shell takes it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=+:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// `dir/net.onnx` becomes `dir/net.fused.onnx`.
@@ -142,6 +222,13 @@ mod tests {
             beside(Path::new("net.v2.onnx"), "plain"),
             Path::new("net.v2.plain.onnx")
         );
+    }
+
+    #[test]
+    fn paths_survive_a_shell() {
+        assert_eq!(quoted(Path::new("a/b-1.onnx")), "a/b-1.onnx");
+        assert_eq!(quoted(Path::new("my net.onnx")), "'my net.onnx'");
+        assert_eq!(quoted(Path::new("it's.onnx")), r"'it'\''s.onnx'");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod feed;
 mod files;
 #[cfg(feature = "engine")]
 mod heap;
+mod many;
 mod report;
 mod rewrite;
 #[cfg(feature = "engine")]
@@ -28,11 +29,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::Cli;
-use crate::failure::Answer;
+use crate::failure::{Answer, Failure};
 use crate::term::Term;
 
 fn main() -> ExitCode {
-    let Cli { global, verb } = Cli::parse();
+    let Cli { global, verb } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let term = Term::new(&global);
     // The engine's panics become errors with a sentence; nobody needs to see them twice.
     #[cfg(feature = "engine")]
@@ -40,10 +44,31 @@ fn main() -> ExitCode {
     match verb.carry_out(&term) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Failed) => ExitCode::from(2),
         Err(failure) => {
-            // Standard error may be closed; the exit status still tells.
-            let _ = anstream::stderr().write_all(failure.render().as_bytes());
+            term.error(&failure);
             ExitCode::from(2)
         }
     }
+}
+
+/// Help, the version, or what is wrong with the command line; the latter as JSON where JSON was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let wants_json = || {
+        let words: Vec<_> = std::env::args_os().collect();
+        words.iter().any(|word| word == "--format=json")
+            || words
+                .windows(2)
+                .any(|pair| pair[0] == "--format" && pair[1] == "json")
+    };
+    if error.use_stderr() && wants_json() {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        let document = serde_json::json!({"schema_version": 1, "error": Failure::new(text)});
+        // Standard output may be closed; the exit status still tells.
+        let _ = writeln!(std::io::stdout(), "{document:#}");
+        return ExitCode::from(2);
+    }
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }

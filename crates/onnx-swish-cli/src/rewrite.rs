@@ -3,16 +3,17 @@
 //! Promises that a dry run says what a real one does, and that nothing is written when nothing may be.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use onnx_swish::{Error, Model, ModelError, SaveError, SaveOptions, SaveProgress, Saved, Spliced};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
-use crate::args::{Source, Target};
+use crate::args::{Source, Sources, Target};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::files::{self, Destination};
+use crate::many::{self, Told};
 use crate::term::{self, Term};
 
 /// What differs between the verbs.
@@ -36,56 +37,78 @@ pub struct Rewritten<D> {
 
 pub fn main<D: Serialize>(
     term: &Term,
+    sources: &Sources,
+    target: &Target,
+    verb: &Verb,
+    rewrite: impl Fn(&Model) -> Result<Rewritten<D>, Error>,
+) -> Outcome {
+    files::refuse_one_output_for_several(sources, target, verb.suffix)?;
+    let mut mendable = Vec::new();
+    let answer = many::each(term, sources, |source| {
+        let (told, changes) = one(term, source, target, verb, &rewrite)?;
+        if target.check && changes > 0 {
+            mendable.push(source.model.clone());
+        }
+        Ok(told)
+    })?;
+    if !mendable.is_empty() && !mendable.iter().any(|model| files::is_stream(model)) {
+        let models: Vec<String> = mendable.iter().map(|model| files::quoted(model)).collect();
+        term.note(&format!(
+            "`onnx-swish {} --in-place {}` does it",
+            verb.doing,
+            models.join(" ")
+        ));
+    }
+    Ok(answer)
+}
+
+/// Rewrites one model, and says in how many places.
+fn one<D: Serialize>(
+    term: &Term,
     source: &Source,
     target: &Target,
     verb: &Verb,
-    rewrite: impl FnOnce(&Model) -> Result<Rewritten<D>, Error>,
-) -> Outcome {
+    rewrite: impl Fn(&Model) -> Result<Rewritten<D>, Error>,
+) -> Result<(Told<Document<D>>, usize), Failure> {
     let started = Instant::now();
     let destination = files::destination(term, source, target, verb.suffix)?;
     let model = files::open(source)?;
     let rewritten =
         rewrite(&model).map_err(|error| Failure::on(verb.doing, &source.model, error))?;
+    let changes = rewritten.changes;
+    // Nobody asked for a copy of the file as it is.
+    let unasked = changes == 0 && target.output.is_none();
     let saved = match &destination {
         Destination::Nowhere => None,
         Destination::Stdout => {
             term::write_model_to_stdout(|out| rewritten.file.write_to(out))?;
             None
         }
+        Destination::File(_) if unasked => None,
         Destination::File(path) => Some((path, save(term, &model, &rewritten.file, path, target)?)),
     };
-    if term.json() {
-        let written = saved.as_ref().map(|(path, _)| path.as_path());
-        term.document(&Document {
-            report: &rewritten.document,
-            written,
-        })?;
-    } else {
-        let mut text = rewritten.told;
-        if let Some((path, saved)) = &saved {
-            let took = format!("in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
-            let size = files::size(saved.bytes);
-            let _ = writeln!(
-                text,
-                "Wrote {} ({size}) {}",
-                path.display().bold(),
-                took.dimmed()
-            );
-            for copy in &saved.copied {
-                let copy = files::relative(copy);
-                let _ = writeln!(text, "Copied external data to {}", copy.display().bold());
-            }
+    let mut text = rewritten.told;
+    if let Some((path, saved)) = &saved {
+        let took = format!("in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
+        let size = files::size(saved.bytes);
+        let _ = writeln!(
+            text,
+            "Wrote {} ({size}) {}",
+            path.display().bold(),
+            took.dimmed()
+        );
+        for copy in &saved.copied {
+            let copy = files::relative(copy);
+            let _ = writeln!(text, "Copied external data to {}", copy.display().bold());
         }
-        // A model on standard output has it to itself.
-        if destination == Destination::Stdout {
-            term.note(text.trim_end());
-        } else if !term.quiet {
-            term.result(&text)?;
-        }
+    } else if unasked && matches!(destination, Destination::File(_)) {
+        let _ = writeln!(text, "Wrote nothing; -o would write a copy");
     }
     if destination == Destination::Stdout {
-        let locations = model.external_locations();
-        if let Some(first) = locations.first() {
+        // A model on standard output has it to itself.
+        term.note(text.trim_end());
+        text.clear();
+        if let Some(first) = model.external_locations().first() {
             term.warn(&format!(
                 "the model on standard output refers to `{}` for its weights: put it beside the model, or nothing will load it",
                 first.escape_ascii()
@@ -97,19 +120,27 @@ pub fn main<D: Serialize>(
             "the new model refers to `{location}`, which was not copied: put it beside the model, or nothing will load it"
         ));
     }
-    Ok(if target.check && rewritten.changes > 0 {
-        Answer::No
-    } else {
-        Answer::Yes
-    })
+    let told = Told {
+        answer: if target.check && changes > 0 {
+            Answer::No
+        } else {
+            Answer::Yes
+        },
+        text: if term.quiet { String::new() } else { text },
+        document: Document {
+            report: rewritten.document,
+            written: saved.map(|(path, _)| path.clone()),
+        },
+    };
+    Ok((told, changes))
 }
 
 /// The report, and where the result is.
 #[derive(Serialize)]
-struct Document<'a, D> {
+struct Document<D> {
     #[serde(flatten)]
-    report: &'a D,
-    written: Option<&'a Path>,
+    report: D,
+    written: Option<PathBuf>,
 }
 
 fn save(

@@ -60,6 +60,16 @@ impl Term {
         tolerate_closed_pipe(write_all(&mut io::stdout().lock(), &text))
     }
 
+    /// A failure, for people on standard error and for machines as the document.
+    pub fn error(&self, failure: &Failure) {
+        if self.json() {
+            // Standard output may be closed; the exit status still tells.
+            let _ = self.document(&serde_json::json!({"schema_version": 1, "error": failure}));
+        } else {
+            let _ = anstream::stderr().write_all(failure.render().as_bytes());
+        }
+    }
+
     /// A remark for the person at the terminal; `--quiet` silences it.
     pub fn note(&self, text: &str) {
         if !self.quiet {

@@ -8,7 +8,7 @@ use clap::Args;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
-use crate::args::{Source, Target};
+use crate::args::{Sources, Target};
 use crate::failure::Outcome;
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
@@ -18,7 +18,7 @@ use crate::term::Term;
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    source: Source,
+    sources: Sources,
     #[command(flatten)]
     target: Target,
 }
@@ -40,13 +40,13 @@ struct Kept {
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let Arguments { source, target } = arguments;
+    let Arguments { sources, target } = arguments;
     let verb = Verb {
         doing: "expand",
         suffix: "plain",
     };
     let would = target.dry_run || target.check;
-    rewrite::main(term, &source, &target, &verb, |model| {
+    rewrite::main(term, &sources, &target, &verb, |model| {
         let expansion = onnx_swish::expand(model)?;
         let kept = expansion
             .kept

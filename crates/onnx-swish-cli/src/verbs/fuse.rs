@@ -4,11 +4,11 @@
 
 use std::fmt::Write as _;
 
-use clap::{Args, ValueEnum};
-use onnx_swish::{Emit, FuseOptions, Fused, Report};
+use clap::Args;
+use onnx_swish::{FuseOptions, Fused, Report};
 use owo_colors::OwoColorize;
 
-use crate::args::{Source, Target};
+use crate::args::{Emission, Sources, Target};
 use crate::failure::Outcome;
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
@@ -18,44 +18,35 @@ use crate::term::Term;
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    source: Source,
+    sources: Sources,
     #[command(flatten)]
     target: Target,
-    /// What a fused activation is written as
-    #[arg(long, value_enum, default_value_t = Spelling::Custom, value_name = "SPELLING")]
-    emit: Spelling,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Spelling {
-    /// Operators of this project, each with a model-local function
-    Custom,
-    /// com.microsoft::QuickGelu, and HardSwish from opset 14
-    Contrib,
-    /// HardSwish from opset 14, Swish from opset 24
-    Standard,
+    #[command(flatten)]
+    emit: Emission,
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let options = FuseOptions::emit(match arguments.emit {
-        Spelling::Custom => Emit::Custom,
-        Spelling::Contrib => Emit::Contrib,
-        Spelling::Standard => Emit::Standard,
-    });
+    let options = FuseOptions::emit(arguments.emit.emit());
     let verb = Verb {
         doing: "fuse",
         suffix: "fused",
     };
     let would = arguments.target.dry_run || arguments.target.check;
-    rewrite::main(term, &arguments.source, &arguments.target, &verb, |model| {
-        let Fused { report, file } = onnx_swish::fuse(model, &options)?;
-        Ok(Rewritten {
-            file,
-            changes: report.fusions.len(),
-            told: told(term, &report, would),
-            document: report,
-        })
-    })
+    rewrite::main(
+        term,
+        &arguments.sources,
+        &arguments.target,
+        &verb,
+        |model| {
+            let Fused { report, file } = onnx_swish::fuse(model, &options)?;
+            Ok(Rewritten {
+                file,
+                changes: report.fusions.len(),
+                told: told(term, &report, would),
+                document: report,
+            })
+        },
+    )
 }
 
 fn told(term: &Term, report: &Report, would: bool) -> String {

@@ -9,8 +9,9 @@ use onnx_swish::{FuseOptions, Report};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
-use crate::args::Source;
+use crate::args::{Emission, Source, Sources};
 use crate::failure::{Answer, Outcome};
+use crate::many::{self, Told};
 use crate::term::Term;
 use crate::{files, report};
 
@@ -18,45 +19,48 @@ use crate::{files, report};
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    source: Source,
+    sources: Sources,
+    #[command(flatten)]
+    emit: Emission,
     #[cfg(feature = "engine")]
     #[command(flatten)]
     loading: loading::Loading,
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct Document {
     #[serde(flatten)]
-    report: &'a Report,
+    report: Report,
     #[cfg(feature = "engine")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    convolutions: Option<&'a [onnx_swish::Convolution]>,
+    convolutions: Option<Vec<onnx_swish::Convolution>>,
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let source = &arguments.source;
     #[cfg(feature = "engine")]
     arguments.loading.check()?;
-    let model = files::open(source)?;
-    let report = onnx_swish::inspect(&model, &FuseOptions::default());
-    #[cfg(feature = "engine")]
-    let convolutions = arguments.loading.convolutions(&model, &source.model)?;
-    if term.json() {
-        term.document(&Document {
-            report: &report,
-            #[cfg(feature = "engine")]
-            convolutions: convolutions.as_deref(),
-        })?;
-    } else {
+    let options = FuseOptions::emit(arguments.emit.emit());
+    many::each(term, &arguments.sources, |source| {
+        let model = files::open(source)?;
+        let report = onnx_swish::inspect(&model, &options);
+        #[cfg(feature = "engine")]
+        let convolutions = arguments.loading.convolutions(&model, &source.model)?;
         let text = told(term, source, &report);
         #[cfg(feature = "engine")]
         let text = match &convolutions {
             Some(convolutions) => text + &crate::engine::convolutions(term, convolutions),
             None => text,
         };
-        term.result(&text)?;
-    }
-    Ok(Answer::Yes)
+        Ok(Told {
+            answer: Answer::Yes,
+            text,
+            document: Document {
+                report,
+                #[cfg(feature = "engine")]
+                convolutions,
+            },
+        })
+    })
 }
 
 /// `--engine`.
