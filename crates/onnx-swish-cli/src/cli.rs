@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::term::Term;
 #[cfg(feature = "engine")]
 use crate::verbs::{bench, run, verify};
-use crate::verbs::{expand, fuse, inspect};
+use crate::verbs::{completions, expand, fuse, inspect, man};
 #[cfg(not(feature = "engine"))]
 use crate::verbs::{no_engine as bench, no_engine as run, no_engine as verify};
 
@@ -17,6 +17,11 @@ use crate::verbs::{no_engine as bench, no_engine as run, no_engine as verify};
 #[derive(Debug, Parser)]
 #[command(name = "onnx-swish", version, propagate_version = true, styles = crate::term::HELP_STYLES)]
 #[command(after_help = "\
+Examples:
+  onnx-swish fuse model.onnx               writes model.fused.onnx
+  onnx-swish inspect *.onnx                what would be fused, and why the rest is not
+  onnx-swish fuse --check *.onnx           for CI: exit status 1 if there is something to fuse
+
 Exit status: 0 done, 1 the answer is no (verify, --check), 2 usage or failure.
 Models and JSON go to standard output, everything else for people to standard error.")]
 pub struct Cli {
@@ -35,6 +40,8 @@ pub enum Verb {
     Run(run::Arguments),
     Bench(bench::Arguments),
     Expand(expand::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 impl Verb {
@@ -43,6 +50,8 @@ impl Verb {
             Verb::Fuse(arguments) => fuse::main(term, arguments),
             Verb::Inspect(arguments) => inspect::main(term, arguments),
             Verb::Expand(arguments) => expand::main(term, arguments),
+            Verb::Completions(arguments) => completions::main(term, arguments),
+            Verb::Man(arguments) => man::main(term, arguments),
             #[cfg(feature = "engine")]
             Verb::Verify(arguments) => verify::main(term, arguments),
             #[cfg(feature = "engine")]

@@ -96,7 +96,7 @@ pub fn destination(
 }
 
 /// Whether a path names a folder: one that is there, or one that is said to be one.
-fn is_folder(path: &Path) -> bool {
+pub fn is_folder(path: &Path) -> bool {
     path.is_dir()
         || path
             .as_os_str()

@@ -150,6 +150,16 @@ fn save(
     path: &Path,
     target: &Target,
 ) -> Result<Saved, Failure> {
+    if target.output.as_deref().is_some_and(files::is_folder)
+        && let Some(folder) = path.parent()
+    {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Failure::caused(
+                format!("cannot make the folder {}", folder.display()),
+                &error,
+            )
+        })?;
+    }
     let progress = term.progress("writing");
     let mut copying = |step: SaveProgress<'_>| progress.bytes(step.done, step.total);
     let options = SaveOptions {

@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal};
 use std::ops::Range;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::term::Term;
 
@@ -29,6 +29,8 @@ pub fn align_right(table: &mut Table, columns: Range<usize>) {
     for column in columns {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
+            // A number that is split over two lines is two numbers: the words give way.
+            column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
 }

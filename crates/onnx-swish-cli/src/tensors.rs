@@ -99,6 +99,7 @@ fn read_entry<R: Read + io::Seek>(
 /// Writes tensors by name into an `.npz` file, completely or not at all.
 pub fn write_npz<'a>(
     path: &Path,
+    force: bool,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
 ) -> Result<(), Failure> {
     if crate::files::is_stream(path) {
@@ -120,7 +121,7 @@ pub fn write_npz<'a>(
     temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // Less the umask, as any new file.
     let file = temporary
         .tempfile_in(folder)
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| failed(&without_path(error)))?;
     let mut archive = NpzWriter::new_compressed(BufWriter::new(file));
     for (name, tensor) in tensors {
         add_entry(&mut archive, name, tensor).map_err(|error| match error {
@@ -135,8 +136,38 @@ pub fn write_npz<'a>(
         .map_err(|error| failed(&error))?
         .into_inner()
         .map_err(|error| failed(error.error()))?;
-    file.persist(path).map_err(|error| failed(&error.error))?;
+    let persisted = if force {
+        file.persist(path)
+    } else {
+        file.persist_noclobber(path)
+    };
+    persisted.map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => failed(&error.error),
+    })?;
     Ok(())
+}
+
+/// Refuses to replace what nobody asked to replace; asked before the work, and again when it is done.
+pub fn refuse_existing(path: &Path, force: bool) -> Result<(), Failure> {
+    if force || path.symlink_metadata().is_err() {
+        Ok(())
+    } else {
+        Err(exists(path))
+    }
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::new(format!("{} exists already", path.display()))
+        .help("--force overwrites it, -o names another file")
+}
+
+/// What the system said, without the temporary file's name, which the user never chose.
+fn without_path(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path ") {
+        Some((said, _)) => io::Error::new(error.kind(), said.to_owned()),
+        None => error,
+    }
 }
 
 fn add_entry<W: Write + io::Seek>(
@@ -264,7 +295,12 @@ mod tests {
             ("bool", Tensor::from(array![true, false])),
             ("u8", Tensor::from(array![0u8, 255])),
         ];
-        write_npz(&path, tensors.iter().map(|(name, tensor)| (*name, tensor))).unwrap();
+        write_npz(
+            &path,
+            false,
+            tensors.iter().map(|(name, tensor)| (*name, tensor)),
+        )
+        .unwrap();
         let read = read_npz(&path).unwrap();
         assert_eq!(read.len(), tensors.len());
         for (name, tensor) in &tensors {

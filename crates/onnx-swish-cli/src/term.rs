@@ -60,6 +60,11 @@ impl Term {
         tolerate_closed_pipe(write_all(&mut io::stdout().lock(), &text))
     }
 
+    /// The result, as it is.
+    pub fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+        tolerate_closed_pipe(write_all(&mut io::stdout().lock(), bytes))
+    }
+
     /// A failure, for people on standard error and for machines as the document.
     pub fn error(&self, failure: &Failure) {
         if self.json() {

@@ -56,6 +56,9 @@ pub enum Error {
         /// At which byte.
         at: u32,
     },
+    /// A file of another format.
+    #[error("not an ONNX model: it is {}; {}", .0.what, .0.advice)]
+    Foreign(crate::foreign::Foreign),
     /// The message holds no graph.
     #[error("not an ONNX model: there is no graph in it")]
     NoGraph,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
+use crate::foreign;
 use crate::index::{self, Index};
 use crate::limits::MAX_FILE_LEN;
 use crate::node::Node;
@@ -228,7 +229,7 @@ fn index_of(bytes: &Bytes) -> Result<Index> {
     if bytes.starts_with(b"version https://git-lfs") {
         return Err(Error::LfsPointer);
     }
-    index::build(bytes)
+    index::build(bytes).map_err(|error| foreign::recognise(bytes).map_or(error, Error::Foreign))
 }
 
 fn load(path: &Path) -> Result<(Bytes, Option<Arc<File>>)> {

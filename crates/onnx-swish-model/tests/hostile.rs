@@ -424,3 +424,32 @@ fn names_that_no_terminal_should_see() {
     assert!(!shown.contains(['\u{1b}', '\0', '\n']), "{shown:?}");
     assert!(shown.contains("\\xff\\xfe"), "{shown}");
 }
+
+/// What people give in place of a model is named, with what to do.
+#[test]
+fn files_of_other_formats_are_named() {
+    let given: [(&[u8], &str); 12] = [
+        (
+            b"PK\x03\x04\x14\0\0\0archive/data.pkl",
+            "torch.onnx.export()",
+        ),
+        (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "pickle"),
+        (b"\x1c\0\0\0TFL3\x14\0 \0", "TensorFlow Lite"),
+        (b"\x18\0\0\0ORTM\0\0\0\0", ".ort"),
+        (b"\x89HDF\r\n\x1a\n\0\0\0", "Keras"),
+        (b"\x93NUMPY\x01\0v\0{'descr': '<f4'", "--input"),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "gunzip"),
+        (b"\x28\xb5\x2f\xfd\x04\0", "zstd -d"),
+        (b"<!DOCTYPE html>\n<html lang=en>", "a web page"),
+        (b"<html><head>", "a web page"),
+        (b"<?xml version=\"1.0\"?>\n<net name=\"m\"", "OpenVINO"),
+        (b"\x40\0\0\0\0\0\0\0{\"__metadata__\":{}", "safetensors"),
+    ];
+    for (bytes, wanted) in given {
+        let error = Model::from_bytes(bytes.to_vec()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("not an ONNX model: it is ") && error.contains(wanted),
+            "{error}"
+        );
+    }
+}

@@ -80,8 +80,8 @@ pub struct NamedFile {
 }
 
 fn parse_shape(text: &str) -> Result<NamedShape, String> {
-    // Value names may hold `=`; dimensions may not, so the last one separates.
-    let (name, dims) = match text.rsplit_once('=') {
+    // Value names may hold `=` and `:`; dimensions may not, so the last one separates.
+    let (name, dims) = match text.rsplit_once(['=', ':']) {
         Some((name, dims)) if !name.is_empty() => (Some(name.to_owned()), dims),
         Some(_) => return Err("the input's name before `=` is empty".to_owned()),
         None => (None, text),
@@ -151,6 +151,11 @@ mod tests {
                 name: Some("a=b".into()),
                 dims: vec![1, 3]
             }
+        );
+        assert_eq!(parse_shape("x:1,3").unwrap(), parse_shape("x=1,3").unwrap());
+        assert_eq!(
+            parse_shape("input:0=1,3").unwrap().name.as_deref(),
+            Some("input:0")
         );
         assert_eq!(
             parse_shape("scalar=").unwrap(),

@@ -16,6 +16,10 @@ use crate::term::Term;
 
 /// Turn fused and standard Swish and HardSwish operators back into plain ones
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onnx-swish expand model.fused.onnx            writes model.fused.plain.onnx beside it
+  onnx-swish expand --in-place *.onnx           replaces them")]
 pub struct Arguments {
     #[command(flatten)]
     sources: Sources,

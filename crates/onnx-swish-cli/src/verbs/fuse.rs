@@ -16,6 +16,13 @@ use crate::term::Term;
 
 /// Put one operator in the place of every Swish, SiLU and HardSwish
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onnx-swish fuse model.onnx                    writes model.fused.onnx beside it
+  onnx-swish fuse --in-place a.onnx b.onnx      replaces both
+  onnx-swish fuse *.onnx -o fused/              writes into a folder, under the same names
+  onnx-swish fuse --check *.onnx                exit status 1 if there is something to fuse
+  onnx-swish fuse - < in.onnx > out.onnx        a filter")]
 pub struct Arguments {
     #[command(flatten)]
     sources: Sources,

@@ -17,6 +17,12 @@ use crate::{files, report};
 
 /// Say what would be fused, what already is, and what nearly matched and why not
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onnx-swish inspect model.onnx
+  onnx-swish inspect -v *.onnx                  every node, of several models
+  onnx-swish inspect --emit standard m.onnx     what would stay if only ONNX's own operators may be written
+  onnx-swish inspect --format json m.onnx | jq '.near_misses[].message'")]
 pub struct Arguments {
     #[command(flatten)]
     sources: Sources,
@@ -40,12 +46,13 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     #[cfg(feature = "engine")]
     arguments.loading.check()?;
     let options = FuseOptions::emit(arguments.emit.emit());
+    let several = arguments.sources.are_several();
     many::each(term, &arguments.sources, |source| {
         let model = files::open(source)?;
         let report = onnx_swish::inspect(&model, &options);
         #[cfg(feature = "engine")]
         let convolutions = arguments.loading.convolutions(&model, &source.model)?;
-        let text = told(term, source, &report);
+        let text = told(term, (!several).then_some(source), &report);
         #[cfg(feature = "engine")]
         let text = match &convolutions {
             Some(convolutions) => text + &crate::engine::convolutions(term, convolutions),
@@ -113,7 +120,8 @@ mod loading {
     }
 }
 
-fn told(term: &Term, source: &Source, report: &Report) -> String {
+/// Of several models the source is named on every line, and not here.
+fn told(term: &Term, source: Option<&Source>, report: &Report) -> String {
     let opset = report
         .opset
         .map_or_else(|| "no opset".to_owned(), |opset| format!("opset {opset}"));
@@ -122,7 +130,10 @@ fn told(term: &Term, source: &Source, report: &Report) -> String {
         report.ir_version,
         report::count(report.nodes, "node")
     );
-    let mut text = format!("{} ({facts})\n", files::display(&source.model).bold());
+    let mut text = match source {
+        Some(source) => format!("{} ({facts})\n", files::display(&source.model).bold()),
+        None => format!("{facts}\n"),
+    };
     let sections = [
         (
             "Would be fused",

@@ -2,9 +2,11 @@
 
 #[cfg(feature = "engine")]
 pub mod bench;
+pub mod completions;
 pub mod expand;
 pub mod fuse;
 pub mod inspect;
+pub mod man;
 #[cfg(not(feature = "engine"))]
 pub mod no_engine;
 #[cfg(feature = "engine")]

@@ -19,6 +19,11 @@ const SHOWN: usize = 4;
 
 /// Run a model on tract with our operators and summarise its outputs
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onnx-swish run model.onnx                                  random inputs
+  onnx-swish run model.onnx --input images=batch.npy -o out.npz
+  onnx-swish run model.onnx --shape images=1,3,224,224 --threads 4")]
 pub struct Arguments {
     #[command(flatten)]
     source: Source,
@@ -33,6 +38,9 @@ pub struct Arguments {
     /// Store the outputs
     #[arg(short, long, value_name = "OUT.npz")]
     output: Option<PathBuf>,
+    /// Overwrite an existing OUT.npz
+    #[arg(long, requires = "output")]
+    force: bool,
 }
 
 #[derive(Serialize)]
@@ -65,7 +73,11 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         precision,
         limits,
         output,
+        force,
     } = arguments;
+    if let Some(path) = &output {
+        tensors::refuse_existing(path, force)?;
+    }
     let model = files::open(&source)?;
     let failed = |error| Failure::on("run", &source.model, error);
     let mut builder = Session::builder()
@@ -90,7 +102,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         .map_err(failed)?;
     drop(progress);
     if let Some(path) = &output {
-        tensors::write_npz(path, outputs.iter())?;
+        tensors::write_npz(path, force, outputs.iter())?;
         term.note(&format!("Wrote {}", path.display()));
     }
     let summaries: Vec<Summary<'_>> = outputs

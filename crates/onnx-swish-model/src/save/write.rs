@@ -51,7 +51,7 @@ fn with_a_name(
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(NEW_FILE));
     }
-    let mut file = builder.tempfile_in(folder)?;
+    let mut file = builder.tempfile_in(folder).map_err(without_path)?;
     finish(file.as_file_mut(), like, write)?;
     let persisted = match old {
         Some(_) => file.persist(path),
@@ -59,6 +59,14 @@ fn with_a_name(
     };
     persisted.map_err(|e| e.error)?;
     sync_folder(folder)
+}
+
+/// What the system said, without the temporary file's name, which the user never chose.
+fn without_path(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path ") {
+        Some((said, _)) => io::Error::new(error.kind(), said.to_owned()),
+        None => error,
+    }
 }
 
 fn finish(

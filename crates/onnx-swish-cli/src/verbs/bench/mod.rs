@@ -16,6 +16,10 @@ use crate::{feed, files, heap};
 
 /// Time stock tract, tract with the vzeroupper repair, and ours, interleaved, and measure their memory
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onnx-swish bench model.onnx --shape 1,3,224,224
+  onnx-swish bench model.onnx --threads 4 --profile")]
 pub struct Arguments {
     #[command(flatten)]
     source: Source,

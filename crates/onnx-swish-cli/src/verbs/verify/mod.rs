@@ -18,6 +18,11 @@ use against::Against;
 
 /// Run the original and the fused model on the same inputs and compare every output
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onnx-swish verify model.onnx                               fused in memory, against tract
+  onnx-swish verify model.onnx --against onnxruntime         against ONNX Runtime
+  onnx-swish verify model.onnx model.fused.onnx --inputs batch.npz")]
 pub struct Arguments {
     #[command(flatten)]
     source: Source,
