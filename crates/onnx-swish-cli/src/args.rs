@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use onnx_swish::Emit;
+use onnx_swish::{Emit, FuseOptions, Runtime, UnknownRuntime};
 
 #[cfg(feature = "engine")]
 mod running;
@@ -86,8 +86,23 @@ impl Sources {
 #[derive(Debug, Args)]
 pub struct Emission {
     /// What a fused activation is written as
-    #[arg(long, value_enum, default_value_t = Spelling::Custom, value_name = "SPELLING")]
+    #[arg(long, value_enum, default_value_t = Spelling::Custom, value_name = "SPELLING", conflicts_with = "runtime")]
     emit: Spelling,
+    #[command(flatten)]
+    runtime: For,
+}
+
+/// The runtime that is to load the result.
+#[derive(Debug, Args)]
+pub struct For {
+    /// Write what this runtime loads and is fastest with, for example `onnxruntime@1.20`; the newest
+    /// version without `@`
+    #[arg(long = "for", value_name = "RUNTIME[@VERSION]", value_parser = parse_runtime)]
+    pub runtime: Option<&'static Runtime>,
+}
+
+fn parse_runtime(text: &str) -> Result<&'static Runtime, UnknownRuntime> {
+    Runtime::find(text)
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -101,11 +116,12 @@ enum Spelling {
 }
 
 impl Emission {
-    pub fn emit(&self) -> Emit {
-        match self.emit {
-            Spelling::Custom => Emit::Custom,
-            Spelling::Contrib => Emit::Contrib,
-            Spelling::Standard => Emit::Standard,
+    pub fn options(&self) -> FuseOptions {
+        match (self.runtime.runtime, self.emit) {
+            (Some(runtime), _) => FuseOptions::runtime(runtime),
+            (None, Spelling::Custom) => FuseOptions::emit(Emit::Custom),
+            (None, Spelling::Contrib) => FuseOptions::emit(Emit::Contrib),
+            (None, Spelling::Standard) => FuseOptions::emit(Emit::Standard),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use onnx_swish::{ActivationKind, BetaValue, FusionEntry, QuantisedEntry, Report};
+use onnx_swish::{ActivationKind, AlreadyFused, BetaValue, FusionEntry, QuantisedEntry, Report};
 use owo_colors::OwoColorize;
 
 use crate::term::Term;
@@ -111,9 +111,9 @@ fn advice(change: &str) -> String {
 }
 
 /// `3 x HardSwish`.
-pub fn already_fused(term: &Term, report: &Report) -> String {
+pub fn already_fused(term: &Term, already: &[&AlreadyFused]) -> String {
     let mut text = String::new();
-    for (op, members) in grouped(&report.already_fused, |one| one.op.clone()) {
+    for (op, members) in grouped(already, |one| one.op.clone()) {
         let _ = writeln!(
             text,
             "  {:>4} {} {op}",
@@ -127,6 +127,15 @@ pub fn already_fused(term: &Term, report: &Report) -> String {
         }
     }
     text
+}
+
+/// `12 nodes`, and how many of them are in functions.
+pub fn nodes(report: &Report) -> String {
+    let nodes = count(report.nodes - report.function_nodes, "node");
+    match report.function_nodes {
+        0 => nodes,
+        more => format!("{nodes} and {more} in functions"),
+    }
 }
 
 /// `1 gate`, `2 gates`.

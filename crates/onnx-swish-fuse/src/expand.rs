@@ -17,6 +17,7 @@ use crate::facts::Facts;
 use crate::graph::{Attribute, Graph, Node, Value};
 use crate::learn::learn;
 use crate::ops::{OUR_DOMAIN, Op, QUICK_GELU_ALPHA};
+use crate::runtimes::Runtime;
 
 /// What expanding did.
 pub struct Expansion {
@@ -43,6 +44,18 @@ impl std::fmt::Debug for Expansion {
 /// # Errors
 /// The result exceeds what a model file may hold.
 pub fn expand(model: &Model) -> Result<Expansion, Error> {
+    expand_where(model, |_| true)
+}
+
+/// Takes apart what a runtime does not load, and leaves the rest fused.
+///
+/// # Errors
+/// The result exceeds what a model file may hold.
+pub fn expand_for(model: &Model, runtime: &Runtime) -> Result<Expansion, Error> {
+    expand_where(model, |op| !runtime.takes(op))
+}
+
+fn expand_where(model: &Model, wanted: impl Fn(Op) -> bool) -> Result<Expansion, Error> {
     let graph = Graph::new(model);
     let facts = learn(&graph);
     let mut expander = Expander {
@@ -58,7 +71,7 @@ pub fn expand(model: &Model) -> Result<Expansion, Error> {
     let mut edit = model.edit();
     for scope in 0..graph.scope_count() {
         if !graph.is_our_function(scope) {
-            expander.scope(&mut edit, scope)?;
+            expander.scope(&mut edit, scope, &wanted)?;
         }
     }
     expander.leave(&mut edit)?;
@@ -83,7 +96,12 @@ struct Expander<'g, 'm> {
 }
 
 impl<'m> Expander<'_, 'm> {
-    fn scope(&mut self, edit: &mut Edit<'m>, scope: usize) -> Result<(), Error> {
+    fn scope(
+        &mut self,
+        edit: &mut Edit<'m>,
+        scope: usize,
+        wanted: impl Fn(Op) -> bool,
+    ) -> Result<(), Error> {
         let order: Vec<Node> = self.graph.order(scope).collect();
         for &node in &order {
             // An operator of our domain that is none of ours: it needs the import and perhaps a function.
@@ -93,10 +111,16 @@ impl<'m> Expander<'_, 'm> {
             }
         }
         // In the order of the file, so that a constant stands before its first reader.
-        let mut fused: Vec<Node> = order
+        let fused: Vec<Node> = order
             .into_iter()
             .filter(|&node| self.graph.op(node).is_fused())
             .collect();
+        let (fused_left, mut fused): (Vec<Node>, Vec<Node>) = fused
+            .into_iter()
+            .partition(|&node| !wanted(self.graph.op(node)));
+        if fused_left.iter().any(|&node| self.graph.op(node).is_ours()) {
+            self.ours_left.insert(self.graph.function_of(scope as u32));
+        }
         fused.sort_unstable();
         for node in fused {
             let output = self

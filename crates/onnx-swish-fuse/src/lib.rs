@@ -41,6 +41,7 @@ mod pattern;
 mod plan;
 mod quantised;
 mod report;
+mod runtimes;
 mod shapes;
 mod types;
 
@@ -48,10 +49,11 @@ pub use emit::apply::apply;
 pub use emit::functions::OwnFunctions;
 pub use emit::target::Emit;
 pub use error::Error;
-pub use expand::{Expansion, expand};
+pub use expand::{Expansion, expand, expand_for};
 pub use near_misses::NearMiss;
 pub use near_misses::reasons::REASONS;
 pub use plan::{Options, Plan, analyze};
 pub use report::{
     ActivationKind, AlreadyFused, BetaValue, FusionEntry, NearMissGroup, QuantisedEntry, Report,
 };
+pub use runtimes::{Loads, Runtime, Source, UnknownRuntime};

@@ -25,8 +25,13 @@ pub struct Report {
     pub ir_version: i64,
     /// Nodes in all graphs and functions, before.
     pub nodes: usize,
+    /// Those of them that are in functions.
+    pub function_nodes: usize,
     /// Which operators are written.
     pub emit: Emit,
+    /// The runtime that is to load the result, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<&'static str>,
     /// What is fused.
     pub fusions: Vec<FusionEntry>,
     /// Regions from one 8-bit code to another that compute a Swish or HardSwish. The file keeps them: each is a table of
@@ -34,6 +39,9 @@ pub struct Report {
     pub quantised: Vec<QuantisedEntry>,
     /// What is one operator already.
     pub already_fused: Vec<AlreadyFused>,
+    /// Those of them that the runtime does not load, where it is said which runtime.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_loaded: Vec<AlreadyFused>,
     /// What nearly matched.
     pub near_misses: Vec<NearMiss>,
     /// What else changes in the file, in sentences.
@@ -166,7 +174,9 @@ impl Plan<'_> {
             opset: model.opset(),
             ir_version: model.ir_version(),
             nodes: self.graph.node_count(),
+            function_nodes: self.function_nodes(),
             emit: self.emit,
+            runtime: self.runtime.map(|runtime| runtime.name),
             fusions: self
                 .fusions
                 .iter()
@@ -180,6 +190,12 @@ impl Plan<'_> {
             already_fused: self
                 .already
                 .iter()
+                .map(|already| self.already(already))
+                .collect(),
+            not_loaded: self
+                .already
+                .iter()
+                .filter(|already| !already.as_pair && !self.takes(already.node))
                 .map(|already| self.already(already))
                 .collect(),
             near_misses: self
@@ -241,6 +257,19 @@ impl Plan<'_> {
             factor: (region.factor != 1.0).then(|| number(region.factor)),
             graph: graph.place(graph.producer(region.output)),
         }
+    }
+
+    fn function_nodes(&self) -> usize {
+        let scopes = 0..self.graph.scope_count();
+        scopes
+            .filter(|&scope| self.graph.function_of(scope as u32).is_some())
+            .map(|scope| self.graph.order(scope).count())
+            .sum()
+    }
+
+    fn takes(&self, node: Node) -> bool {
+        self.runtime
+            .is_none_or(|runtime| runtime.takes(self.graph.op(node)))
     }
 
     fn already(&self, already: &Already) -> AlreadyFused {

@@ -2,7 +2,7 @@
 //!
 //! Given an open model; promises that what is not part of a fusion stays as it is, byte for byte.
 
-use onnx_swish_fuse::{Expansion, Options, Plan, Report, analyze, apply};
+use onnx_swish_fuse::{Expansion, Options, Plan, Report, Runtime, analyze, apply};
 use onnx_swish_model::{Model, Spliced};
 
 use crate::error::Result;
@@ -79,4 +79,12 @@ pub fn fuse(model: &Model, options: &Options) -> Result<Fused> {
 /// If an edit is refused: the file would pass the format's limit of 2 GiB.
 pub fn expand(model: &Model) -> Result<Expansion> {
     Ok(onnx_swish_fuse::expand(model)?)
+}
+
+/// Turns those operators back into plain ones that a runtime does not load, and leaves the others.
+///
+/// # Errors
+/// If an edit is refused: the file would pass the format's limit of 2 GiB.
+pub fn expand_for(model: &Model, runtime: &Runtime) -> Result<Expansion> {
+    Ok(onnx_swish_fuse::expand_for(model, runtime)?)
 }

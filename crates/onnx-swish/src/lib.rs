@@ -43,12 +43,13 @@ pub use bench::{
 #[cfg(feature = "engine")]
 pub use diagnostics::Diagnostic;
 pub use error::{Error, Result};
-pub use fuse::{Fused, expand, fuse, inspect};
+pub use fuse::{Fused, expand, expand_for, fuse, inspect};
 #[cfg(feature = "engine")]
 pub use inputs::Shapes;
 pub use onnx_swish_fuse::{
-    ActivationKind, AlreadyFused, BetaValue, Emit, Expansion, FusionEntry, NearMiss, NearMissGroup,
-    Options as FuseOptions, QuantisedEntry, Report,
+    ActivationKind, AlreadyFused, BetaValue, Emit, Expansion, FusionEntry, Loads, NearMiss,
+    NearMissGroup, Options as FuseOptions, QuantisedEntry, Report, Runtime,
+    Source as RuntimeSource, UnknownRuntime,
 };
 pub use onnx_swish_model::{
     Error as ModelError, ExternalError, Invalid, Model, Progress as SaveProgress, SaveError,

@@ -8,7 +8,7 @@ use clap::Args;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
-use crate::args::{Sources, Target};
+use crate::args::{For, Sources, Target};
 use crate::failure::Outcome;
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
@@ -25,6 +25,8 @@ pub struct Arguments {
     sources: Sources,
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    runtime: For,
 }
 
 #[derive(Serialize)]
@@ -44,14 +46,21 @@ struct Kept {
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let Arguments { sources, target } = arguments;
+    let Arguments {
+        sources,
+        target,
+        runtime,
+    } = arguments;
     let verb = Verb {
         doing: "expand",
         suffix: "plain",
     };
     let would = target.dry_run || target.check;
     rewrite::main(term, &sources, &target, &verb, |model| {
-        let expansion = onnx_swish::expand(model)?;
+        let expansion = match runtime.runtime {
+            Some(runtime) => onnx_swish::expand_for(model, runtime)?,
+            None => onnx_swish::expand(model)?,
+        };
         let kept = expansion
             .kept
             .into_iter()

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use onnx_swish::{FuseOptions, Fused, Report};
+use onnx_swish::{Emit, Fused, Report};
 use owo_colors::OwoColorize;
 
 use crate::args::{Emission, Sources, Target};
@@ -33,7 +33,7 @@ pub struct Arguments {
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let options = FuseOptions::emit(arguments.emit.emit());
+    let options = arguments.emit.options();
     let verb = Verb {
         doing: "fuse",
         suffix: "fused",
@@ -90,13 +90,31 @@ fn told(term: &Term, report: &Report, would: bool) -> String {
             report::count(report.already_fused.len(), "activation")
         );
     }
-    if !report.near_misses.is_empty() {
-        let nearly = report::count(report.near_misses.len(), "gate");
+    if let Some(runtime) = report.runtime.filter(|_| !report.not_loaded.is_empty()) {
         let _ = writeln!(
             text,
-            "{}",
-            format!("{nearly} nearly matched; `onnx-swish inspect` says why not").dimmed()
+            "{} of these {runtime} does not load; `onnx-swish expand --for {runtime}` takes them apart",
+            report.not_loaded.len()
         );
+    }
+    if !report.near_misses.is_empty() {
+        let nearly = report::count(report.near_misses.len(), "gate");
+        if term.verbose {
+            let _ = writeln!(text, "{nearly} nearly matched:");
+            text.push_str(&report::near_misses(term, report));
+        } else {
+            let how = match (report.runtime, report.emit) {
+                (Some(runtime), _) => format!(" --for {runtime}"),
+                (None, Emit::Custom) => String::new(),
+                (None, Emit::Contrib) => " --emit contrib".to_owned(),
+                (None, Emit::Standard) => " --emit standard".to_owned(),
+            };
+            let _ = writeln!(
+                text,
+                "{}",
+                format!("{nearly} nearly matched; `onnx-swish inspect{how}` says why not").dimmed()
+            );
+        }
     }
     text
 }

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use onnx_swish::{FuseOptions, Report};
+use onnx_swish::{AlreadyFused, Report};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
@@ -45,7 +45,7 @@ struct Document {
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     #[cfg(feature = "engine")]
     arguments.loading.check()?;
-    let options = FuseOptions::emit(arguments.emit.emit());
+    let options = arguments.emit.options();
     let several = arguments.sources.are_several();
     many::each(term, &arguments.sources, |source| {
         let model = files::open(source)?;
@@ -128,12 +128,16 @@ fn told(term: &Term, source: Option<&Source>, report: &Report) -> String {
     let facts = format!(
         "{opset}, IR {}, {}",
         report.ir_version,
-        report::count(report.nodes, "node")
+        report::nodes(report)
     );
     let mut text = match source {
         Some(source) => format!("{} ({facts})\n", files::display(&source.model).bold()),
         None => format!("{facts}\n"),
     };
+    let (pairs, operators): (Vec<&AlreadyFused>, Vec<&AlreadyFused>) = report
+        .already_fused
+        .iter()
+        .partition(|one| one.op.contains('+'));
     let sections = [
         (
             "Would be fused",
@@ -147,8 +151,18 @@ fn told(term: &Term, source: Option<&Source>, report: &Report) -> String {
         ),
         (
             "One operator already",
-            report.already_fused.len(),
-            report::already_fused(term, report),
+            operators.len(),
+            report::already_fused(term, &operators),
+        ),
+        (
+            "Two operators, as they would be written",
+            pairs.len(),
+            report::already_fused(term, &pairs),
+        ),
+        (
+            "Not loaded by that runtime; `onnx-swish expand --for` takes them apart",
+            report.not_loaded.len(),
+            report::already_fused(term, &report.not_loaded.iter().collect::<Vec<_>>()),
         ),
         (
             "Nearly matched, left as it is",

@@ -88,6 +88,8 @@ pub(crate) enum Cannot {
     Precision,
     /// The element type must be known and is not.
     UnknownElement,
+    /// The runtime at the end loads no operator for it, or is served best by plain ones.
+    Runtime(&'static str),
     /// The model means something else by the operator's name.
     NameTaken(&'static str),
 }

@@ -45,18 +45,23 @@ impl Plan<'_> {
         let Some((shown, rest)) = names.split_at_checked(names.len().min(3)) else {
             return Vec::new();
         };
+        let (old, new) = (self.graph.model().ir_version(), self.ir_version());
         if shown.is_empty() {
-            return Vec::new();
+            return if new > old {
+                vec![format!(
+                    "the file format rises from version {old} to {new}, the first with functions"
+                )]
+            } else {
+                Vec::new()
+            };
         }
         let more = match rest.len() {
             0 => String::new(),
             count => format!(" and {count} more"),
         };
         vec![format!(
-            "the file format rises from version {} to {}, in which callers could override an input with a stored value: {}{more} \
+            "the file format rises from version {old} to {new}, in which callers could override an input with a stored value: {}{more} \
              no longer count as inputs of the graph and stay the constants that they were",
-            self.graph.model().ir_version(),
-            self.ir_version(),
             shown.join(", "),
         )]
     }

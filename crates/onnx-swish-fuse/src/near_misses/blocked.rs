@@ -151,6 +151,11 @@ impl Explainer<'_, '_> {
                 ),
                 "run shape inference, which also gives values their types".into(),
             ),
+            Cannot::Runtime(name) => (
+                "runtime",
+                format!("{what}, and {name} is given these plain operators"),
+                "nothing: this is what the runtime takes".into(),
+            ),
             Cannot::NameTaken(op) => (
                 "name_taken",
                 format!("{what}, but the model means something else by {op} than we do"),

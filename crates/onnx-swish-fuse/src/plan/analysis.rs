@@ -85,6 +85,7 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         graph,
         facts,
         emit: options.emit,
+        runtime: options.runtime,
         fusions,
         already,
         misses,

@@ -206,6 +206,11 @@ impl Analysis<'_> {
         }
         let target = choose(self.options.emit, &wanted)
             .map_err(|cannot| Why::Blocked(Block::Target(cannot)))?;
+        if let Some(runtime) = self.options.runtime
+            && !(runtime.write.is_some() && runtime.takes(target.op()))
+        {
+            return Err(Why::Blocked(Block::Target(Cannot::Runtime(runtime.name))));
+        }
         if self.graph.is_redefined(target.op()) {
             return Err(Why::Blocked(Block::Target(Cannot::NameTaken(
                 target.op().name(),

@@ -21,6 +21,7 @@ use crate::forms::products::{Activation, Mismatch};
 use crate::graph::{Graph, Node, Value};
 use crate::pattern::{Broken, Pattern};
 use crate::quantised::{Obstacle, Region};
+use crate::runtimes::Runtime;
 use guards::Block;
 
 /// What to look for and what to write.
@@ -29,12 +30,25 @@ use guards::Block;
 pub struct Options {
     /// Which operators to write.
     pub emit: Emit,
+    /// The runtime that is to load the result; what it does not load is not written.
+    pub runtime: Option<&'static Runtime>,
 }
 
 impl Options {
     /// Options that write these operators.
     pub fn emit(emit: Emit) -> Self {
-        Self { emit }
+        Self {
+            emit,
+            runtime: None,
+        }
+    }
+
+    /// Options that write what serves a runtime best.
+    pub fn runtime(runtime: &'static Runtime) -> Self {
+        Self {
+            emit: runtime.write.unwrap_or(Emit::Standard),
+            runtime: Some(runtime),
+        }
     }
 }
 
@@ -43,6 +57,7 @@ pub struct Plan<'m> {
     pub(crate) graph: Graph<'m>,
     pub(crate) facts: Facts,
     pub(crate) emit: Emit,
+    pub(crate) runtime: Option<&'static Runtime>,
     /// In the order of the file.
     pub(crate) fusions: Vec<Fusion>,
     pub(crate) already: Vec<Already>,
