@@ -19,6 +19,13 @@ pub struct Failure {
     help: Option<String>,
 }
 
+/// A failure for machines.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    schema_version: u32,
+    error: &'a Failure,
+}
+
 /// What a verb answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -99,6 +106,14 @@ impl Failure {
                 self.because.push(text);
             }
             cause = error.source();
+        }
+    }
+
+    /// The same for machines.
+    pub fn document(&self) -> Document<'_> {
+        Document {
+            schema_version: 1,
+            error: self,
         }
     }
 

@@ -64,9 +64,10 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && wants_json() {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-        let document = serde_json::json!({"schema_version": 1, "error": Failure::new(text)});
-        // Standard output may be closed; the exit status still tells.
-        let _ = writeln!(std::io::stdout(), "{document:#}");
+        if let Ok(document) = serde_json::to_string_pretty(&Failure::new(text).document()) {
+            // Standard output may be closed; the exit status still tells.
+            let _ = writeln!(std::io::stdout(), "{document}");
+        }
         return ExitCode::from(2);
     }
     let _ = error.print();

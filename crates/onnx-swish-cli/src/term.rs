@@ -69,7 +69,7 @@ impl Term {
     pub fn error(&self, failure: &Failure) {
         if self.json() {
             // Standard output may be closed; the exit status still tells.
-            let _ = self.document(&serde_json::json!({"schema_version": 1, "error": failure}));
+            let _ = self.document(&failure.document());
         } else {
             let _ = anstream::stderr().write_all(failure.render().as_bytes());
         }

@@ -95,7 +95,7 @@ const ALL: Loads = Loads {
 
 /// By name, then by version. ONNX Runtime has kernels for QuickGelu and HardSwish, so it is given these; OpenVINO and tract find
 /// x·σ(x) by themselves, so only what is an operator of the standard is written for them.
-const RUNTIMES: [Runtime; 12] = [
+const RUNTIMES: [Runtime; 11] = [
     documented("burn", (0, 16), NONE, None),
     measured("onnx-swish", (0, 1), ALL, Some(Emit::Custom)),
     measured("onnxruntime", (1, 15), BUT_SWISH, Some(Emit::Contrib)),
@@ -112,7 +112,6 @@ const RUNTIMES: [Runtime; 12] = [
         Some(Emit::Standard),
     ),
     measured("openvino", (2024, 5), BUT_FUNCTIONS, Some(Emit::Standard)),
-    documented("plain", (0, 0), NONE, None),
     documented("tensorrt", (8, 4), NONE, None),
     measured("tract", (0, 20), HARD_SWISH, Some(Emit::Standard)),
     measured("tract", (0, 23), BUT_FUNCTIONS, Some(Emit::Standard)),
