@@ -149,3 +149,13 @@ pub fn table() -> Vec<Fixture> {
     let text = fs::read_to_string(folder().join("table.json")).expect("fixtures/table.json");
     serde_json::from_str(&text).expect("fixtures/table.json")
 }
+
+/// The guide's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/running.md")]
+struct Guide;
+
+/// The front page's example, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;

@@ -13,7 +13,7 @@ use crate::error::Result;
 /// use onnx_swish::{FuseOptions, Model, inspect};
 ///
 /// # fn main() -> Result<(), onnx_swish::Error> {
-/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/se_gate.op13.onnx");
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/se_gate.op13.onnx");
 /// let model = Model::open(path)?;
 /// for miss in inspect(&model, &FuseOptions::default()).near_misses {
 ///     println!("{}: {}", miss.output, miss.message);
@@ -51,7 +51,7 @@ impl Fused {
 /// use onnx_swish::{FuseOptions, Model, fuse};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/relu6_mul_div.op13.onnx");
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/relu6_mul_div.op13.onnx");
 /// # let folder = tempfile::tempdir()?;
 /// # let out = folder.path().join("model.fused.onnx");
 /// let model = Model::open(path)?;

@@ -72,13 +72,3 @@ pub use verify::{
 /// Tensors by the names of inputs or outputs.
 #[cfg(feature = "engine")]
 pub type NamedTensors = Vec<(String, Tensor)>;
-
-/// The guide's examples, compiled.
-#[cfg(all(doctest, feature = "engine"))]
-#[doc = include_str!("../../../docs/running.md")]
-struct Guide;
-
-/// The front page's example, likewise.
-#[cfg(all(doctest, feature = "engine"))]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

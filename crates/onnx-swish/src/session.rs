@@ -27,7 +27,7 @@ use crate::{Model, NamedTensors};
 /// use onnx_swish::Session;
 ///
 /// # fn main() -> Result<(), onnx_swish::Error> {
-/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/hardswish.op13.onnx");
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/hardswish.op13.onnx");
 /// let session = Session::open(path)?;
 /// let outputs = session.run([("x", Array4::<f32>::zeros((1, 3, 8, 8)))])?;
 /// println!("{:?}", outputs[0].view::<f32>()?);
@@ -91,7 +91,7 @@ impl Session {
     /// use onnx_swish::{Session, Shapes};
     ///
     /// # fn main() -> Result<(), onnx_swish::Error> {
-    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/hardswish.op13.onnx");
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/hardswish.op13.onnx");
     /// for convolution in Session::open(path)?.convolutions(&Shapes::new())? {
     ///     println!("{}: {}", convolution.node, convolution.info.or(convolution.left).unwrap_or_default());
     /// }

@@ -239,7 +239,7 @@ impl Contender {
 /// use onnx_swish::{BenchOptions, Model, bench};
 ///
 /// # fn main() -> Result<(), onnx_swish::Error> {
-/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/hardswish.op13.onnx");
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/hardswish.op13.onnx");
 /// let options = BenchOptions { runs: 5, ..BenchOptions::default() };
 /// let report = bench(&Model::open(path)?, &options, |_| ())?;
 /// println!("{}", report.to_markdown());

@@ -50,7 +50,7 @@ use sides::Sides;
 /// use onnx_swish::{Model, VerifyOptions, verify};
 ///
 /// # fn main() -> Result<(), onnx_swish::Error> {
-/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/exporters/beta_channel.op13.onnx");
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/beta_channel.op13.onnx");
 /// let model = Model::open(path)?;
 /// let report = verify(&model, None, &VerifyOptions::default(), |_| ())?;
 /// for output in &report.outputs {
