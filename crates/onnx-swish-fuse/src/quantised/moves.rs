@@ -4,6 +4,8 @@
 //! the transpose of what is computed from the value. There and back is the value itself. A bounded number of steps for each
 //! Transpose.
 
+use std::collections::HashMap;
+
 use super::{Claim, Quantised, Try};
 use crate::facts::Facts;
 use crate::forms::{Core, Linear};
@@ -19,10 +21,11 @@ pub(super) type Permutation = u32;
 #[derive(Default)]
 pub(super) struct Moves {
     permutations: Vec<Vec<i64>>,
+    indices: HashMap<Vec<i64>, Permutation>,
     /// The root that is another one, permuted.
-    twins: std::collections::HashMap<(Value, Permutation), Value>,
+    twins: HashMap<(Value, Permutation), Value>,
     /// What a root was permuted from.
-    origins: std::collections::HashMap<Value, (Value, Permutation)>,
+    origins: HashMap<Value, (Value, Permutation)>,
 }
 
 impl Moves {
@@ -32,12 +35,12 @@ impl Moves {
     }
 
     fn intern(&mut self, axes: Vec<i64>) -> Permutation {
-        let known = self.permutations.iter().position(|known| *known == axes);
-        let index = known.unwrap_or(self.permutations.len());
-        if known.is_none() {
+        let next = self.permutations.len() as Permutation;
+        let index = *self.indices.entry(axes.clone()).or_insert(next);
+        if index == next {
             self.permutations.push(axes);
         }
-        index as Permutation
+        index
     }
 
     /// `second` of what `first` has permuted; nothing if they do not fit together.
