@@ -54,6 +54,10 @@ files:
 fuzz seconds="600":
     tests/fuzz/run.sh {{ seconds }}
 
+# Breaks one coefficient in a copy, and shows that the step against ONNX Runtime notices. Compiles this project's crates once more.
+broken-kernel:
+    tests/broken_kernel.sh
+
 # AddressSanitizer over everything with unsafe code (nightly, Linux).
 asan:
     RUSTFLAGS=-Zsanitizer=address cargo +nightly test --target x86_64-unknown-linux-gnu --target-dir target/asan --lib --tests \
