@@ -101,7 +101,8 @@ impl Session {
     /// # Errors
     /// If a dimension is left free, or tract cannot build the model for these shapes.
     pub fn convolutions(&self, shapes: &Shapes) -> Result<Vec<Convolution>> {
-        let shapes = crate::inputs::concrete(self.inputs(), shapes)?;
+        let shapes = crate::inputs::concrete(self.inputs(), shapes)
+            .map_err(|error| told(error, &self.stored))?;
         Ok(self.engine.convolutions(&shapes)?)
     }
 
@@ -112,7 +113,8 @@ impl Session {
     /// # Errors
     /// If a dimension is left free.
     pub fn random_inputs(&self, seed: u64, shapes: &Shapes) -> Result<Vec<(String, Tensor)>> {
-        crate::inputs::random(self.inputs(), shapes, seed, 1.0)
+        let inputs = crate::inputs::random(self.inputs(), shapes, seed, 1.0);
+        inputs.map_err(|error| told(error, &self.stored))
     }
 }
 
