@@ -277,7 +277,14 @@ impl Op {
                 | Self::GlobalAveragePool
                 | Self::GlobalMaxPool
                 | Self::GlobalLpPool
-                | Self::ReduceMean
+        ) || self.is_reduction()
+    }
+
+    /// Makes one number of all along some axes.
+    fn is_reduction(self) -> bool {
+        matches!(
+            self,
+            Self::ReduceMean
                 | Self::ReduceSum
                 | Self::ReduceMax
                 | Self::ReduceMin
@@ -290,7 +297,7 @@ impl Op {
         )
     }
 
-    /// How many of the first inputs are data: the others are indices, shapes, axes, bounds and the numbers of quantisers.
+    /// Which inputs are data: the others are indices, shapes, axes, bounds and the numbers of quantisers.
     /// `None` where all are.
     pub(crate) fn data_inputs(self) -> Option<std::ops::Range<usize>> {
         match self {
@@ -320,18 +327,9 @@ impl Op {
             | Self::CumSum
             | Self::Clip
             | Self::BatchNormalization
-            | Self::ReduceMean
-            | Self::ReduceSum
-            | Self::ReduceMax
-            | Self::ReduceMin
-            | Self::ReduceProd
-            | Self::ReduceL1
-            | Self::ReduceL2
-            | Self::ReduceSumSquare
-            | Self::ReduceLogSum
-            | Self::ReduceLogSumExp
             | Self::QuantizeLinear
             | Self::DequantizeLinear => Some(0..1),
+            op if op.is_reduction() => Some(0..1),
             _ => None,
         }
     }
