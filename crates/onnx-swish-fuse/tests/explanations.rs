@@ -124,6 +124,11 @@ mod other_functions {
             &Net::new("s = Sigmoid(x); t = Pow(s, two); y = Mul(x, t)"),
             &["gate_power"],
         );
+        explained(
+            &Net::new("n = Neg(x); e = Exp(n); d = Add(e, one); t = Pow(d, p); y = Mul(x, t)")
+                .and("float p = -0.5"),
+            &["gate_power"],
+        );
     }
 
     #[test]
@@ -265,6 +270,13 @@ mod on_the_way {
     fn two_gates() {
         let net = Net::new("s = Sigmoid(x); c, d = Split[axis=1](s); y = Mul(c, d)");
         explained(&net, &["gate_power"]);
+    }
+
+    #[test]
+    fn a_silu_of_a_gate_is_no_gate() {
+        let net = Net::new("s = Sigmoid(x); t = Sigmoid(s); m = Mul(s, t); y = Mul(m, u)");
+        let fused = fuse(&net.inputs(IN).model(), Emit::Custom);
+        assert_eq!((&fused.counts()[..], fused.reasons()), ("silu 1", vec![]));
     }
 
     #[test]

@@ -210,7 +210,7 @@ impl Forms {
         let is_gate = |value| self.gate(value).is_some_and(Gate::is_worth_explaining);
         match self.core(self.linear(value).root) {
             Core::Mul(a, b) => is_gate(a) && is_gate(b),
-            Core::Raised(base) => is_gate(base),
+            Core::Raised(base) => is_gate(base) || self.reciprocal_gate(base).is_some(),
             _ => false,
         }
     }

@@ -50,6 +50,11 @@ impl Carried {
         gate.filter(|gate| !gate.is_absent())
     }
 
+    /// No gate flows into an activation, also if it is one of a gate: `s·σ(s)` is the SiLU of s.
+    pub(super) fn end(&mut self, activation: Value) {
+        self.set(activation, Value::ABSENT, 0);
+    }
+
     /// Begins with a function, whose inputs may turn out to be gates.
     pub(super) fn enter(&mut self, graph: &Graph<'_>, body: usize) {
         self.inputs.clear();

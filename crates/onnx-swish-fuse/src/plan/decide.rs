@@ -68,6 +68,7 @@ impl Analysis<'_> {
     }
 
     fn accept(&mut self, output: Value, fusion: Fusion) {
+        self.carried.end(output);
         if fusion.end == output {
             self.forms.set_core(output, Core::Activation);
         } else {
@@ -77,6 +78,7 @@ impl Analysis<'_> {
     }
 
     fn already_as_pair(&mut self, output: Value) {
+        self.carried.end(output);
         self.forms.set_core(output, Core::Activation);
         if let Some(node) = self.graph.producer(output) {
             self.already.push(Already {
