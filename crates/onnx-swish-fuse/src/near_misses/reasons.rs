@@ -148,6 +148,10 @@ pub const REASONS: &[(&str, &str)] = &[
         "the operators of `--emit` have no input or attribute for it",
     ),
     (
+        "runtime",
+        "the runtime of `--for` loads no operator for it, or is served best by plain ones",
+    ),
+    (
         "element_type",
         "the operator has no kernel for the element type",
     ),
