@@ -119,20 +119,19 @@ impl Prepared {
         s: S,
         sums: &mut [[S::V; N]; M],
     ) {
-        // The constant comes first in every minimum and maximum, so that a NaN sum is what they return.
         let zero = s.splat(0.0);
         match self {
             Prepared::None => {}
             Prepared::Relu => {
-                each!(v of sums, s.max(zero, v));
+                each!(v of sums, s.at_least(zero, v));
             }
             Prepared::Clamp { low, high } => {
                 let (low, high) = (s.splat(*low), s.splat(*high));
-                each!(v of sums, s.min(high, s.max(low, v)));
+                each!(v of sums, s.at_most(high, s.at_least(low, v)));
             }
             Prepared::HardSigmoid { alpha, beta } => {
                 let (alpha, beta, one) = (s.splat(*alpha), s.splat(*beta), s.splat(1.0));
-                each!(v of sums, s.min(one, s.max(zero, s.mul_add(v, alpha, beta))));
+                each!(v of sums, s.at_most(one, s.at_least(zero, s.mul_add(v, alpha, beta))));
             }
             Prepared::HardSwish { alpha, beta } => {
                 each!(v of sums, registers::sloped_hard_swish(s, v, *alpha, *beta));

@@ -100,6 +100,17 @@ fn exp2_problem(half: f64, degree: i32) -> Problem {
     }
 }
 
+/// `2^r − 1 − r·ln 2`, relative to `2^r`: for products that are added to before they are rounded.
+fn exp2_fused() -> Fit {
+    Problem {
+        function: |r| r.exp2() - Pair::ONE - r * Pair::LN_2,
+        weight: Pair::exp2,
+        half: 0.5001,
+        powers: (2..=6).collect(),
+    }
+    .fit_rounded(to_f32)
+}
+
 /// One table: powers, excesses, and the two polynomials.
 struct Table {
     entries: u32,
@@ -171,6 +182,12 @@ fn arrays() -> Vec<(String, String)> {
     add(
         error(&fit),
         "EXP_PLAIN: [f32; 5]",
+        list_f32(&coefficients_f32(&fit)),
+    );
+    let fit = exp2_fused();
+    add(
+        error(&fit),
+        "EXP2_FUSED: [f32; 5]",
         list_f32(&coefficients_f32(&fit)),
     );
     let fit = exp2_problem(0.5005, 4).fit_rounded(to_f32);

@@ -25,8 +25,8 @@ pub const F16_MAX_ULP: f64 = 1.0;
 pub const BF16_MAX_ULP: f64 = 1.0;
 
 /// f32 [`crate::softmax_in_place`] along axes of up to a thousand elements. What the implementations on
-/// registers can lose, in units of 2⁻²⁴ of the result: 1.15 in the exponential, as much in the sum of
-/// exponentials (its rounding is carried along, which leaves 0.2 in the worst case), and 1 each in the
-/// reciprocal and in the product. What the carried rounding can lose at worst grows with the length;
+/// registers can lose, in units of 2⁻²⁴ of the result, each of which is at most an ulp: 1.35 in the exponential, as much in the sum of
+/// exponentials (its rounding is carried along, which leaves 0.2 in the worst case), 1 in the
+/// reciprocal, and half an ulp in the product. What the carried rounding can lose at worst grows with the length;
 /// `docs/accuracy.md` has what was measured for longer axes.
 pub const SOFTMAX_F32_MAX_ULP: f64 = 4.5;

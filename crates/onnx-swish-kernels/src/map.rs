@@ -251,8 +251,9 @@ unsafe fn block<T: Lane, S: Simd, A: Activation<S>>(
 ) {
     let mut parts = MaybeUninit::<[f32; BLOCK]>::uninit();
     let parts = parts.as_mut_ptr().cast::<f32>();
-    // The largest magnitude of each lane. Of a NaN and a number it is the number.
-    let mut most = s.splat(0.0);
+    // The largest magnitude of each lane. Of a NaN and a number it is the number: also where the compiler would take an
+    // instruction for this that gives NaN for a signalling one, if it knew that what it starts from is none.
+    let mut most = s.sub(f.limit(), f.limit());
     for i in (0..BLOCK).step_by(S::LANES) {
         // SAFETY: LANES divides BLOCK; the caller's promise.
         unsafe {

@@ -153,6 +153,17 @@ macro_rules! instruction_sets {
                 }
             }
 
+            /// [`Simd::MASKED`] of the set.
+            #[must_use]
+            pub const fn masked(self) -> bool {
+                match self {
+                    $(
+                        #[cfg(all($condition $(, feature = $feature)?))]
+                        Isa::$token(_) => <arch::$($file)::+::$token as Simd>::MASKED,
+                    )*
+                }
+            }
+
             /// Runs a kernel with the instructions of the set.
             #[inline]
             pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -172,6 +183,8 @@ instruction_sets! {
     "avx512": Avx512 of x86_64::avx512, on target_arch = "x86_64";
     /// AVX2, FMA and F16C.
     "avx2": Avx2 of x86_64::avx2, on target_arch = "x86_64";
+    /// NEON of 64-bit ARM.
+    "neon": Neon of aarch64::neon, on target_arch = "aarch64";
     /// What the compiler makes of plain Rust for the target.
     "portable": Portable of portable, on all();
     /// Eight lanes of plain Rust: a set that no processor has, for tests.

@@ -36,6 +36,12 @@ pub trait Simd:
     /// Entries of a [`Simd::Table`], a power of two up to 32. A table of one entry is a constant: there the set has no
     /// look-ups that are worth their time, and formulas do without.
     const TABLE: usize;
+    /// Whether [`Simd::load_lanes`] and [`Simd::store_lanes`] are instructions, as fast as those of whole registers. If not, loops
+    /// had better not need them.
+    const MASKED: bool;
+    /// Whether a product takes one lane of a register for all lanes of an operand: [`Simd::splat_each`] then costs a load for a
+    /// whole register of elements, and copies none of them.
+    const BY_LANE: bool;
     /// A choice of lanes.
     type M: Copy;
     /// A register of 32-bit integers, which wrap.
@@ -56,10 +62,25 @@ pub trait Simd:
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a/b`
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a/b` to within 2⁻¹⁵ of it, for `b` from 1 to 2¹²⁶ and finite `a`: for results that are rounded to 11 bits or fewer.
+    #[inline(always)]
+    fn div_short(self, a: Self::V, b: Self::V) -> Self::V {
+        self.div(a, b)
+    }
     /// `a` where `a < b`, else `b`: `b` where either is NaN, and where both are zeros.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a` where `a > b`, else `b`: `b` where either is NaN, and where both are zeros.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `v`, or `bound` where that is less. NaN where `v` is NaN; where only `bound` is, NaN or `v`. Of two zeros either.
+    #[inline(always)]
+    fn at_most(self, bound: Self::V, v: Self::V) -> Self::V {
+        self.min(bound, v)
+    }
+    /// `v`, or `bound` where that is greater. NaN where `v` is NaN; where only `bound` is, NaN or `v`. Of two zeros either.
+    #[inline(always)]
+    fn at_least(self, bound: Self::V, v: Self::V) -> Self::V {
+        self.max(bound, v)
+    }
     /// `a·b + c`, rounded once if [`Simd::FUSED`].
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `a·b − c`, rounded once if [`Simd::FUSED`].
@@ -122,6 +143,19 @@ pub trait Simd:
     /// # Safety
     /// `times` divides `LANES`, and `LANES/times` elements can be read at `from`.
     unsafe fn repeat(self, from: *const f32, times: usize) -> Self::V;
+    /// Each of N elements in every lane of a register of its own.
+    ///
+    /// # Safety
+    /// N elements can be read at `from`.
+    #[inline(always)]
+    unsafe fn splat_each<const N: usize>(self, from: *const f32) -> [Self::V; N] {
+        let mut all = [self.splat(0.0); N];
+        for (i, v) in all.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *v = self.splat(unsafe { from.add(i).read() });
+        }
+        all
+    }
     /// The chosen lanes from memory, +0 in the others, whose memory is not touched.
     ///
     /// # Safety

@@ -5,10 +5,29 @@ use std::process::Command;
 
 use onnx_swish_simd::{ISA_VARIABLE, Isa};
 
+/// What Cargo runs programs for this architecture with, if its variable says so: an emulator. A program that another starts does
+/// not get one by itself.
+fn runner() -> Option<String> {
+    let target = format!("CARGO_TARGET_{}_", std::env::consts::ARCH.to_uppercase());
+    std::env::vars()
+        .find(|(name, _)| name.starts_with(&target) && name.ends_with("_RUNNER"))
+        .map(|(_, runner)| runner)
+        .filter(|runner| !runner.trim().is_empty())
+}
+
 /// What [`Isa::best`] is in a process with the variable set, and what the library says of its value.
 fn in_a_process_with(value: &str) -> String {
     let this = std::env::current_exe().expect("a test has a path");
-    let output = Command::new(this)
+    let mut command = match runner() {
+        Some(runner) => {
+            let mut words = runner.split_whitespace();
+            let mut command = Command::new(words.next().expect("a runner is a program"));
+            command.args(words).arg(this);
+            command
+        }
+        None => Command::new(this),
+    };
+    let output = command
         .args(["--exact", "report", "--ignored", "--nocapture"])
         .env(ISA_VARIABLE, value)
         .output()
@@ -56,7 +75,7 @@ fn names_round_trip_and_wrong_ones_say_what_to_do() {
     }
     let error = "sse9".parse::<Isa>().unwrap_err().to_string();
     assert!(
-        error.contains("sse9") && error.contains("avx512, avx2, portable"),
+        error.contains("sse9") && error.contains("avx512, avx2, neon, portable"),
         "{error}"
     );
 }

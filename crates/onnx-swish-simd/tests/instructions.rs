@@ -3,6 +3,8 @@
 //! Given ordinary numbers, subnormal ones, zeros of both signs, infinities and NaN in every lane; promises equal bits, but that
 //! any NaN is as good as another.
 
+#![allow(clippy::print_stdout, reason = "where a test failed")]
+
 use half::{bf16, f16};
 use onnx_swish_simd::{Isa, Kernel, Lane, Simd, bits};
 
@@ -70,6 +72,8 @@ macro_rules! on_every_isa {
         let names: Vec<_> = Isa::available().into_iter().map(Isa::name).collect();
         assert!(names.contains(&"portable") && names.contains(&"imaginary"), "{names:?}");
         for isa in Isa::available() {
+            // Shown by a test that fails.
+            println!("on {isa}");
             isa.run(Body);
         }
     }};
@@ -161,6 +165,57 @@ fn of_a_nan_and_of_two_zeros_min_and_max_give_the_second() {
         let nan = s.splat(f32::NAN);
         assert_eq!(lanes_of(s, s.min(nan, s.splat(2.0)))[0], 2.0);
         assert!(lanes_of(s, s.max(s.splat(2.0), nan))[0].is_nan());
+    });
+}
+
+#[test]
+fn bounds_hold_numbers_and_let_nan_through() {
+    on_every_isa!(|s: S| {
+        for bound in [1.0, 0.0, -3.5, f32::INFINITY] {
+            let zeros = |x: f32| if x == 0.0 { 0.0 } else { x };
+            let bounded = |f: &dyn Fn(f32, f32) -> f32, x: f32| {
+                if x.is_nan() { x } else { zeros(f(x, bound)) }
+            };
+            let positive = |s: S, v: S::V| s.add(v, s.splat(0.0));
+            pairwise(
+                s,
+                "at_most",
+                |s, a, _| positive(s, s.at_most(s.splat(bound), a)),
+                |a, _| bounded(&f32::min, a),
+            );
+            pairwise(
+                s,
+                "at_least",
+                |s, a, _| positive(s, s.at_least(s.splat(bound), a)),
+                |a, _| bounded(&f32::max, a),
+            );
+        }
+    });
+}
+
+#[test]
+fn short_quotients_are_as_near_as_they_say() {
+    on_every_isa!(|s: S| {
+        let numbers = numbers();
+        for (a, b) in numbers
+            .chunks_exact(S::LANES)
+            .zip(numbers[8..].chunks_exact(S::LANES))
+        {
+            let divisors: Vec<f32> = b
+                .iter()
+                .map(|b| if b.is_finite() { 1.0 + b.abs() } else { 1.0 })
+                .map(|b| b.min(2f32.powi(126)))
+                .collect();
+            let quotients = s.div_short(register(s, a), register(s, &divisors));
+            for ((a, b), quotient) in a.iter().zip(&divisors).zip(lanes_of(s, quotient)) {
+                let exact = f64::from(*a) / f64::from(*b);
+                // Where the quotient is subnormal, its own spacing is the error.
+                let most = exact.abs() * 2f64.powi(-15) + 2f64.powi(-149);
+                if a.is_finite() {
+                    assert!((f64::from(quotient) - exact).abs() <= most, "{a:e}/{b:e}");
+                }
+            }
+        }
     });
 }
 
@@ -337,6 +392,11 @@ fn lanes_move() {
                 assert_eq!(lane, few[i / times]);
             }
             times *= 2;
+        }
+        // SAFETY: seven elements.
+        let splats = unsafe { s.splat_each::<7>(numbers[..7].to_vec().as_ptr()) };
+        for (i, v) in splats.into_iter().enumerate() {
+            assert_eq!(lanes_of(s, v), vec![numbers[i]; S::LANES]);
         }
         s.prefetch(std::ptr::null());
     });
@@ -520,14 +580,15 @@ fn stores_round_to_the_nearest() {
 fn the_table_agrees_with_the_tokens() {
     struct Shape;
     impl Kernel for Shape {
-        type Output = (usize, usize);
+        type Output = (usize, usize, bool);
         #[inline(always)]
-        fn run<S: Simd>(self, _: S) -> (usize, usize) {
-            (S::LANES, S::REGISTERS)
+        fn run<S: Simd>(self, _: S) -> (usize, usize, bool) {
+            (S::LANES, S::REGISTERS, S::MASKED)
         }
     }
     for isa in Isa::available() {
-        assert_eq!(isa.run(Shape), (isa.lanes(), isa.registers()), "{isa}");
+        let shape = (isa.lanes(), isa.registers(), isa.masked());
+        assert_eq!(isa.run(Shape), shape, "{isa}");
         assert!(
             isa.lanes().is_power_of_two() && isa.lanes() <= MOST,
             "{isa}"

@@ -45,7 +45,7 @@ impl<S: Simd> Activation<S> for HardSwish<S> {
     #[inline(always)]
     fn part(&self, s: S, x: S::V) -> S::V {
         let gate = s.mul_add_exact(x, self.alpha, self.beta);
-        s.min(s.max(gate, s.splat(0.0)), s.splat(1.0))
+        s.at_most(s.splat(1.0), s.at_least(s.splat(0.0), gate))
     }
 
     #[inline(always)]

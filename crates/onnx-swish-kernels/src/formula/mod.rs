@@ -1,11 +1,12 @@
 //! The formulas, each written once, with their coefficients.
 //!
 //! Given x and the constants that a call derives from β; promises the error bounds that the crate states. Which formula an
-//! instruction set takes depends on what the set has, see [`by_table`]: `table` wants look-ups and products that are added to
-//! before they are rounded, `plain` wants neither. `wide` (f32 and shorter by way of f64, one element at a time) is for the
+//! instruction set takes depends on what the set has, see [`Means`]: `table` wants look-ups and products that are added to
+//! before they are rounded, `fused` only the latter, `plain` wants neither. `wide` (f32 and shorter by way of f64, one element at a time) is for the
 //! inputs that both leave out; `wide64` for f64.
 
 pub(crate) mod coefficients;
+pub(crate) mod fused;
 pub(crate) mod hard_swish;
 pub(crate) mod plain;
 pub(crate) mod softmax;
@@ -19,10 +20,27 @@ use onnx_swish_simd::Simd;
 use crate::element::Scalar;
 use swish_constants::SwishConstants;
 
-/// Whether [`table`] has coefficients for this set and keeps its bounds there; else it is [`plain`]'s.
+/// What the formulas of a set are made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Means {
+    /// Look-ups and fused products: [`table`].
+    Table,
+    /// Fused products: [`fused`].
+    Fused,
+    /// Neither: [`plain`].
+    Plain,
+}
+
+/// The fastest whose bounds hold on this set. [`table`] has coefficients for two sizes.
 #[inline(always)]
-pub(crate) const fn by_table<S: Simd>() -> bool {
-    S::FUSED && (S::TABLE == 8 || S::TABLE == 16)
+pub(crate) const fn means<S: Simd>() -> Means {
+    if !S::FUSED {
+        Means::Plain
+    } else if S::TABLE == 8 || S::TABLE == 16 {
+        Means::Table
+    } else {
+        Means::Fused
+    }
 }
 
 /// A function of x, with its constants in registers, in two steps: something of x, and what x and that become.
@@ -71,12 +89,13 @@ pub(crate) struct Single;
 impl Precision for Single {
     #[inline(always)]
     fn choose<S: Simd, U: Use<S>>(s: S, constants: &SwishConstants, user: U) -> U::Output {
-        if by_table::<S>() {
-            user.with(s, table::Swish::new(s, constants))
-        } else if constants.unit {
-            user.with(s, plain::Swish::<S, true>::new(s, constants))
-        } else {
-            user.with(s, plain::Swish::<S, false>::new(s, constants))
+        match means::<S>() {
+            Means::Table => user.with(s, table::Swish::new(s, constants)),
+            Means::Fused => user.with(s, fused::Swish::new(s, constants)),
+            Means::Plain if constants.unit => {
+                user.with(s, plain::Swish::<S, true>::new(s, constants))
+            }
+            Means::Plain => user.with(s, plain::Swish::<S, false>::new(s, constants)),
         }
     }
 }
@@ -87,10 +106,10 @@ pub(crate) struct Short;
 impl Precision for Short {
     #[inline(always)]
     fn choose<S: Simd, U: Use<S>>(s: S, constants: &SwishConstants, user: U) -> U::Output {
-        if by_table::<S>() {
-            user.with(s, table::ShortSwish::new(s, constants))
-        } else {
-            user.with(s, plain::ShortSwish::new(s, constants))
+        match means::<S>() {
+            Means::Table => user.with(s, table::ShortSwish::new(s, constants)),
+            Means::Fused => user.with(s, fused::ShortSwish::new(s, constants)),
+            Means::Plain => user.with(s, plain::ShortSwish::new(s, constants)),
         }
     }
 }

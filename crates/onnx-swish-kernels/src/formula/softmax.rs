@@ -5,7 +5,7 @@
 //!
 //! Softmax does not change when every exponential is multiplied by the same number. So instead of `e^(x − max)`, whose
 //! argument would be rounded (by up to 64 ulp of the result), it takes `2^(x·log₂e − K + 64)`, K the integer next to
-//! `max·log₂e`. [`super::table`] and [`super::plain`] have that exponential. The 64 keeps what becomes a subnormal quotient normal until it
+//! `max·log₂e`. [`super::table`], [`super::fused`] and [`super::plain`] have that exponential. The 64 keeps what becomes a subnormal quotient normal until it
 //! is divided.
 
 use onnx_swish_simd::Simd;
@@ -40,7 +40,7 @@ pub(crate) struct Shift<S: Simd> {
 }
 
 impl<S: Simd> Shift<S> {
-    /// For the largest of the x that are no NaN. An infinite one makes all exponentials NaN: `∞ − ∞`.
+    /// For the largest of the x, those that are NaN counted or not. An infinite one makes all exponentials NaN, `∞ − ∞`, and NaN does.
     #[inline(always)]
     pub(crate) fn new<E: Exponential<S>>(s: S, exp: &E, max: S::V) -> Self {
         let magnitude = s.max(max, s.sub(s.splat(0.0), max));
@@ -107,6 +107,5 @@ impl<S: Simd> Sum<S> {
 /// `e` times the reciprocal of its sum, which a rounding could take above 1.
 #[inline(always)]
 pub(crate) fn quotient<S: Simd>(s: S, e: S::V, reciprocal: S::V) -> S::V {
-    // Of a NaN and a number, `min` gives its second operand.
-    s.min(s.splat(1.0), s.mul(e, reciprocal))
+    s.at_most(s.splat(1.0), s.mul(e, reciprocal))
 }

@@ -6,7 +6,7 @@
 use onnx_swish_simd::{Kernel, Lane, Simd};
 
 use crate::formula::softmax::{Shift, Sum, quotient};
-use crate::formula::{Exponential, by_table, plain, table};
+use crate::formula::{Exponential, Means, fused, means, plain, table};
 
 /// Softmax of each run of `length` elements, which divides the slice's length.
 pub(super) struct Rows<'a> {
@@ -19,10 +19,10 @@ impl Kernel for Rows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if by_table::<S>() {
-            rows(s, &table::Exp::new(s), self.xy, self.length);
-        } else {
-            rows(s, &plain::Exp, self.xy, self.length);
+        match means::<S>() {
+            Means::Table => rows(s, &table::Exp::new(s), self.xy, self.length),
+            Means::Fused => rows(s, &fused::Exp, self.xy, self.length),
+            Means::Plain => rows(s, &plain::Exp, self.xy, self.length),
         }
     }
 }
@@ -37,10 +37,10 @@ impl Kernel for Columns<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if by_table::<S>() {
-            columns(s, &table::Exp::new(s), self.rows);
-        } else {
-            columns(s, &plain::Exp, self.rows);
+        match means::<S>() {
+            Means::Table => columns(s, &table::Exp::new(s), self.rows),
+            Means::Fused => columns(s, &fused::Exp, self.rows),
+            Means::Plain => columns(s, &plain::Exp, self.rows),
         }
     }
 }
@@ -72,12 +72,12 @@ fn row<S: Simd, E: Exponential<S>>(s: S, exp: &E, row: &mut [f32]) {
         // SAFETY: `at + 4·LANES <= groups <= row.len()`.
         let v = unsafe { f32::load_group(s, x.add(at)) };
         for (max, v) in max.iter_mut().zip(v) {
-            *max = s.max(v, *max);
+            *max = s.at_least(v, *max);
         }
     }
     for at in (groups..whole).step_by(S::LANES) {
         // SAFETY: `at + LANES <= whole <= row.len()`.
-        max[0] = s.max(unsafe { s.load(x.add(at)) }, max[0]);
+        max[0] = s.at_least(unsafe { s.load(x.add(at)) }, max[0]);
     }
     // SAFETY: `whole + rest = row.len()`.
     let last = unsafe { s.load_first(x.add(whole), rest) };
@@ -161,7 +161,7 @@ unsafe fn block<S: Simd, E: Exponential<S>, const N: usize, const WHOLE: bool>(
         // SAFETY: the caller's promise.
         let v = unsafe { load::<S, N, WHOLE>(s, row.as_ptr().add(at), lanes) };
         for (max, v) in max.iter_mut().zip(v) {
-            *max = s.max(v, *max);
+            *max = s.at_least(v, *max);
         }
     }
     let mut shift: [Shift<S>; N] = [Shift::new(s, exp, zero); N];

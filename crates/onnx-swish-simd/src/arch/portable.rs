@@ -52,6 +52,8 @@ impl<const N: usize, const R: usize> Registers for Plain<N, R> {
 impl<const N: usize, const R: usize> Simd for Plain<N, R> {
     const FUSED: bool = false;
     const TABLE: usize = 1;
+    const MASKED: bool = false;
+    const BY_LANE: bool = false;
     type M = [u32; N];
     type I = [u32; N];
     type Table = f32;
@@ -162,16 +164,13 @@ impl<const N: usize, const R: usize> Simd for Plain<N, R> {
     }
     #[inline(always)]
     fn any_beyond<const K: usize>(self, v: [[f32; N]; K], limit: [f32; N]) -> bool {
-        // A NaN in v is not the larger.
-        let mut most = [0.0; N];
+        // As integers, doubled to drop the sign: no NaN hides its neighbour. Of a signalling one and a number some processors'
+        // maximum is NaN, and the compiler takes a comparison for it.
+        let mut most = [0; N];
         for v in v {
-            most = each(
-                v,
-                most,
-                |x, most| if x.abs() > most { x.abs() } else { most },
-            );
+            most = each(v, most, |x, most: u32| most.max(x.to_bits() << 1));
         }
-        each(most, limit, |most, limit| most >= limit)
+        each(most, limit, |most, limit| most >= limit.to_bits() << 1)
             .into_iter()
             .any(|beyond| beyond)
     }
@@ -285,6 +284,12 @@ macro_rules! memory {
 /// The integer next to x, ties to even, within the bounds of a type of 8 bits; NaN becomes the lower bound.
 #[inline(always)]
 fn nearest(x: f32, low: f32, high: f32) -> u32 {
+    // By its bits: the compiler takes a comparison for an instruction that on some processors gives NaN for a signalling one.
+    let x = if x.to_bits() << 1 > f32::INFINITY.to_bits() << 1 {
+        low
+    } else {
+        x
+    };
     let x = if x > low { x } else { low };
     let x = if x < high { x } else { high };
     // Adding 1.5·2²³ rounds to an integer, in the low bits of the sum.

@@ -11,7 +11,7 @@ use crate::simd::{Kernel, Registers, Simd};
 
 token! {
     /// Proof that this machine executes AVX2, FMA and F16C.
-    Avx2: "avx2", "fma", "f16c"
+    Avx2: is_x86_feature_detected, "avx2", "fma", "f16c"
 }
 
 impl Registers for Avx2 {
@@ -23,6 +23,8 @@ impl Registers for Avx2 {
 impl Simd for Avx2 {
     const FUSED: bool = true;
     const TABLE: usize = 8;
+    const MASKED: bool = true;
+    const BY_LANE: bool = false;
     type M = __m256i;
     type I = __m256i;
     type Table = __m256;

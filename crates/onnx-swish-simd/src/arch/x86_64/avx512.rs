@@ -12,7 +12,7 @@ use crate::simd::{Kernel, Registers, Simd};
 
 token! {
     /// Proof that this machine executes AVX-512 F, BW, DQ, VL, AVX2, FMA and F16C.
-    Avx512: "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c"
+    Avx512: is_x86_feature_detected, "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c"
 }
 
 /// Places in `a` and then `b` of the given parity, as `vpermt2ps` counts them.
@@ -37,6 +37,8 @@ impl Registers for Avx512 {
 impl Simd for Avx512 {
     const FUSED: bool = true;
     const TABLE: usize = 16;
+    const MASKED: bool = true;
+    const BY_LANE: bool = false;
     type M = __mmask16;
     type I = __m512i;
     type Table = __m512;

@@ -1,0 +1,5 @@
+//! The instruction sets of 64-bit ARM.
+//!
+//! Given a processor; promises a token per set that exists only where the processor has the set.
+
+pub mod neon;
