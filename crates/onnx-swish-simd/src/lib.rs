@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `isa` | [`Isa`]: the table of instruction sets, and the only `match` on them |
 //! | `simd` | [`Simd`]: what every instruction set can do, with its rules for NaN |
+//! | `dot` | [`Dot`]: sums of products of 8-bit codes, with a table of its own ([`DotIsa`]) |
 //! | `memory` | [`Memory`] and [`Lane`]: the element types that become a register of f32 |
 //! | `arch` | one file per instruction set |
 //!
@@ -38,11 +39,13 @@
 
 mod arch;
 pub mod bits;
+mod dot;
 mod isa;
 mod memory;
 mod simd;
 
 pub use arch::clean_vector_registers;
+pub use dot::{Dot, DotIsa, DotKernel, Format};
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use memory::{Lane, Memory};
 pub use simd::{Kernel, Registers, Simd};

@@ -18,6 +18,9 @@ pub struct Plain<const N: usize, const R: usize>(());
 /// What is left when a target has no instruction set of its own here: 128 bits, of which most targets have 16 or more.
 pub type Portable = Plain<4, 16>;
 
+/// Its token.
+pub(crate) const PORTABLE: Portable = Plain(());
+
 impl<const N: usize, const R: usize> Plain<N, R> {
     /// The token, which every machine has.
     #[must_use]

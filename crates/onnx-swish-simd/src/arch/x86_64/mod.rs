@@ -4,6 +4,8 @@
 
 pub mod avx2;
 pub mod avx512;
+pub mod dot256;
+pub mod dot512;
 
 /// See [`super::clean_vector_registers`].
 #[inline]

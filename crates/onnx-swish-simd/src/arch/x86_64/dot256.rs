@@ -1,0 +1,273 @@
+//! Products of 8-bit codes with AVX2: of bytes with AVX-VNNI, of 16 bits without.
+//!
+//! Given the tokens [`AvxVnni`] and [`Avx2Pairs`]; promises that memory outside of what an operation names is not touched, and that no
+//! sum saturates: `vpmaddubsw`, which adds two products of bytes to 16 bits, is not used.
+
+use std::arch::x86_64::*;
+
+use super::avx2::Avx2;
+use crate::dot::{Dot, DotKernel, Format, PAIRS};
+
+/// Proof that this machine executes AVX-VNNI, and what [`Avx2`] proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AvxVnni(Avx2);
+
+/// What [`Avx2`] proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Avx2Pairs(Avx2);
+
+impl AvxVnni {
+    /// The token, if this machine executes the instructions.
+    #[must_use]
+    #[inline]
+    pub fn new() -> Option<Self> {
+        let available = std::arch::is_x86_feature_detected!("avxvnni");
+        Avx2::new().filter(|_| available).map(Self)
+    }
+}
+
+impl Avx2Pairs {
+    /// The token, if this machine executes the instructions.
+    #[must_use]
+    #[inline]
+    pub fn new() -> Option<Self> {
+        Avx2::new().map(Self)
+    }
+}
+
+/// What both do alike.
+macro_rules! shared {
+    () => {
+        type S = Avx2;
+
+        #[inline(always)]
+        fn simd(self) -> Avx2 {
+            self.0
+        }
+        #[inline(always)]
+        fn to_float(self, i: __m256i) -> __m256 {
+            instruction!(_mm256_cvtepi32_ps(i))
+        }
+        #[inline(always)]
+        fn nearest(self, v: __m256) -> __m256i {
+            instruction!(_mm256_cvtps_epi32(v))
+        }
+        #[inline(always)]
+        unsafe fn store_bytes(self, to: *mut u8, i: __m256i, n: usize) {
+            // SAFETY: the token, and the caller's promise: 8 bytes, or as many as there are.
+            unsafe {
+                let lowest = _mm256_setr_epi8(
+                    0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, //
+                    -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1,
+                );
+                let bytes = _mm256_shuffle_epi8(i, lowest);
+                let bytes = _mm_or_si128(
+                    _mm256_castsi256_si128(bytes),
+                    _mm256_extracti128_si256::<1>(bytes),
+                );
+                if n == 8 {
+                    _mm_storel_epi64(to.cast(), bytes);
+                } else {
+                    let bytes = _mm_cvtsi128_si64(bytes).to_le_bytes();
+                    to.copy_from_nonoverlapping(bytes.as_ptr(), n);
+                }
+            }
+        }
+    };
+}
+
+/// The method that runs a kernel with these features.
+macro_rules! vectorize {
+    ($token:ident: $($feature:tt),*) => {
+        #[inline(always)]
+        fn vectorize<K: DotKernel>(self, kernel: K) -> K::Output {
+            /// Never inlined: a kernel is to have the registers for itself.
+            #[inline(never)]
+            $( #[target_feature(enable = $feature)] )*
+            fn featured<K: DotKernel>(token: $token, kernel: K) -> K::Output {
+                kernel.run(token)
+            }
+            // SAFETY: the token is proof of the instructions.
+            unsafe { featured(self, kernel) }
+        }
+    };
+}
+
+/// Words of the bytes at every `stride`, `group` bytes of each, one by one.
+///
+/// # Safety
+/// `7·stride + 4` bytes can be read at `from`.
+#[inline(always)]
+unsafe fn apart<const GROUP: usize>(from: *const u8, stride: usize) -> [u32; 8] {
+    let mut words = [0u32; 8];
+    for (i, word) in words.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { from.add(i * stride).cast::<[u8; 4]>().read() };
+        *word = if GROUP == 4 {
+            u32::from_le_bytes(bytes)
+        } else {
+            u32::from(bytes[0]) | u32::from(bytes[1]) << 16
+        };
+    }
+    words
+}
+
+impl Dot for AvxVnni {
+    shared!();
+    vectorize!(AvxVnni: "avx2", "fma", "f16c", "avxvnni");
+    const FORMAT: Format = Format {
+        group: 4,
+        flip: 0,
+        weights: [-128, 127],
+    };
+
+    #[inline(always)]
+    fn dot(self, sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
+        instruction!(_mm256_dpbusd_avx_epi32(sum, codes, weights))
+    }
+    #[inline(always)]
+    unsafe fn interleave(self, rows: [*const u8; 4], flip: u8) -> [__m256i; 4] {
+        // SAFETY: the token; the caller promises 32 bytes of each row.
+        unsafe { interleave_bytes(rows, flip) }
+    }
+    #[inline(always)]
+    unsafe fn neighbours(self, from: *const u8, stride: usize) -> __m256i {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { windows_of_four(from, stride) }
+    }
+}
+
+/// [`Dot::interleave`] of four rows.
+///
+/// # Safety
+/// AVX2 is there; 32 bytes can be read at each row.
+#[inline(always)]
+unsafe fn interleave_bytes(rows: [*const u8; 4], flip: u8) -> [__m256i; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Every second lane: unpacking within halves then leaves the words of 8 neighbours in one register.
+        let index = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+        let flip = _mm256_set1_epi8(flip.cast_signed());
+        let row = |i: usize| _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[i].cast()), index);
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
+        let (ef, gh) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
+        [
+            _mm256_xor_si256(flip, _mm256_unpacklo_epi16(ab, cd)),
+            _mm256_xor_si256(flip, _mm256_unpackhi_epi16(ab, cd)),
+            _mm256_xor_si256(flip, _mm256_unpacklo_epi16(ef, gh)),
+            _mm256_xor_si256(flip, _mm256_unpackhi_epi16(ef, gh)),
+        ]
+    }
+}
+
+/// [`Dot::neighbours`] by four bytes.
+///
+/// # Safety
+/// AVX2 is there; `8·stride + 64` bytes can be read at `from`.
+#[inline(always)]
+unsafe fn windows_of_four(from: *const u8, stride: usize) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (upper, places) = match stride {
+            1 => (
+                4,
+                _mm_setr_epi8(0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 5, 3, 4, 5, 6),
+            ),
+            2 => (
+                8,
+                _mm_setr_epi8(0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7, 8, 9),
+            ),
+            _ => return _mm256_loadu_si256(apart::<4>(from, stride).as_ptr().cast()),
+        };
+        let low = _mm_loadu_si128(from.cast());
+        let high = _mm_loadu_si128(from.add(upper).cast());
+        _mm256_shuffle_epi8(
+            _mm256_set_m128i(high, low),
+            _mm256_broadcastsi128_si256(places),
+        )
+    }
+}
+
+impl Dot for Avx2Pairs {
+    shared!();
+    vectorize!(Avx2Pairs: "avx2", "fma", "f16c");
+    const FORMAT: Format = PAIRS;
+
+    #[inline(always)]
+    fn dot(self, sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {
+        instruction!(_mm256_add_epi32(sum, _mm256_madd_epi16(codes, weights)))
+    }
+    #[inline(always)]
+    unsafe fn interleave(self, rows: [*const u8; 4], flip: u8) -> [__m256i; 4] {
+        // SAFETY: the token; the caller promises 32 bytes of each row.
+        unsafe {
+            let flip = _mm256_set1_epi8(flip.cast_signed());
+            let row = |i: usize| _mm256_xor_si256(flip, _mm256_loadu_si256(rows[i].cast()));
+            let (a, b) = (row(0), row(1));
+            // Pairs of bytes, 8 neighbours in each half of a register.
+            let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
+            [
+                _mm256_cvtepu8_epi16(_mm256_castsi256_si128(low)),
+                _mm256_cvtepu8_epi16(_mm256_castsi256_si128(high)),
+                _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(low)),
+                _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(high)),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn neighbours(self, from: *const u8, stride: usize) -> __m256i {
+        // SAFETY: the token, and the caller's promise.
+        unsafe {
+            let bytes = _mm_loadu_si128(from.cast());
+            match stride {
+                1 => {
+                    let pairs = _mm_setr_epi8(0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8);
+                    _mm256_cvtepu8_epi16(_mm_shuffle_epi8(bytes, pairs))
+                }
+                2 => _mm256_cvtepu8_epi16(bytes),
+                _ => _mm256_loadu_si256(apart::<2>(from, stride).as_ptr().cast()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// AVX-VNNI is rare; what it shares with AVX2 need not wait for it.
+    #[test]
+    fn words_of_four_bytes() {
+        if Avx2::new().is_none() {
+            return;
+        }
+        let bytes: Vec<u8> = (0..=255).collect();
+        let lanes = |words: __m256i| {
+            let mut lanes = [0u32; 8];
+            // SAFETY: 32 bytes.
+            unsafe { lanes.as_mut_ptr().cast::<__m256i>().write_unaligned(words) };
+            lanes
+        };
+        // SAFETY: AVX2 was detected; 32 bytes follow each of these, and more than 100 the first.
+        let (rows, strides) = unsafe {
+            let row = |i: usize| bytes.as_ptr().add(40 * i);
+            let rows = interleave_bytes([row(0), row(1), row(2), row(3)], 0x80).map(lanes);
+            (
+                rows,
+                [1, 2, 3].map(|stride| lanes(windows_of_four(bytes.as_ptr(), stride))),
+            )
+        };
+        for (i, word) in rows.into_iter().flatten().enumerate() {
+            let expected = [0, 40, 80, 120].map(|row| (row + i) as u8 ^ 0x80);
+            assert_eq!(word.to_le_bytes(), expected, "column {i}");
+        }
+        for (stride, words) in (1..).zip(strides) {
+            for (i, word) in words.into_iter().enumerate() {
+                let first = i * stride;
+                let expected = [0, 1, 2, 3].map(|field| (first + field) as u8);
+                assert_eq!(word.to_le_bytes(), expected, "stride {stride}, word {i}");
+            }
+        }
+    }
+}
