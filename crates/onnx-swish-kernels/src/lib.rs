@@ -15,10 +15,11 @@
 //!
 //! Every activation has an `_in_place` form, and every function a `_with` form that takes the [`Isa`] instead of
 //! [`Isa::best`], which the environment variable [`ISA_VARIABLE`] overrides. The same functions on
-//! registers, for the epilogues of other loops, are in [`registers`].
+//! registers, for the epilogues of other loops, are in [`registers`]. What becomes of 8-bit codes is in [`codes`].
 #![deny(unsafe_code)]
-// Three modules go through memory by pointers: `map`, `registers` and `softmax::loops`.
+// Four modules go through memory by pointers: `codes::loops`, `map`, `registers` and `softmax::loops`.
 
+pub mod codes;
 pub mod contract;
 mod element;
 mod formula;

@@ -6,6 +6,7 @@
 use onnx_swish_simd::{Kernel, Lane, Simd};
 
 use crate::SwishConstants;
+use crate::codes::{Requantize, Round, requantize};
 use crate::formula::{Activation, Precision, Single, Use, hard_swish};
 use crate::map::careful;
 
@@ -124,4 +125,42 @@ pub fn hard_swish<S: Simd>(s: S, x: S::V) -> S::V {
 #[inline(always)]
 pub fn sloped_hard_swish<S: Simd>(s: S, x: S::V, alpha: f32, beta: f32) -> S::V {
     hard_swish::HardSwish::new(s, alpha, beta).eval(s, x)
+}
+
+/// Registers whose rounding to codes is worth a copy of its loop.
+const FEW: usize = 8;
+
+/// [`crate::codes::requantize_in_place`] of each register, to the same bits.
+#[inline(always)]
+pub fn requantize_each<S: Simd>(s: S, values: &mut [S::V], by: &Requantize) {
+    if by.table().is_none() && values.len() <= FEW {
+        let f = Round::new(s, by);
+        for x in values.iter_mut() {
+            *x = f.eval(s, *x);
+        }
+        return;
+    }
+    // Long, and by way of memory: a function of its own instead of a copy in each loop.
+    s.vectorize(ByTable {
+        values: values.as_mut_ptr().cast(),
+        registers: values.len(),
+        by,
+    });
+}
+
+/// [`requantize_each`] of registers in memory, one after the other.
+struct ByTable<'a> {
+    values: *mut f32,
+    registers: usize,
+    by: &'a Requantize,
+}
+
+impl Kernel for ByTable<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: `requantize_each`, the one caller, has so many registers there, and a register is its lanes.
+        unsafe { requantize(s, self.values, self.registers * S::LANES, self.by) }
+    }
 }

@@ -5,6 +5,7 @@
 
 use half::{bf16, f16};
 
+use crate::arch::portable::look_up_bytes;
 use crate::memory::Memory;
 
 /// The registers of one instruction set.
@@ -172,6 +173,16 @@ pub trait Simd:
     /// # Safety
     /// `n` elements can be written at `to`.
     unsafe fn store_exactly(self, to: *mut f32, v: Self::V, n: usize);
+    /// Bytes replaced by what a table has for them: `to[i] = table[from[i]]` for n of them. The sets have nothing in common here
+    /// but what comes out, so this is a whole loop and no operation on registers; sets without instructions for it leave it alone.
+    ///
+    /// # Safety
+    /// `n` bytes can be read at `from` and written at `to`; the two are equal or do not overlap.
+    #[inline(always)]
+    unsafe fn look_up_bytes(self, table: &[u8; 256], from: *const u8, to: *mut u8, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { look_up_bytes(table, from, to, n) }
+    }
     /// Asks for the cache line at `at` to be fetched. Any address will do.
     fn prefetch(self, at: *const f32);
 }

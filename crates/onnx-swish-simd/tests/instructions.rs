@@ -597,3 +597,30 @@ fn the_table_agrees_with_the_tokens() {
         assert!(Isa::NAMES.contains(&isa.name()));
     }
 }
+
+#[test]
+fn bytes_become_what_the_table_has_for_them() {
+    on_every_isa!(|s: S| {
+        // A table without order, so that no entry stands for another.
+        let table: [u8; 256] = std::array::from_fn(|i| (i as u8).wrapping_mul(167) ^ 0x5a);
+        let codes: Vec<u8> = (0..3000u32).map(|i| (i * i / 7 + i) as u8).collect();
+        assert!((0..=255).all(|code| codes.contains(&code)));
+        for n in (0..200).chain([256, 511, 512, 513, 1000, 2900]) {
+            for first in [0, 1, 33] {
+                let codes = &codes[first..first + n];
+                let expected: Vec<u8> = codes.iter().map(|x| table[usize::from(*x)]).collect();
+                // What stands behind is not for it to touch.
+                let mut apart = vec![0xaa; n + 70];
+                // SAFETY: n bytes of both.
+                unsafe { s.look_up_bytes(&table, codes.as_ptr(), apart.as_mut_ptr(), n) };
+                assert_eq!(apart[..n], expected, "{n} bytes");
+                assert!(apart[n..].iter().all(|x| *x == 0xaa), "{n} bytes");
+                let mut same = codes.to_vec();
+                let place = same.as_mut_ptr();
+                // SAFETY: n bytes, read and written.
+                unsafe { s.look_up_bytes(&table, place, place, n) };
+                assert_eq!(same, expected, "{n} bytes in place");
+            }
+        }
+    });
+}

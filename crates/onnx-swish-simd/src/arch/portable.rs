@@ -235,6 +235,32 @@ impl<const N: usize, const R: usize> Simd for Plain<N, R> {
     fn prefetch(self, _at: *const f32) {}
 }
 
+/// [`Simd::look_up_bytes`] without instructions for it. Eight bytes are read and written at once: single ones would wait for the
+/// processor's one store a cycle.
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe fn look_up_bytes(table: &[u8; 256], from: *const u8, to: *mut u8, n: usize) {
+    let entry = |code: u8| table[usize::from(code)];
+    let mut i = 0;
+    while i + 8 <= n {
+        // SAFETY: 8 bytes that the caller promises; arrays of bytes need no alignment.
+        let word = unsafe { u64::from_le_bytes(from.add(i).cast::<[u8; 8]>().read()) };
+        let mut found = 0;
+        for byte in 0..8 {
+            found |= u64::from(entry((word >> (8 * byte)) as u8)) << (8 * byte);
+        }
+        // SAFETY: as above; they were read before.
+        unsafe { to.add(i).cast::<[u8; 8]>().write(found.to_le_bytes()) };
+        i += 8;
+    }
+    while i < n {
+        // SAFETY: `i < n`, the caller's promise.
+        unsafe { to.add(i).write(entry(from.add(i).read())) };
+        i += 1;
+    }
+}
+
 /// All of an array by one operation: the halves with each other, until one is left.
 #[inline(always)]
 fn halves<T: Copy, const N: usize>(mut v: [T; N], f: impl Fn(T, T) -> T) -> T {

@@ -228,10 +228,85 @@ impl Simd for Avx2 {
         unsafe { store_below_8(to, v, n) }
     }
     #[inline(always)]
+    unsafe fn look_up_bytes(self, table: &[u8; 256], from: *const u8, to: *mut u8, n: usize) {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { look_up_bytes(table, from, to, n) }
+    }
+    #[inline(always)]
     fn prefetch(self, at: *const f32) {
         // A hint that never faults.
         instruction!(_mm_prefetch::<_MM_HINT_T0>(at.cast()))
     }
+}
+
+/// [`Simd::look_up_bytes`]. The lower half of a byte picks from sixteen shuffles of 16 entries each, bits of the upper half, one after
+/// the other, pick among these.
+///
+/// # Safety
+/// AVX2 is there; the rest as there.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn look_up_bytes(table: &[u8; 256], from: *const u8, to: *mut u8, n: usize) {
+    let mut i = 0;
+    while i + 64 <= n {
+        // SAFETY: 64 bytes that the caller promises, all read before the first is written.
+        unsafe {
+            let codes = [
+                _mm256_loadu_si256(from.add(i).cast()),
+                _mm256_loadu_si256(from.add(i + 32).cast()),
+            ];
+            let [low, high] = entries(table, codes);
+            _mm256_storeu_si256(to.add(i).cast(), low);
+            _mm256_storeu_si256(to.add(i + 32).cast(), high);
+        }
+        i += 64;
+    }
+    if i < n {
+        let mut rest = [0u8; 64];
+        // SAFETY: fewer than 64 bytes are left, which the caller promises; the buffer has 64.
+        unsafe {
+            let (from, to, n) = (from.add(i), to.add(i), n - i);
+            from.copy_to_nonoverlapping(rest.as_mut_ptr(), n);
+            let codes = [
+                _mm256_loadu_si256(rest.as_ptr().cast()),
+                _mm256_loadu_si256(rest.as_ptr().add(32).cast()),
+            ];
+            let [low, high] = entries(table, codes);
+            _mm256_storeu_si256(rest.as_mut_ptr().cast(), low);
+            _mm256_storeu_si256(rest.as_mut_ptr().add(32).cast(), high);
+            to.copy_from_nonoverlapping(rest.as_ptr(), n);
+        }
+    }
+}
+
+/// The entries for the codes of N registers, which share the loads of the table.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn entries<const N: usize>(table: &[u8; 256], codes: [__m256i; N]) -> [__m256i; N] {
+    // A shuffle looks at the lowest four bits of a byte whose highest is zero, a blend at the highest alone.
+    let low = codes.map(|codes| _mm256_and_si256(codes, _mm256_set1_epi8(0x0f)));
+    let bit = [
+        codes.map(|codes| _mm256_slli_epi16::<3>(codes)),
+        codes.map(|codes| _mm256_slli_epi16::<2>(codes)),
+        codes.map(|codes| _mm256_slli_epi16::<1>(codes)),
+        codes,
+    ];
+    let among_16 = |first: usize| {
+        // SAFETY: 16 of the 256 bytes, for `first` is 16 times 0 to 15.
+        let entries = unsafe { _mm_loadu_si128(table.as_ptr().add(first).cast()) };
+        let entries = _mm256_broadcastsi128_si256(entries);
+        low.map(|low| _mm256_shuffle_epi8(entries, low))
+    };
+    let either = |which: usize, [a, b]: [[__m256i; N]; 2]| {
+        let mut chosen = a;
+        for (i, chosen) in chosen.iter_mut().enumerate() {
+            *chosen = _mm256_blendv_epi8(a[i], b[i], bit[which][i]);
+        }
+        chosen
+    };
+    let among_32 = |first| either(0, [among_16(first), among_16(first + 16)]);
+    let among_64 = |first| either(1, [among_32(first), among_32(first + 32)]);
+    let among_128 = |first| either(2, [among_64(first), among_64(first + 64)]);
+    either(3, [among_128(0), among_128(128)])
 }
 
 /// # Safety

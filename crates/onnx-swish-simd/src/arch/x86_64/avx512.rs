@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::avx2::store_below_8;
+use super::avx2::{look_up_bytes, store_below_8};
 use crate::memory::Memory;
 use crate::simd::{Kernel, Registers, Simd};
 
@@ -246,9 +246,70 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn look_up_bytes(self, table: &[u8; 256], from: *const u8, to: *mut u8, n: usize) {
+        // VBMI is younger than the rest and no part of the token: the standard library asks the processor once, and a branch for
+        // a whole loop costs nothing. Without it (Skylake to Cooper Lake) the shuffles of AVX2 do it.
+        if std::arch::is_x86_feature_detected!("avx512vbmi") {
+            // SAFETY: VBMI was just detected, the token has the others; the caller's promise.
+            unsafe { permute_bytes(table, from, to, n) }
+        } else {
+            // SAFETY: the token, which comes with AVX2; the caller's promise.
+            unsafe { look_up_bytes(table, from, to, n) }
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, at: *const f32) {
         // A hint that never faults.
         instruction!(_mm_prefetch::<_MM_HINT_T0>(at.cast()))
+    }
+}
+
+/// [`Simd::look_up_bytes`]: a permutation of two registers finds the entry among 128 by seven bits of a byte, the eighth picks the half.
+///
+/// # Safety
+/// AVX-512 F, BW and VBMI are there; the rest as there.
+#[target_feature(enable = "avx512f", enable = "avx512bw", enable = "avx512vbmi")]
+unsafe fn permute_bytes(table: &[u8; 256], from: *const u8, to: *mut u8, n: usize) {
+    // SAFETY: 64 of the 256 bytes each.
+    let part = |i: usize| unsafe { _mm512_loadu_si512(table.as_ptr().add(64 * i).cast()) };
+    let (a, b, c, d) = (part(0), part(1), part(2), part(3));
+    let entries = |codes: __m512i| {
+        let low = _mm512_permutex2var_epi8(a, codes, b);
+        let high = _mm512_permutex2var_epi8(c, codes, d);
+        _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(codes), high)
+    };
+    let some = |i: usize, n: usize| {
+        let lanes = u64::MAX >> (64 - n);
+        // SAFETY: `1 <= n <= 64` bytes that the caller promises; those outside of the mask are not touched.
+        unsafe {
+            let codes = _mm512_maskz_loadu_epi8(lanes, from.add(i).cast());
+            _mm512_mask_storeu_epi8(to.add(i).cast(), lanes, entries(codes));
+        }
+    };
+    let mut i = 0;
+    if n >= 512 {
+        // Stores of whole cache lines from here on.
+        i = to.addr().wrapping_neg() % 64;
+        if i > 0 {
+            some(0, i);
+        }
+    }
+    while i + 128 <= n {
+        // SAFETY: 128 bytes that the caller promises, read before they are written.
+        unsafe {
+            let codes = [
+                _mm512_loadu_si512(from.add(i).cast()),
+                _mm512_loadu_si512(from.add(i + 64).cast()),
+            ];
+            _mm512_storeu_si512(to.add(i).cast(), entries(codes[0]));
+            _mm512_storeu_si512(to.add(i + 64).cast(), entries(codes[1]));
+        }
+        i += 128;
+    }
+    while i < n {
+        let lanes = (n - i).min(64);
+        some(i, lanes);
+        i += lanes;
     }
 }
 

@@ -1,0 +1,181 @@
+//! 8-bit codes: from floats, to floats, and by a table from one to another.
+//!
+//! Given slices whose lengths agree; promises ONNX's arithmetic to the bit on every instruction set, for any scale and any float.
+//!
+//! Codes are bytes. Whether a byte is an u8 or, in two's complement, an i8 is what the [`ZeroPoint`] says; a table takes either, for
+//! it has an entry for each of the 256 bytes.
+//!
+//! | function | is | source |
+//! |---|---|---|
+//! | [`quantize`] | `saturate(round(x/scale) + zero point)` | ONNX `QuantizeLinear` |
+//! | [`dequantize`] | `(code − zero point)·scale` | ONNX `DequantizeLinear` |
+//! | [`look_up`] | `table[code]` | any function of one code |
+//! | [`requantize_in_place`] | the three of them, with or without a table | what stands between two float operators of a quantised model |
+//!
+//! The quotient is divided, not multiplied by a reciprocal, in f32; rounded to nearest, ties to even; and only then the zero point
+//! is added. NaN becomes the lowest code, as in ONNX Runtime on x86-64. ONNX leaves that open.
+
+#[allow(unsafe_code)]
+mod loops;
+
+use onnx_swish_simd::Isa;
+
+pub(crate) use loops::{Round, requantize};
+
+/// An entry for each byte.
+pub type Table = [u8; 256];
+
+/// The code of 0.0, and with it the type of the codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ZeroPoint {
+    /// Of codes from 0 to 255.
+    U8(u8),
+    /// Of codes from −128 to 127.
+    I8(i8),
+}
+
+impl ZeroPoint {
+    /// Its value.
+    #[must_use]
+    pub fn value(self) -> i16 {
+        match self {
+            ZeroPoint::U8(value) => value.into(),
+            ZeroPoint::I8(value) => value.into(),
+        }
+    }
+
+    /// The lowest and the highest code.
+    #[must_use]
+    pub fn range(self) -> (i16, i16) {
+        match self {
+            ZeroPoint::U8(_) => (0, 255),
+            ZeroPoint::I8(_) => (-128, 127),
+        }
+    }
+
+    /// Whether codes are of the same type.
+    #[must_use]
+    pub fn is_like(self, other: ZeroPoint) -> bool {
+        self.range() == other.range()
+    }
+}
+
+/// How floats and codes correspond.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Linear {
+    /// The distance of two codes. Any f32; a useful one is finite, normal and above zero.
+    pub scale: f32,
+    /// The code of 0.0.
+    pub zero_point: ZeroPoint,
+}
+
+/// Floats to codes, perhaps by a table to others, and back to floats.
+///
+/// Without a table this is what quantisation-aware training calls fake quantisation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Requantize {
+    quantize: Linear,
+    table: Option<Table>,
+    dequantize: Linear,
+}
+
+impl Requantize {
+    /// None if there is no table and the two have codes of different types.
+    #[must_use]
+    pub fn new(quantize: Linear, table: Option<Table>, dequantize: Linear) -> Option<Self> {
+        let alike = quantize.zero_point.is_like(dequantize.zero_point);
+        (table.is_some() || alike).then_some(Self {
+            quantize,
+            table,
+            dequantize,
+        })
+    }
+
+    /// What floats become codes by.
+    #[must_use]
+    pub fn quantize(&self) -> Linear {
+        self.quantize
+    }
+
+    /// What these codes become.
+    #[must_use]
+    pub fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
+    }
+
+    /// What codes become floats by.
+    #[must_use]
+    pub fn dequantize(&self) -> Linear {
+        self.dequantize
+    }
+}
+
+/// Writes the code of each float.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn quantize(x: &[f32], linear: Linear, codes: &mut [u8]) {
+    quantize_with(Isa::best(), x, linear, codes);
+}
+
+/// [`quantize`] on a given instruction set.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn quantize_with(isa: Isa, x: &[f32], linear: Linear, codes: &mut [u8]) {
+    assert_eq!(x.len(), codes.len(), "x and codes differ in length");
+    isa.run(loops::Quantize { x, linear, codes });
+}
+
+/// Writes the float of each code.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn dequantize(codes: &[u8], linear: Linear, y: &mut [f32]) {
+    dequantize_with(Isa::best(), codes, linear, y);
+}
+
+/// [`dequantize`] on a given instruction set.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn dequantize_with(isa: Isa, codes: &[u8], linear: Linear, y: &mut [f32]) {
+    assert_eq!(codes.len(), y.len(), "codes and y differ in length");
+    isa.run(loops::Dequantize { codes, linear, y });
+}
+
+/// Writes the entry for each code.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn look_up(table: &Table, codes: &[u8], found: &mut [u8]) {
+    look_up_with(Isa::best(), table, codes, found);
+}
+
+/// [`look_up`] on a given instruction set.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn look_up_with(isa: Isa, table: &Table, codes: &[u8], found: &mut [u8]) {
+    isa.run(loops::LookUp::apart(table, codes, found));
+}
+
+/// Replaces each code by its entry.
+pub fn look_up_in_place(table: &Table, codes: &mut [u8]) {
+    look_up_in_place_with(Isa::best(), table, codes);
+}
+
+/// [`look_up_in_place`] on a given instruction set.
+pub fn look_up_in_place_with(isa: Isa, table: &Table, codes: &mut [u8]) {
+    isa.run(loops::LookUp::in_place(table, codes));
+}
+
+/// Replaces each float by what it is after quantising, looking up and dequantising.
+pub fn requantize_in_place(xy: &mut [f32], by: &Requantize) {
+    requantize_in_place_with(Isa::best(), xy, by);
+}
+
+/// [`requantize_in_place`] on a given instruction set.
+pub fn requantize_in_place_with(isa: Isa, xy: &mut [f32], by: &Requantize) {
+    isa.run(loops::RequantizeSlice { xy, by });
+}
