@@ -34,6 +34,15 @@ class Failed(Exception):
     """The command ended with an error; the text is its message."""
 
 
+def reason(done):
+    """Why the command failed, as its document or its lines say it; the file's name is in the row already."""
+    if '"error": {' in done.stdout:
+        error = json.loads(done.stdout)["error"]
+        return " ".join(error["because"] or [error["message"]])
+    said = " ".join(done.stderr.split())
+    return said.partition(" because: ")[2] or said
+
+
 class Command:
     """onnx-swish, with a limit on time."""
 
@@ -47,8 +56,7 @@ class Command:
         except subprocess.TimeoutExpired:
             raise Failed(f"not done after {self.seconds} s") from None
         if done.returncode not in allowed:
-            said = " ".join(done.stderr.split()) or f"ended with status {done.returncode}"
-            raise Failed(said.partition(" because: ")[2] or said)  # the file's name is in the row already
+            raise Failed(reason(done) or f"ended with status {done.returncode}")
         return done.stdout
 
     def json(self, *arguments, **allowed):
