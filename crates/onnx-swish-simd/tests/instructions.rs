@@ -207,7 +207,7 @@ fn short_quotients_are_as_near_as_they_say() {
                 .map(|b| b.min(2f32.powi(126)))
                 .collect();
             let quotients = s.div_short(register(s, a), register(s, &divisors));
-            for ((a, b), quotient) in a.iter().zip(&divisors).zip(lanes_of(s, quotient)) {
+            for ((a, b), quotient) in a.iter().zip(&divisors).zip(lanes_of(s, quotients)) {
                 let exact = f64::from(*a) / f64::from(*b);
                 // Where the quotient is subnormal, its own spacing is the error.
                 let most = exact.abs() * 2f64.powi(-15) + 2f64.powi(-149);
