@@ -1,10 +1,10 @@
-//! What the engine makes of a model's convolutions, in words.
-//! Given the convolutions of a session; used by inspect.
+//! What the engine makes of a model's convolutions, and of its 8-bit codes, in words.
+//! Given the convolutions and the tables of a session; used by inspect.
 //! Promises that every convolution is in exactly one group, with its share of the work.
 
 use std::fmt::Write as _;
 
-use onnx_swish::Convolution;
+use onnx_swish::{CodeTable, Convolution};
 use owo_colors::OwoColorize;
 
 use crate::report::grouped;
@@ -55,6 +55,39 @@ pub fn convolutions(term: &Term, convolutions: &[Convolution]) -> String {
     }
     if convolutions.is_empty() {
         text.push_str("\nNo convolutions\n");
+    }
+    text
+}
+
+/// `49 x SiLU from codes to codes, table of 256`, then floats that become codes in a node of their own; nothing where there are none.
+pub fn tables(term: &Term, tables: &[CodeTable]) -> String {
+    let (left, made): (Vec<&CodeTable>, Vec<&CodeTable>) =
+        tables.iter().partition(|one| one.left.is_some());
+    let mut text = String::new();
+    for (title, members) in [
+        ("Through 8-bit codes", made),
+        ("Floats that become codes", left),
+    ] {
+        if members.is_empty() {
+            continue;
+        }
+        let title = format!("{title}: {}", members.len());
+        let _ = write!(text, "\n{}\n", title.bold());
+        for (label, members) in grouped(members, |one| one.description()) {
+            let number = members.len();
+            let _ = writeln!(
+                text,
+                "  {:>4} {} {label}",
+                number.green().bold(),
+                "x".dimmed()
+            );
+            if term.verbose {
+                for one in members {
+                    let nodes = format!("[{}]", one.nodes.join(" "));
+                    let _ = writeln!(text, "         {} {}", one.node, nodes.dimmed());
+                }
+            }
+        }
     }
     text
 }

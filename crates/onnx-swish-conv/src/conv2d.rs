@@ -24,17 +24,18 @@ pub struct Conv2d {
 /// How it is computed: one variant for each algorithm.
 #[derive(Debug)]
 enum Method {
-    Depthwise(Depthwise),
-    Gemm(Gemm),
+    // Epilogues may hold tables of codes.
+    Depthwise(Box<Depthwise>),
+    Gemm(Box<Gemm>),
 }
 
 impl Method {
     /// The method for a spec that has been checked.
     fn choose(isa: Isa, spec: &Spec, weights: &[f32], bias: &[f32]) -> Method {
         if spec.is_depthwise() {
-            Method::Depthwise(Depthwise::new(spec, weights, bias, isa))
+            Method::Depthwise(Box::new(Depthwise::new(spec, weights, bias, isa)))
         } else {
-            Method::Gemm(Gemm::new(spec, weights, bias, isa))
+            Method::Gemm(Box::new(Gemm::new(spec, weights, bias, isa)))
         }
     }
 }

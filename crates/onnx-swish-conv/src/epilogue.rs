@@ -1,11 +1,17 @@
-//! What a convolution ends in: an activation, and a residual before or after it.
+//! What a convolution ends in: an activation, a residual before or after it, and then perhaps a rounding to 8-bit codes.
 //! Given: registers of sums.
-//! Promise: the formula of each variant, NaN in NaN out; Swish and HardSwish are those of `onnx-swish-kernels`.
+//! Promise: the formula of each variant, NaN in NaN out where there are no codes; Swish, HardSwish and what becomes of codes are those
+//! of `onnx-swish-kernels`.
 
+use onnx_swish_kernels::codes::Requantize;
 use onnx_swish_kernels::{SwishConstants, registers};
 use onnx_swish_simd::{Kernel, Simd};
 
+use crate::Spec;
+
 /// An elementwise function of the convolution's sum.
+// A table makes one variant long: there is one for each convolution, so its size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
@@ -41,6 +47,8 @@ pub enum Activation {
         /// The paper's β (arXiv:1710.05941).
         beta: f32,
     },
+    /// To 8-bit codes, perhaps by a table to others, and back.
+    Requantize(Requantize),
 }
 
 /// Where a tensor of the output's shape is added.
@@ -60,6 +68,52 @@ pub enum Residual {
 pub(crate) struct Epilogue {
     pub activation: Prepared,
     pub residual: Residual,
+    pub requantize: Option<Requantize>,
+}
+
+impl Epilogue {
+    pub(crate) fn of(spec: &Spec) -> Epilogue {
+        Epilogue {
+            activation: spec.activation.prepare(),
+            residual: spec.residual,
+            requantize: spec.requantize,
+        }
+    }
+
+    /// Everything, where there is no residual.
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd, const N: usize, const M: usize>(
+        &self,
+        s: S,
+        sums: &mut [[S::V; N]; M],
+    ) {
+        self.activation.apply(s, sums);
+        self.requantize(s, sums);
+    }
+
+    /// What comes last.
+    #[inline(always)]
+    pub(crate) fn requantize<S: Simd, const N: usize, const M: usize>(
+        &self,
+        s: S,
+        sums: &mut [[S::V; N]; M],
+    ) {
+        if let Some(by) = &self.requantize {
+            requantize(s, sums, by);
+        }
+    }
+}
+
+/// By way of a copy, so that only the copy has to be in memory.
+#[inline(always)]
+fn requantize<S: Simd, const N: usize, const M: usize>(
+    s: S,
+    sums: &mut [[S::V; N]; M],
+    by: &Requantize,
+) {
+    let mut values = *sums;
+    registers::requantize_each(s, values.as_flattened_mut(), by);
+    *sums = values;
 }
 
 impl Activation {
@@ -84,6 +138,7 @@ impl Activation {
             Activation::HardSwish { alpha, beta } => Prepared::HardSwish { alpha, beta },
             Activation::Silu => Prepared::Swish(SwishConstants::SILU),
             Activation::Swish { beta } => Prepared::Swish(SwishConstants::new(beta)),
+            Activation::Requantize(by) => Prepared::Requantize(by),
         }
     }
 }
@@ -101,6 +156,10 @@ macro_rules! each {
 }
 
 /// An activation with its constants.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each convolution, and looked at by reference"
+)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Prepared {
     None,
@@ -109,6 +168,7 @@ pub(crate) enum Prepared {
     HardSigmoid { alpha: f32, beta: f32 },
     HardSwish { alpha: f32, beta: f32 },
     Swish(SwishConstants),
+    Requantize(Requantize),
 }
 
 impl Prepared {
@@ -149,6 +209,7 @@ impl Prepared {
                 }
                 *sums = values;
             }
+            Prepared::Requantize(by) => requantize(s, sums, by),
         }
     }
 }

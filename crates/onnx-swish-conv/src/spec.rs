@@ -2,6 +2,8 @@
 //! Given: sizes, and the options that each method has.
 //! Promise: a [`Spec`] that passes [`Spec::check`] can be computed; nothing is found out later.
 
+use onnx_swish_kernels::codes::Requantize;
+
 use crate::{Activation, ConvError, Frame, Residual, Window};
 
 /// What to compute, apart from the weights and the size of the image.
@@ -19,6 +21,8 @@ pub struct Spec {
     pub activation: Activation,
     /// Whether and where a residual is added. Not for depthwise convolutions.
     pub residual: Residual,
+    /// What the result is brought to in the end, after activation and residual: 8-bit codes, and back.
+    pub requantize: Option<Requantize>,
     /// Whether each input channel of an image is first multiplied by a factor: the gate of a squeeze-and-excite block
     /// (arXiv:1709.01507). Not for depthwise convolutions.
     pub gated: bool,

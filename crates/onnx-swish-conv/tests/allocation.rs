@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnx_swish_conv::{Activation, Conv2d, Frame, Isa, Operands, Outputs, Residual, Spec, Window};
+use onnx_swish_kernels::codes::{Linear, Requantize, ZeroPoint};
 use onnx_swish_threads::{Inline, Pool, Workers};
 
 /// Counts what is asked of the system.
@@ -73,6 +74,7 @@ fn layers() -> Vec<(&'static str, Spec, Frame)> {
             groups,
             activation: Activation::HARD_SWISH,
             residual: Residual::None,
+            requantize: (groups == 1).then(by_table),
             gated: false,
             plane_sums: groups > 1,
         };
@@ -87,6 +89,14 @@ fn layers() -> Vec<(&'static str, Spec, Frame)> {
         layer("depthwise, direct", 5, 2, 1, 113, [24, 24], 24),
         layer("depthwise, padded", 3, 1, 2, 57, [24, 24], 24),
     ]
+}
+
+fn by_table() -> Requantize {
+    let linear = Linear {
+        scale: 0.1,
+        zero_point: ZeroPoint::U8(7),
+    };
+    Requantize::new(linear, Some([3; 256]), linear).unwrap()
 }
 
 /// One test: a second one at the same time would be counted too.

@@ -138,6 +138,7 @@ fn spec(window: Window, channels: [usize; 2], groups: usize, activation: Activat
         groups,
         activation,
         residual: Residual::None,
+        requantize: None,
         gated: false,
         plane_sums: false,
     }

@@ -28,6 +28,7 @@ pub use conv::Convolution;
 pub use error::{Error, Origin, Refused, Result, TRACT_VERSION};
 pub use guard::silence_contained_panics;
 pub use load::{Dim, Operators, Port};
+pub use passes::CodeTable;
 pub use session::{
     ActivationRange, Event, Formula, NodeInfo, NodeTime, Outputs, Session, SessionBuilder, Watched,
 };

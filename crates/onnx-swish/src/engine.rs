@@ -22,6 +22,7 @@ pub(crate) struct EngineOptions {
     pub operators: Operators,
     pub vzeroupper: bool,
     pub convolutions: bool,
+    pub tables: bool,
     /// Whether to fuse the model in memory first.
     pub fuse: bool,
     pub native_half: bool,
@@ -38,6 +39,7 @@ impl EngineOptions {
             operators,
             vzeroupper: true,
             convolutions: options.convolutions,
+            tables: options.tables,
             fuse: false,
             native_half: false,
             shapes: options.shapes.clone(),
@@ -102,6 +104,7 @@ fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
         .operators(options.operators)
         .vzeroupper(options.vzeroupper)
         .convolutions(options.convolutions)
+        .tables(options.tables)
         .native_half(options.native_half);
     if let Some(dir) = model.base_dir() {
         builder = builder.base_dir(dir);

@@ -11,6 +11,7 @@
 //! | write it, safely | [`save()`] |
 //! | run it | [`Session`] |
 //! | see which convolutions run on our kernels | [`Session::convolutions`] |
+//! | see what a quantised model looks up in tables | [`Session::tables`] |
 //! | prove that fusing changed nothing, by tract, ONNX Runtime or known outputs | [`verify()`], [`Reference`] |
 //! | measure | [`bench()`] |
 
@@ -57,8 +58,8 @@ pub use onnx_swish_model::{
 };
 #[cfg(feature = "engine")]
 pub use onnx_swish_tract::{
-    Convolution, Dim, Element, ElementType, Error as RunError, Event, Outputs, Port, Tensor,
-    silence_contained_panics,
+    CodeTable, Convolution, Dim, Element, ElementType, Error as RunError, Event, Outputs, Port,
+    Tensor, silence_contained_panics,
 };
 #[cfg(feature = "engine")]
 pub use session::{Session, SessionBuilder};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onnx_swish_tract::{
-    Convolution, Error as EngineError, Operators, Outputs, Port, Session as Engine, Tensor,
+    CodeTable, Convolution, Error as EngineError, Operators, Outputs, Port, Session as Engine,
+    Tensor,
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -106,6 +107,18 @@ impl Session {
         Ok(self.engine.convolutions(&shapes)?)
     }
 
+    /// What a quantised model computes from one 8-bit code alone, and as what that runs: a table between codes, or an activation between
+    /// floats, which convolutions take along.
+    ///
+    /// `shapes` settles free dimensions that the builder did not. Empty where [`SessionBuilder::tables`] is off.
+    ///
+    /// # Errors
+    /// If a dimension is left free, or tract cannot build the model for these shapes.
+    pub fn tables(&self, shapes: &Shapes) -> Result<Vec<CodeTable>> {
+        let shapes = crate::inputs::concrete(self.inputs(), shapes)?;
+        Ok(self.engine.tables(&shapes)?)
+    }
+
     /// Random inputs that this model takes: floats of standard normal distribution, integers 0 or 1.
     ///
     /// `shapes` settles free dimensions that the builder did not.
@@ -126,6 +139,7 @@ pub struct SessionBuilder {
     threads: usize,
     fuse: bool,
     convolutions: bool,
+    tables: bool,
     limits: Limits,
     native_half: bool,
     diagnostics: Diagnostics,
@@ -138,6 +152,7 @@ impl Default for SessionBuilder {
             threads: 1,
             fuse: true,
             convolutions: true,
+            tables: true,
             limits: Limits::default(),
             native_half: false,
             diagnostics: Diagnostics::default(),
@@ -169,6 +184,13 @@ impl SessionBuilder {
     /// Whether convolutions run on our kernels, together with the activation that follows them, or on tract's. On by default.
     pub fn convolutions(mut self, on: bool) -> Self {
         self.convolutions = on;
+        self
+    }
+
+    /// Whether what a quantised model computes from one 8-bit code alone, a SiLU between Q and DQ for example, runs as a table of 256
+    /// entries. On by default; the codes are the same either way.
+    pub fn tables(mut self, on: bool) -> Self {
+        self.tables = on;
         self
     }
 
@@ -223,6 +245,7 @@ impl SessionBuilder {
             operators: Operators::OnnxSwish,
             vzeroupper: true,
             convolutions: self.convolutions,
+            tables: self.tables,
             fuse: self.fuse,
             native_half: self.native_half,
             shapes: self.shapes,

@@ -31,6 +31,10 @@ pub struct Running {
     /// Leave convolutions to tract; without this our kernels compute them, together with what follows them
     #[arg(long)]
     pub no_convolutions: bool,
+    /// Compute what depends on one 8-bit code alone node by node; without this it is looked up in a table of 256 entries. The codes are the
+    /// same: for those who want to see that, or what the tables bring
+    #[arg(long, hide = true)]
+    pub no_tables: bool,
 }
 
 /// How 16-bit floats are computed.

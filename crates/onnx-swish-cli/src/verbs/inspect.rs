@@ -40,6 +40,9 @@ struct Document {
     #[cfg(feature = "engine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     convolutions: Option<Vec<onnx_swish::Convolution>>,
+    #[cfg(feature = "engine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tables: Option<Vec<onnx_swish::CodeTable>>,
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
@@ -51,13 +54,18 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         let model = files::open(source)?;
         let report = onnx_swish::inspect(&model, &options);
         #[cfg(feature = "engine")]
-        let convolutions = arguments.loading.convolutions(&model, &source.model)?;
+        let loaded = arguments.loading.loaded(&model, &source.model)?;
         let text = told(term, (!several).then_some(source), &report);
         #[cfg(feature = "engine")]
-        let text = match &convolutions {
-            Some(convolutions) => text + &crate::engine::convolutions(term, convolutions),
+        let text = match &loaded {
+            Some((convolutions, tables)) => {
+                text + &crate::engine::convolutions(term, convolutions)
+                    + &crate::engine::tables(term, tables)
+            }
             None => text,
         };
+        #[cfg(feature = "engine")]
+        let (convolutions, tables) = loaded.unzip();
         Ok(Told {
             answer: Answer::Yes,
             text,
@@ -65,6 +73,8 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
                 report,
                 #[cfg(feature = "engine")]
                 convolutions,
+                #[cfg(feature = "engine")]
+                tables,
             },
         })
     })
@@ -76,7 +86,7 @@ mod loading {
     use std::path::Path;
 
     use clap::Args;
-    use onnx_swish::{Convolution, Model, Session};
+    use onnx_swish::{CodeTable, Convolution, Model, Session};
 
     use crate::args::Sizes;
     use crate::failure::Failure;
@@ -91,6 +101,9 @@ mod loading {
         sizes: Sizes,
     }
 
+    /// What the engine says of both.
+    type Loaded = (Vec<Convolution>, Vec<CodeTable>);
+
     impl Loading {
         /// Refuses what has no effect.
         pub fn check(&self) -> Result<(), Failure> {
@@ -103,19 +116,17 @@ mod loading {
             )
         }
 
-        /// What the engine makes of a model, if that is asked for.
-        pub fn convolutions(
-            &self,
-            model: &Model,
-            path: &Path,
-        ) -> Result<Option<Vec<Convolution>>, Failure> {
+        /// What the engine makes of a model's convolutions and of its 8-bit codes, if that is asked for.
+        pub fn loaded(&self, model: &Model, path: &Path) -> Result<Option<Loaded>, Failure> {
             if !self.engine {
                 return Ok(None);
             }
             let failed = |error| Failure::on("load", path, error);
             let session = Session::builder().load(model).map_err(failed)?;
             let shapes = feed::shapes(model, &self.sizes)?;
-            Ok(Some(session.convolutions(&shapes).map_err(failed)?))
+            let convolutions = session.convolutions(&shapes).map_err(failed)?;
+            let tables = session.tables(&shapes).map_err(failed)?;
+            Ok(Some((convolutions, tables)))
         }
     }
 }

@@ -83,6 +83,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     let mut builder = Session::builder()
         .threads(running.threads.into())
         .convolutions(!running.no_convolutions)
+        .tables(!running.no_tables)
         .native_half(precision.native_half);
     if let Some(nodes) = limits.max_nodes {
         builder = builder.max_nodes(nodes);

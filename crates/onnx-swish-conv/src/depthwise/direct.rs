@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use onnx_swish_simd::{Kernel, Simd};
 
 use super::Planes;
-use crate::epilogue::Prepared;
+use crate::epilogue::Epilogue;
 use crate::scratch::{Scratch, bytes_for};
 use crate::{Frame, Isa, Window};
 
@@ -186,14 +186,14 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Direct<'_, K, STRIDE, 
         sums
     }
 
-    /// Applies the activation to the sums of rows `y..y + R` and stores them in `output`, which begins with their plane.
+    /// Applies the epilogue to the sums of rows `y..y + R` and stores them in `output`, which begins with their plane.
     ///
     /// What a whole vector leaves beyond its row is overwritten when the turn of the rows and planes below comes.
     #[inline(always)]
     #[allow(clippy::too_many_arguments, unused_assignments)]
     fn finish<S: Simd>(
         s: S,
-        activation: &Prepared,
+        epilogue: &Epilogue,
         sums: [S::V; R],
         output: &mut [f32],
         frame: &Frame,
@@ -207,7 +207,7 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Direct<'_, K, STRIDE, 
         assert!(output.len() >= height * width);
         let whole = STRIDE == 1 && at + (rows - 1) * width + S::LANES <= output.len();
         let mut rows_of_one = [sums];
-        activation.apply(s, &mut rows_of_one);
+        epilogue.apply(s, &mut rows_of_one);
         let [sums] = rows_of_one;
         let mut to = output.as_mut_ptr().wrapping_add(at);
         unrolled!(r < R, {
@@ -285,14 +285,14 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Direct<'_, 
                     let columns = Columns { x: 0, masks };
                     let sums = Self::sums(s, &plane, y, 0, &inside);
                     let total = wanted.then_some(&mut total);
-                    Self::finish(s, &conv.activation, sums, output, frame, y, &columns, total);
+                    Self::finish(s, &conv.epilogue, sums, output, frame, y, &columns, total);
                 } else {
                     for (v, masks) in masks.iter().enumerate() {
                         let x = first_column(v, step, out_width);
                         let columns = Columns { x, masks };
                         let sums = Self::sums(s, &plane, y, x, &masks.inside);
                         let total = wanted.then_some(&mut total);
-                        Self::finish(s, &conv.activation, sums, output, frame, y, &columns, total);
+                        Self::finish(s, &conv.epilogue, sums, output, frame, y, &columns, total);
                     }
                 }
             }

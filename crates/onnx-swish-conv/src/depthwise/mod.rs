@@ -16,7 +16,7 @@ mod padded;
 use onnx_swish_threads::Workers;
 
 use self::padded::Bands;
-use crate::epilogue::Prepared;
+use crate::epilogue::Epilogue;
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
@@ -33,7 +33,7 @@ pub(crate) struct Depthwise {
     weights: Vec<f32>,
     /// One per output channel.
     bias: Vec<f32>,
-    activation: Prepared,
+    epilogue: Epilogue,
     isa: Isa,
     plan: LastPlan<Plan>,
 }
@@ -69,7 +69,7 @@ impl Depthwise {
             out_channels: spec.out_channels,
             weights: weights.to_vec(),
             bias: bias.to_vec(),
-            activation: spec.activation.prepare(),
+            epilogue: Epilogue::of(spec),
             isa,
             plan: LastPlan::none(),
         }

@@ -6,7 +6,7 @@ use onnx_swish_simd::{Kernel, Simd};
 
 use super::Planes;
 use crate::Isa;
-use crate::epilogue::Prepared;
+use crate::epilogue::Epilogue;
 use crate::geometry::{Frame, Window};
 use crate::padded::PaddedBand;
 use crate::scratch::{Scratch, bytes_for};
@@ -93,7 +93,7 @@ impl Kernel for Banded<'_> {
                     padded,
                     weights,
                     bias,
-                    activation: &planes.conv.activation,
+                    epilogue: &planes.conv.epilogue,
                 };
                 tiles.compute(s, rows, frame.output[1], &mut total);
             }
@@ -111,7 +111,7 @@ struct Tiles<'a> {
     padded: &'a [f32],
     weights: &'a [f32],
     bias: f32,
-    activation: &'a Prepared,
+    epilogue: &'a Epilogue,
 }
 
 impl Tiles<'_> {
@@ -126,7 +126,7 @@ impl Tiles<'_> {
                 // SAFETY: the furthest load starts at the last tap's offset for output (y, x): below all phase planes' end by
                 // less than the overrun `Bands` added.
                 let mut sums = [unsafe { self.sums(s, y * self.band.pitch + x) }];
-                self.activation.apply(s, &mut sums);
+                self.epilogue.apply(s, &mut sums);
                 let lanes = s.lanes(0, width - x);
                 for (i, v) in sums[0].into_iter().enumerate() {
                     if y + i < count {

@@ -222,6 +222,11 @@ impl Tile<'_> {
                     let residual = residual.wrapping_add(at);
                     sums = s.add(sums, gather(s, residual, self.row_step, rows));
                 }
+                if let Some(epilogue) = self.epilogue {
+                    let mut values = [[sums]];
+                    epilogue.requantize(s, &mut values);
+                    sums = values[0][0];
+                }
                 scatter(s, self.output.wrapping_add(at), self.row_step, rows, sums);
             }
         }

@@ -74,10 +74,7 @@ impl Gemm {
         Gemm {
             spec: *spec,
             filters: Filters::pack(spec, blocks, rows, weights, bias),
-            epilogue: Epilogue {
-                activation: spec.activation.prepare(),
-                residual: spec.residual,
-            },
+            epilogue: Epilogue::of(spec),
             isa,
             plan: LastPlan::none(),
         }

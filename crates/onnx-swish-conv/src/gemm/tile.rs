@@ -1,6 +1,6 @@
 //! Register tiles.
 //! Given: filters of a tile of rows, and the input elements that its columns meet.
-//! Promise: sums stay in registers over the block; bias, residual and activation are applied before the store.
+//! Promise: sums stay in registers over the block; bias and epilogue are applied before the store.
 
 use onnx_swish_simd::{Kernel, Simd};
 
@@ -337,6 +337,7 @@ impl Tile<'_> {
             if let Some(residual) = self.residual_after() {
                 self.add(s, storage, residual, &mut sums);
             }
+            epilogue.requantize(s, &mut sums);
         }
         unrolled!(r < MR, {
             if r < self.rows {

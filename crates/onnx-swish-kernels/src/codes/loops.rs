@@ -2,6 +2,8 @@
 //!
 //! Given slices whose lengths agree; promises to read each element once, before it is written, and nothing else.
 
+use std::mem::MaybeUninit;
+
 use onnx_swish_simd::{Kernel, Lane, Simd};
 
 use super::{Linear, Requantize, Table, ZeroPoint};
@@ -212,12 +214,13 @@ pub(crate) unsafe fn requantize<S: Simd>(s: S, xy: *mut f32, n: usize, by: &Requ
         }
         return;
     };
-    let mut codes = [0u8; BLOCK];
+    // A tile has few floats: zeroing bytes that are written before they are read would take as long as the table.
+    let mut codes = MaybeUninit::<[u8; BLOCK]>::uninit();
+    let codes = codes.as_mut_ptr().cast::<u8>();
     let mut i = 0;
     while i < n {
         let (part, count) = (xy.wrapping_add(i), BLOCK.min(n - i));
-        let codes = codes.as_mut_ptr();
-        // SAFETY: i + count <= n, and the buffer has as many bytes.
+        // SAFETY: i + count <= n, and the buffer has as many bytes, all of which are written first.
         unsafe {
             for_codes!(
                 by.quantize.zero_point,

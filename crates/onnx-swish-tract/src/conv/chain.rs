@@ -1,9 +1,10 @@
 //! What follows a convolution and can be computed with it.
 //!
 //! Given a convolution; promises the longest run of nodes of which each is the only reader of the one before: constant scales and
-//! offsets per channel, then a residual and an activation in either order.
+//! offsets per channel, then a residual and an activation in either order, then a rounding to 8-bit codes.
 
 use onnx_swish_conv::{Activation, Residual};
+use onnx_swish_kernels::codes::Requantize;
 use tract_core::internal::*;
 use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::element_wise::ElementWiseOp;
@@ -27,6 +28,10 @@ pub(super) struct Chain {
     pub activation: Activation,
     pub residual_at: Residual,
     pub residual: Option<OutletId>,
+    /// What comes last.
+    pub requantize: Option<Requantize>,
+    /// What the tables among these compute, in words, in their order.
+    pub tables: Vec<String>,
 }
 
 impl Chain {
@@ -40,9 +45,11 @@ impl Chain {
             activation: Activation::None,
             residual_at: Residual::None,
             residual: None,
+            requantize: None,
+            tables: Vec::new(),
         };
         let outputs = model.output_outlets()?;
-        while !outputs.contains(&chain.last) {
+        while !outputs.contains(&chain.last) && chain.requantize.is_none() {
             let &[successor] = &*model.node(chain.last.node).outputs[chain.last.slot].successors
             else {
                 break;
@@ -65,6 +72,15 @@ impl Chain {
     }
 
     fn take_activation(&mut self, op: &ElementWiseOp) -> bool {
+        if let Some(codes) = op.0.downcast_ref::<ops::Requantize>() {
+            self.tables.extend(codes.what.clone());
+            if self.activation == Activation::None && self.residual_at == Residual::None {
+                self.activation = Activation::Requantize(codes.by);
+            } else {
+                self.requantize = Some(codes.by);
+            }
+            return true;
+        }
         if self.activation != Activation::None || self.residual_at == Residual::AfterActivation {
             return false;
         }

@@ -3,6 +3,7 @@
 //! Given what an operator computes, or why one was not made; promises the field's names, and the same words for the same work.
 
 use onnx_swish_conv::{Activation, Residual, Spec};
+use onnx_swish_kernels::codes::Requantize;
 use serde::Serialize;
 
 /// A convolution of a graph, or a product with constant weights that could be one, and who computes it.
@@ -38,12 +39,12 @@ pub(super) fn method(spec: &Spec) -> &'static str {
 }
 
 /// `pointwise, SiLU, residual`.
-pub(super) fn kind(spec: &Spec) -> String {
-    format!("{}{}", filter(spec), extras(spec))
+pub(super) fn kind(spec: &Spec, tables: &[String]) -> String {
+    format!("{}{}", filter(spec), extras(spec, tables))
 }
 
 /// `depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish`.
-pub(super) fn info(spec: &Spec) -> String {
+pub(super) fn info(spec: &Spec, tables: &[String]) -> String {
     let Spec {
         window,
         in_channels,
@@ -60,7 +61,7 @@ pub(super) fn info(spec: &Spec) -> String {
     if *groups > 1 {
         text += &format!(" in {groups} groups");
     }
-    text + &extras(spec)
+    text + &extras(spec, tables)
 }
 
 fn filter(spec: &Spec) -> String {
@@ -72,18 +73,27 @@ fn filter(spec: &Spec) -> String {
 }
 
 /// What comes with the convolution, in the order in which it is computed.
-fn extras(spec: &Spec) -> String {
+fn extras(spec: &Spec, tables: &[String]) -> String {
     let mut words = Vec::new();
+    let mut tables = tables.iter();
+    let mut codes = |by: &Requantize| match by.table().and_then(|_| tables.next()) {
+        Some(what) => format!("{what} through codes"),
+        None => "codes".to_owned(),
+    };
     if spec.gated {
         words.push("gated input".to_owned());
     }
     if spec.residual == Residual::BeforeActivation {
         words.push("residual".to_owned());
     }
-    words.extend(activation(spec.activation));
+    match &spec.activation {
+        Activation::Requantize(by) => words.push(codes(by)),
+        other => words.extend(activation(*other)),
+    }
     if spec.residual == Residual::AfterActivation {
         words.push("residual".to_owned());
     }
+    words.extend(spec.requantize.as_ref().map(codes));
     if spec.plane_sums {
         words.push("plane sums".to_owned());
     }
@@ -121,27 +131,28 @@ mod tests {
             groups: 16,
             activation: Activation::HARD_SWISH,
             residual: Residual::None,
+            requantize: None,
             gated: false,
             plane_sums: false,
         };
         assert_eq!(
-            info(&spec),
+            info(&spec, &[]),
             "depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish"
         );
         spec.plane_sums = true;
-        assert_eq!(kind(&spec), "depthwise 3x3, HardSwish, plane sums");
+        assert_eq!(kind(&spec, &[]), "depthwise 3x3, HardSwish, plane sums");
         spec.window = Window::square(1, 1);
         spec.plane_sums = false;
         (spec.groups, spec.gated) = (1, true);
         (spec.activation, spec.residual) = (Activation::RELU6, Residual::AfterActivation);
-        assert_eq!(kind(&spec), "pointwise, gated input, ReLU6, residual");
+        assert_eq!(kind(&spec, &[]), "pointwise, gated input, ReLU6, residual");
         spec.residual = Residual::BeforeActivation;
         spec.activation = Activation::Clamp {
             low: -1.0,
             high: 0.5,
         };
         assert_eq!(
-            info(&spec),
+            info(&spec, &[]),
             "pointwise, stride 1x1, 16 to 16 channels, gated input, residual, Clip to -1..0.5"
         );
     }

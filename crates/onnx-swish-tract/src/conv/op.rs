@@ -21,6 +21,8 @@ use crate::workers::with_workers;
 pub struct FusedConv {
     conv: Arc<Conv2d>,
     place: Place,
+    /// What tables of codes in it compute.
+    tables: Vec<String>,
 }
 
 impl PartialEq for FusedConv {
@@ -45,6 +47,7 @@ impl FusedConv {
             groups: root.groups,
             activation: chain.activation,
             residual: chain.residual_at,
+            requantize: chain.requantize,
             gated,
             plane_sums: sums,
         };
@@ -62,6 +65,7 @@ impl FusedConv {
         Ok(FusedConv {
             conv: Arc::new(Conv2d::new(spec, &weights, &bias)?),
             place: root.place.clone(),
+            tables: chain.tables.clone(),
         })
     }
 
@@ -121,12 +125,12 @@ impl FusedConv {
 
     /// What it does, without sizes.
     pub(super) fn kind(&self) -> String {
-        describe::kind(self.conv.spec())
+        describe::kind(self.conv.spec(), &self.tables)
     }
 
     /// What it does.
     pub(super) fn details(&self) -> String {
-        describe::info(self.conv.spec())
+        describe::info(self.conv.spec(), &self.tables)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod activation;
 mod bounds;
+pub(crate) mod codes;
 mod elementary;
 pub(crate) mod function;
 mod gate;
@@ -31,6 +32,7 @@ pub(crate) enum Form {
 }
 
 pub(crate) use bounds::{Clamp, Extremum, Tanh};
+pub(crate) use codes::{LookUp, Requantize, is_code};
 pub(crate) use elementary::Elementary;
 pub(crate) use quantize::{Dequantize, Quantize};
 pub(crate) use quantize_by::{Direction, QuantizeBy};

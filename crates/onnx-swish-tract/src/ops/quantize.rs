@@ -1,12 +1,15 @@
 //! QuantizeLinear and DequantizeLinear with one scale for the whole tensor, known before the model runs.
 //!
 //! Given floats or codes; promises ONNX's arithmetic as ONNX Runtime has it: `x / scale` divided in float32, rounded half to even,
-//! the zero point added after that, saturated; NaN becomes the lowest code. And `(code - zero point) * scale` back.
+//! the zero point added after that, saturated; NaN becomes the lowest code. And `(code - zero point) * scale` back. Codes of 8 bits
+//! are the kernels'; 16 bits, and 32 to floats, are done here.
 
 use bytemuck::Pod;
+use onnx_swish_kernels::codes::{self as kernels, Linear};
 use tract_core::internal::*;
 use tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 
+use super::codes;
 use crate::arena::uninitialized;
 use crate::workers::in_chunks;
 
@@ -109,6 +112,11 @@ impl Quantize {
         ElementWiseOp(Box::new(self), None)
     }
 
+    /// For codes of 8 bits.
+    pub(crate) fn linear(&self) -> Option<Linear> {
+        codes::linear(self.scale, self.zero_point, self.to)
+    }
+
     fn run<T: Code>(&self, x: &Tensor) -> TractResult<Tensor> {
         map(x, |xs: &[f32], ys: &mut [T]| {
             for (x, y) in xs.iter().zip(ys) {
@@ -140,6 +148,13 @@ impl ElementWiseMiniOp for Quantize {
 
     fn eval_out_of_place(&self, x: &Tensor, _: Option<DatumType>) -> TractResult<Tensor> {
         let x = floats(x)?;
+        if let Some(linear) = self.linear() {
+            let plain = x.try_as_plain_ram()?;
+            let xs = plain.as_slice::<f32>()?;
+            return codes::written(self.to, x.shape(), |first, ys| {
+                kernels::quantize(&xs[first..][..ys.len()], linear, ys);
+            });
+        }
         for_code!(self.to, "QuantizeLinear", run_quantize(self, &x))
     }
 
@@ -166,6 +181,24 @@ impl Eq for Dequantize {}
 impl Dequantize {
     pub(crate) fn into_op(self) -> ElementWiseOp {
         ElementWiseOp(Box::new(self), None)
+    }
+
+    /// For codes of this type, if it is one of 8 bits.
+    pub(crate) fn linear(&self, codes: DatumType) -> Option<Linear> {
+        codes::linear(self.scale, self.zero_point, codes)
+    }
+
+    /// Of 8-bit codes.
+    fn run_bytes(&self, codes: &Tensor, linear: Linear) -> TractResult<Tensor> {
+        let mut output = uninitialized::<f32>(codes.shape())?;
+        let xs = codes::bytes(codes)?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let ys = plain.as_slice_mut::<f32>()?;
+        let len = ys.len();
+        in_chunks(ys, 1, len, |first, ys| {
+            kernels::dequantize(&xs[first..][..ys.len()], linear, ys);
+        });
+        Ok(output)
     }
 
     fn run<T: Datum + Copy + Into<i32>>(&self, codes: &Tensor) -> TractResult<Tensor> {
@@ -196,7 +229,10 @@ impl ElementWiseMiniOp for Dequantize {
     fn eval_out_of_place(&self, codes: &Tensor, _: Option<DatumType>) -> TractResult<Tensor> {
         let floats = match codes.datum_type() {
             DatumType::I32 => self.run::<i32>(codes)?,
-            dt => for_code!(dt, "DequantizeLinear", run_dequantize(self, codes))?,
+            dt => match self.linear(dt) {
+                Some(linear) => self.run_bytes(codes, linear)?,
+                None => for_code!(dt, "DequantizeLinear", run_dequantize(self, codes))?,
+            },
         };
         Ok(floats.cast_to_dt(self.to)?.into_owned())
     }

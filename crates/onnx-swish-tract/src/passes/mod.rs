@@ -7,16 +7,30 @@ mod bounds;
 mod elementary;
 mod gates;
 mod softmax;
+mod tables;
+
+pub use tables::CodeTable;
 
 use tract_core::internal::*;
+use tract_core::optim::Optimizer;
 
 use crate::conv::{self, Convolution};
+use crate::load::watch_passes;
 
 /// What the passes found on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// The graph's convolutions, ours and those that stay on tract.
     pub convolutions: Vec<Convolution>,
+    /// What is computed from one 8-bit code.
+    pub tables: Vec<CodeTable>,
+}
+
+/// Which of the rewrites that can be left out are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    pub convolutions: bool,
+    pub tables: bool,
 }
 
 /// When a pass runs.
@@ -30,6 +44,8 @@ enum When {
     Archived,
     /// On a graph that is about to run: it writes operators that NNEF does not know, and need not.
     BeforeRun,
+    /// As `BeforeRun`, where regions between 8-bit codes are to be tables.
+    BeforeRunWithTables,
     /// As `BeforeRun`, where convolutions are to be ours.
     BeforeRunWithConvolutions,
     /// After tract's code generation, whoever computes: what its operators get wrong.
@@ -43,7 +59,8 @@ struct Pass {
     run: fn(&mut TypedModel, &mut Findings) -> TractResult<()>,
 }
 
-/// Every rewrite, in the order in which they run. Convolutions take activations along, so these are ours first.
+/// Every rewrite, in the order in which they run. Convolutions take activations along, so these are ours first, and codes between
+/// floats are activations.
 const PASSES: &[Pass] = &[
     Pass {
         name: "softmax axes",
@@ -64,6 +81,14 @@ const PASSES: &[Pass] = &[
         name: "operand checks",
         when: When::Archived,
         run: |model, _| crate::ops::operand::take_out(model),
+    },
+    Pass {
+        name: "tables",
+        when: When::BeforeRunWithTables,
+        run: |model, findings| {
+            findings.tables = tables::take_over(model)?;
+            Ok(())
+        },
     },
     Pass {
         name: "convolutions",
@@ -111,12 +136,20 @@ pub(crate) fn archived(model: &mut TypedModel) -> TractResult<()> {
 }
 
 /// Runs the passes for a graph that is about to run, after [`loaded`].
-pub(crate) fn before_run(model: &mut TypedModel, convolutions: bool) -> TractResult<Findings> {
+pub(crate) fn before_run(model: &mut TypedModel, wanted: Wanted) -> TractResult<Findings> {
     run(model, |when| match when {
         When::BeforeRun => true,
-        When::BeforeRunWithConvolutions => convolutions,
+        When::BeforeRunWithTables => wanted.tables,
+        When::BeforeRunWithConvolutions => wanted.convolutions,
         When::Raw | When::Loaded | When::Archived | When::Lowered => false,
     })
+}
+
+/// tract's code generation, which lowers a graph to its machine's operators.
+pub(crate) fn codegen(model: &mut TypedModel) -> TractResult<()> {
+    let mut optimizer = Optimizer::codegen();
+    watch_passes(&mut optimizer);
+    model.optimize_with_session(&mut optimizer.session())
 }
 
 /// Runs the passes for a graph that tract has lowered to its machine's operators.

@@ -41,6 +41,7 @@ impl SessionBuilder {
                 vzeroupper: true,
                 listener: Listener::default(),
                 convolutions: true,
+                tables: true,
             },
         }
     }
@@ -92,6 +93,15 @@ impl SessionBuilder {
     #[must_use]
     pub fn convolutions(mut self, on: bool) -> Self {
         self.options.convolutions = on;
+        self
+    }
+
+    /// Whether what a quantised model computes from one 8-bit code alone runs as a table of 256 entries, and codes that nobody reads as
+    /// an activation. On by default, and without effect unless the activations are ours too ([`Operators::OnnxSwish`]). The codes are the
+    /// same either way: off only to show that, or to measure what it brings.
+    #[must_use]
+    pub fn tables(mut self, on: bool) -> Self {
+        self.options.tables = on;
         self
     }
 
@@ -171,6 +181,7 @@ impl SessionBuilder {
         let observed = PlanOptions {
             threads: 1,
             convolutions: false,
+            tables: false,
             ..self.options.clone()
         };
         let session = Session {

@@ -30,6 +30,8 @@ pub(super) struct PlanOptions {
     pub listener: Listener,
     /// Convolutions on our kernels, if the activations are.
     pub convolutions: bool,
+    /// Tables for what is computed from one 8-bit code, if the activations are ours.
+    pub tables: bool,
 }
 
 /// The shape of each input.

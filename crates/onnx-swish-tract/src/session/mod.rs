@@ -25,6 +25,7 @@ use crate::conv::Convolution;
 use crate::error::{Error, Result};
 use crate::guard::{Stage, guard};
 use crate::load::{Format, Port, Signature};
+use crate::passes::CodeTable;
 use crate::tensor::Tensor;
 use cache::PlanCache;
 use plan::Plan;
@@ -181,6 +182,17 @@ impl Session {
     pub fn convolutions(&self, shapes: &[Vec<usize>]) -> Result<Vec<Convolution>> {
         let plan = self.plan_of(shapes)?;
         Ok(plan.convolutions().to_vec())
+    }
+
+    /// What a quantised model of these input shapes computes from one 8-bit code alone, which runs as a table or as an activation.
+    ///
+    /// Empty where [`SessionBuilder::tables`] is off.
+    ///
+    /// # Errors
+    /// As [`prepare`](Session::prepare).
+    pub fn tables(&self, shapes: &[Vec<usize>]) -> Result<Vec<CodeTable>> {
+        let plan = self.plan_of(shapes)?;
+        Ok(plan.tables().to_vec())
     }
 
     /// Writes the model for inputs of these shapes as an NNEF archive: decluttered, fused, in tract's own format.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use onnx_swish_threads::Pool;
 use tract_core::internal::*;
-use tract_core::optim::Optimizer;
 use tract_core::plan::eval;
 use tract_linalg::multithread::Executor;
 
@@ -16,9 +15,9 @@ use crate::arena::{Arena, ArenaPlan, check_room};
 use crate::conv::Convolution;
 use crate::error::{Origin, Refused, Result};
 use crate::guard::{Stage, guard};
-use crate::load::{Operators, watch_passes};
+use crate::load::Operators;
 use crate::ops::operand::Guard;
-use crate::passes;
+use crate::passes::{self, CodeTable};
 use crate::tensor::Tensor as Value;
 use crate::workers::with_pool;
 
@@ -37,6 +36,8 @@ pub(super) struct Plan {
     plan: Arc<TypedSimplePlan>,
     /// What the pass over convolutions found.
     convolutions: Vec<Convolution>,
+    /// What the pass over codes found.
+    tables: Vec<CodeTable>,
     vzeroupper: bool,
     settled: bool,
     pool: Option<Arc<Pool>>,
@@ -52,11 +53,13 @@ impl Plan {
             let mut model = model;
             let mut findings = passes::Findings::default();
             if options.operators == Operators::OnnxSwish {
-                findings = passes::before_run(&mut model, options.convolutions)?;
+                let wanted = passes::Wanted {
+                    convolutions: options.convolutions,
+                    tables: options.tables,
+                };
+                findings = passes::before_run(&mut model, wanted)?;
             }
-            let mut optimizer = Optimizer::codegen();
-            watch_passes(&mut optimizer);
-            model.optimize_with_session(&mut optimizer.session())?;
+            passes::codegen(&mut model)?;
             if options.operators != Operators::Stock {
                 passes::lowered(&mut model)?;
             }
@@ -78,6 +81,7 @@ impl Plan {
                 vzeroupper: options.vzeroupper,
                 pool: threads.pool.clone(),
                 convolutions: findings.convolutions,
+                tables: findings.tables,
                 idle: Mutex::default(),
             })
         })
@@ -217,5 +221,9 @@ impl Plan {
 
     pub fn convolutions(&self) -> &[Convolution] {
         &self.convolutions
+    }
+
+    pub fn tables(&self) -> &[CodeTable] {
+        &self.tables
     }
 }

@@ -44,6 +44,9 @@ pub struct BenchOptions {
     /// Whether onnx-swish computes convolutions. On by default; it then also takes part without them, so that the report tells what
     /// they bring from what the activations bring.
     pub convolutions: bool,
+    /// Whether what a quantised model computes from one 8-bit code runs as a table, as in
+    /// [`SessionBuilder::tables`](crate::SessionBuilder::tables). On by default.
+    pub tables: bool,
     /// A counting allocator, if the application has installed one: the report then says how much memory each contender needs.
     pub heap: Option<HeapMeter>,
     /// Refuses models of more nodes, as [`SessionBuilder::max_nodes`](crate::SessionBuilder::max_nodes) does. No limit by default.
@@ -63,6 +66,7 @@ impl Default for BenchOptions {
             seed: 0,
             profile: false,
             convolutions: true,
+            tables: true,
             heap: None,
             max_nodes: None,
             max_build_time: None,
@@ -185,6 +189,7 @@ impl Contender {
             operators: kind.operators,
             vzeroupper: kind.vzeroupper,
             convolutions: kind.convolutions,
+            tables: options.tables,
             fuse: kind.operators == Operators::OnnxSwish,
             native_half: false,
             shapes: options.shapes.clone(),

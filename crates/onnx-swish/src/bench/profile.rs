@@ -13,7 +13,8 @@ use super::Timing;
 /// Time of one kind of operator in one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OpTime {
-    /// tract's name of the operator; ours begin with `Fused`, or `Simd` where they fuse nothing.
+    /// tract's name of the operator; ours begin with `Fused`, or `Simd` where they fuse nothing. `LookUp` is a table of 8-bit codes, and
+    /// `Requantize` floats that go through codes.
     pub op: String,
     /// Milliseconds, median over the profiled runs.
     pub ms: f64,

@@ -36,6 +36,9 @@ pub struct VerifyOptions {
     /// Gives up building a plan that takes longer, as [`SessionBuilder::max_build_time`](crate::SessionBuilder::max_build_time) does. No
     /// limit by default; ONNX Runtime's loading has none.
     pub max_build_time: Option<Duration>,
+    /// Whether what the fused model computes from one 8-bit code runs as a table, as in
+    /// [`SessionBuilder::tables`](crate::SessionBuilder::tables). On by default.
+    pub tables: bool,
 }
 
 impl Default for VerifyOptions {
@@ -52,6 +55,7 @@ impl Default for VerifyOptions {
             convolutions: true,
             max_nodes: None,
             max_build_time: None,
+            tables: true,
         }
     }
 }

@@ -43,6 +43,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     let options = BenchOptions {
         threads: arguments.running.threads.into(),
         convolutions: !arguments.running.no_convolutions,
+        tables: !arguments.running.no_tables,
         runs: arguments.runs as usize,
         shapes: feed::shapes(&model, &arguments.running.sizes)?,
         seed: arguments.running.seed,

@@ -69,6 +69,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         atol: arguments.atol,
         threads: arguments.running.threads.into(),
         convolutions: !arguments.running.no_convolutions,
+        tables: !arguments.running.no_tables,
         max_nodes: arguments.limits.max_nodes,
         max_build_time: arguments.limits.max_build_time,
     };

@@ -62,6 +62,58 @@ fn dequantising_subtracts_in_integers() {
     assert_eq!(floats, tensor1(&[-8192.0f32, 0.0, 8191.75]));
 }
 
+/// What the kernels leave: other types, and zero points that the type of the codes does not have.
+#[test]
+fn a_zero_point_out_of_range_is_subtracted_all_the_same() {
+    let op = Dequantize {
+        scale: 0.5,
+        zero_point: 300,
+        to: DatumType::F32,
+    };
+    assert_eq!(op.linear(DatumType::U8), None);
+    let floats = op.eval_out_of_place(&tensor1(&[0u8, 255]), None).unwrap();
+    assert_eq!(floats, tensor1(&[-150.0f32, -22.5]));
+    let op = Quantize {
+        scale: 0.5,
+        zero_point: 300,
+        to: DatumType::U8,
+    };
+    let codes = op
+        .eval_out_of_place(&tensor1(&[-150.0f32, -22.5, 1e9, f32::NAN]), None)
+        .unwrap();
+    assert_eq!(codes, tensor1(&[0u8, 255, 255, 0]));
+}
+
+#[test]
+fn tensors_of_every_code_are_written_whole() {
+    for (zero_point, to) in [(128, DatumType::U8), (-3, DatumType::I8)] {
+        let (scale, shape) = (0.1f32, [3, 7, 5]);
+        let xs: Vec<f32> = (0..105).map(|i| (i as f32 - 50.0) * 0.3).collect();
+        let x = Tensor::from_shape(&shape, &xs).unwrap();
+        let quantize = Quantize {
+            scale,
+            zero_point,
+            to,
+        };
+        let codes = quantize.eval_out_of_place(&x, None).unwrap();
+        assert_eq!((codes.datum_type(), codes.shape()), (to, &shape[..]));
+        let dequantize = Dequantize {
+            scale,
+            zero_point,
+            to: DatumType::F32,
+        };
+        let floats = dequantize.eval_out_of_place(&codes, None).unwrap();
+        let plain = floats.try_as_plain_ram().unwrap();
+        for (x, y) in xs.iter().zip(plain.as_slice::<f32>().unwrap()) {
+            let code: i32 = match to {
+                DatumType::U8 => code::<u8>(*x, scale, zero_point).into(),
+                _ => code::<i8>(*x, scale, zero_point).into(),
+            };
+            assert_eq!(*y, float(code, scale, zero_point), "{x}");
+        }
+    }
+}
+
 #[test]
 fn other_types_are_refused_by_name() {
     let op = Quantize {

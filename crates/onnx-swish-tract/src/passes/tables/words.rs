@@ -1,0 +1,172 @@
+//! What a region computes, in words.
+//!
+//! Given a region; promises the name of the activation where its nodes are one, looking through codes and casts in between, and the
+//! operators' names elsewhere. For people only: nothing is decided by it.
+
+use tract_core::internal::*;
+use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::cast::Cast;
+use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::identity::Identity;
+use tract_core::ops::math;
+use tract_core::ops::nn;
+
+use super::regions::Region;
+use crate::ops::{Activation, Dequantize, Gate, Quantize};
+
+/// What a value is, as a function of the root's float.
+#[derive(Debug, Clone, PartialEq)]
+enum Form {
+    /// The float, times this.
+    Line(f64),
+    /// `σ(βx)`.
+    Sigmoid(f64),
+    /// `clamp(αx + β, 0, 1)`.
+    HardSigmoid(f64, f64),
+    /// An activation with a name.
+    Named(String),
+    /// Whatever these operators make of it.
+    Operators(Vec<String>),
+}
+
+pub(super) fn of(model: &TypedModel, region: &Region) -> TractResult<String> {
+    let mut forms: HashMap<OutletId, Form> = HashMap::new();
+    forms.insert(region.root, Form::Line(1.0));
+    let mut last = Form::Line(1.0);
+    for id in &region.nodes {
+        let node = model.node(*id);
+        let inputs = node.inputs.iter().map(|input| {
+            let form = forms.get(input).cloned();
+            let constant = model.outlet_fact(*input)?.konst.as_deref().and_then(number);
+            Ok((form, constant))
+        });
+        let inputs = inputs.collect::<TractResult<TVec<_>>>()?;
+        last = form(node, &inputs);
+        forms.insert(OutletId::new(*id, 0), last.clone());
+    }
+    Ok(match last {
+        Form::Line(_) => "another scale".to_owned(),
+        Form::Sigmoid(1.0) => "Sigmoid".to_owned(),
+        Form::Sigmoid(beta) => format!("Sigmoid of {beta}x"),
+        Form::HardSigmoid(alpha, beta) => format!("HardSigmoid of {alpha}x + {beta}"),
+        Form::Named(name) => name,
+        Form::Operators(names) => names.join(", "),
+    })
+}
+
+/// A constant's only element.
+fn number(constant: &Tensor) -> Option<f64> {
+    let wide = constant.cast_to::<f64>().ok()?;
+    let plain = wide.try_as_plain_ram().ok()?;
+    plain.as_slice::<f64>().ok()?.first().copied()
+}
+
+fn form(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
+    let first = inputs.first().and_then(|(form, _)| form.clone());
+    if node.op_is::<Cast>() || node.op_is::<Identity>() {
+        return first.unwrap_or_else(|| operators(node, inputs));
+    }
+    if let (Some(op), Some(x)) = (node.op_as::<ElementWiseOp>(), &first)
+        && let Some(form) = unary(op, x)
+    {
+        return form;
+    }
+    if let (Some(op), [a, b]) = (node.op_as::<TypedBinOp>(), inputs) {
+        let form = match (&a.0, a.1, &b.0, b.1) {
+            (Some(x), _, Some(gate), _) if op.0.is::<math::Mul>() => {
+                product(x, gate).or_else(|| product(gate, x))
+            }
+            (Some(Form::Line(factor)), _, None, Some(by))
+            | (None, Some(by), Some(Form::Line(factor)), _)
+                if op.0.is::<math::Mul>() =>
+            {
+                Some(Form::Line(factor * by))
+            }
+            (Some(Form::Line(1.0)), _, None, Some(0.0))
+            | (None, Some(0.0), Some(Form::Line(1.0)), _)
+                if op.0.is::<math::Max>() =>
+            {
+                Some(Form::Named("ReLU".to_owned()))
+            }
+            _ => None,
+        };
+        if let Some(form) = form {
+            return form;
+        }
+    }
+    operators(node, inputs)
+}
+
+fn unary(op: &ElementWiseOp, x: &Form) -> Option<Form> {
+    let op = &op.0;
+    if op.is::<Quantize>() || op.is::<Dequantize>() {
+        return Some(x.clone());
+    }
+    let Form::Line(factor) = *x else {
+        return None;
+    };
+    if op.is::<nn::Sigmoid>() {
+        return Some(Form::Sigmoid(factor));
+    }
+    let named = match (op.downcast_ref::<Gate>(), op.downcast_ref::<Activation>()) {
+        (Some(Gate::Sigmoid), _) => return Some(Form::Sigmoid(factor)),
+        (Some(Gate::HardSigmoid { alpha, beta }), _) => {
+            return Some(Form::HardSigmoid(alpha * factor, *beta));
+        }
+        (_, Some(Activation::Silu)) => "SiLU".to_owned(),
+        (_, Some(Activation::Swish { beta })) => format!("Swish of beta {beta}"),
+        (_, Some(Activation::HardSwish)) => "HardSwish".to_owned(),
+        (_, Some(Activation::SlopedHardSwish { alpha, beta })) => hard_swish(*alpha, *beta),
+        _ => return None,
+    };
+    (factor == 1.0).then_some(Form::Named(named))
+}
+
+/// The product of a value and a gate of it.
+fn product(x: &Form, gate: &Form) -> Option<Form> {
+    match (x, gate) {
+        (Form::Line(1.0), Form::Sigmoid(1.0)) => Some(Form::Named("SiLU".to_owned())),
+        (Form::Line(1.0), Form::Sigmoid(beta)) => {
+            Some(Form::Named(format!("Swish of beta {beta}")))
+        }
+        (Form::Line(1.0), Form::HardSigmoid(alpha, beta)) => {
+            Some(Form::Named(hard_swish(*alpha, *beta)))
+        }
+        _ => None,
+    }
+}
+
+fn hard_swish(alpha: f64, beta: f64) -> String {
+    // Files write the sixth with eight digits.
+    if (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 {
+        "HardSwish".to_owned()
+    } else {
+        format!("HardSwish of {alpha}x + {beta}")
+    }
+}
+
+/// The names of all operators so far, in order.
+fn operators(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
+    let mut names: Vec<String> = Vec::new();
+    for form in inputs.iter().filter_map(|(form, _)| form.as_ref()) {
+        let own = match form {
+            Form::Line(1.0) => vec![],
+            Form::Line(_) => vec!["Mul".to_owned()],
+            Form::Sigmoid(_) => vec!["Sigmoid".to_owned()],
+            Form::HardSigmoid(..) => vec!["HardSigmoid".to_owned()],
+            Form::Named(name) => vec![name.clone()],
+            Form::Operators(names) => names.clone(),
+        };
+        let new = own.into_iter().filter(|name| !names.contains(name));
+        let new: Vec<String> = new.collect();
+        names.extend(new);
+    }
+    let own = match node.op_as::<TypedBinOp>() {
+        Some(op) => op.0.name().to_owned(),
+        None => node.op.name().into_owned(),
+    };
+    if !names.contains(&own) {
+        names.push(own);
+    }
+    Form::Operators(names)
+}
