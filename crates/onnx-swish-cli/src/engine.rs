@@ -36,13 +36,7 @@ pub fn convolutions(term: &Term, convolutions: &[Convolution]) -> String {
             (None, why) => format!("{}: {}", one.op, why.as_deref().unwrap_or_default()),
         };
         for (label, members) in grouped(members, label) {
-            let number = members.len();
-            let _ = writeln!(
-                text,
-                "  {:>4} {} {label}",
-                number.green().bold(),
-                "x".dimmed()
-            );
+            text += &group(members.len(), &label);
             if term.verbose {
                 for one in members {
                     let info = one.info.as_deref().unwrap_or_default();
@@ -74,13 +68,7 @@ pub fn tables(term: &Term, tables: &[CodeTable]) -> String {
         let title = format!("{title}: {}", members.len());
         let _ = write!(text, "\n{}\n", title.bold());
         for (label, members) in grouped(members, |one| one.description()) {
-            let number = members.len();
-            let _ = writeln!(
-                text,
-                "  {:>4} {} {label}",
-                number.green().bold(),
-                "x".dimmed()
-            );
+            text += &group(members.len(), &label);
             if term.verbose {
                 for one in members {
                     let nodes = format!("[{}]", one.nodes.join(" "));
@@ -90,4 +78,9 @@ pub fn tables(term: &Term, tables: &[CodeTable]) -> String {
         }
     }
     text
+}
+
+/// `  17 x pointwise`.
+fn group(number: usize, label: &str) -> String {
+    format!("  {:>4} {} {label}\n", number.green().bold(), "x".dimmed())
 }
