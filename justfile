@@ -35,7 +35,11 @@ bench-kernels:
 
 # Speed of single convolutions.
 bench-conv:
-    cargo bench -p onnx-swish-conv
+    cargo bench -p onnx-swish-conv --bench layers
+
+# Speed of single convolutions of 8-bit codes, beside float ones.
+bench-codes:
+    cargo bench -p onnx-swish-conv --bench codes
 
 # Whole networks beside ONNX Runtime and OpenVINO; docs/benchmarks/README.md says with which models.
 bench-networks *arguments:

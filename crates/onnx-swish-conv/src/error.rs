@@ -3,7 +3,7 @@
 //! Promise: every message names the argument, its size and the size that was needed.
 
 /// Why a convolution was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ConvError {
     /// A size that must not be zero.
     #[error("{what} is zero; a convolution needs at least one")]
@@ -46,6 +46,33 @@ pub enum ConvError {
     /// Sizes whose product does not fit the address space.
     #[error("the sizes of this convolution overflow")]
     TooLarge,
+    /// A scale that codes cannot have.
+    #[error("the scale of {what} is {scale:e}; it must be a normal number above zero")]
+    Scale {
+        /// Whose scale.
+        what: &'static str,
+        /// The scale.
+        scale: f32,
+    },
+    /// A zero point that is no code.
+    #[error("the zero point of {what} is {zero}, which its codes do not reach")]
+    ZeroPoint {
+        /// Whose zero point.
+        what: &'static str,
+        /// The zero point.
+        zero: i32,
+    },
+    /// Weights that could make a sum leave an i32.
+    #[error("sums of output channel {channel} may reach {most}, more than 32 bits hold")]
+    Sums {
+        /// The output channel.
+        channel: usize,
+        /// The largest magnitude of a sum.
+        most: u64,
+    },
+    /// An output of another kind than the convolution was made for.
+    #[error("the output is not of the kind (sums, floats, codes) that the convolution ends in")]
+    Ending,
     /// Something the chosen method cannot do.
     #[error("{what} is only computed by depthwise convolutions")]
     DepthwiseOnly {

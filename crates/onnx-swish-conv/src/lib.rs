@@ -10,14 +10,18 @@
 //! | `depthwise/` | one input channel for each output channel | rows of the plane, one vector of columns at a time |
 //! | `gemm/` | everything else | a matrix product over blocks of unfolded input that never exist as a whole |
 //!
+//! | `codes/` | convolutions of 8-bit codes ([`QConv2d`]), with methods of their own | exact integer sums |
+//!
 //! What methods share stands beside them: `padded.rs` (copies with padding, split by stride), `epilogue.rs` (what sums end in),
-//! `plan.rs` (what depends on the image's size), `scratch.rs` (working memory), `shared.rs` (an output that tasks share),
+//! `plan.rs` (what depends on the image's size), `scratch.rs` (working memory), `shared.rs` (an output that tasks share), `split.rs` (how tasks
+//! share products),
 //! `tuning.rs` (what the processor is taken to be like).
 #![deny(unsafe_code)]
 
 #[macro_use]
 mod unrolled;
 
+mod codes;
 mod conv2d;
 mod depthwise;
 #[allow(unsafe_code)]
@@ -33,11 +37,15 @@ mod scratch;
 #[allow(unsafe_code)]
 mod shared;
 mod spec;
+mod split;
 mod tuning;
 
+pub use codes::{
+    CodeType, Dynamic, Ending, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights, Quantization,
+};
 pub use conv2d::Conv2d;
 pub use epilogue::{Activation, Residual};
 pub use error::ConvError;
 pub use geometry::{Frame, Window};
-pub use onnx_swish_simd::Isa;
+pub use onnx_swish_simd::{DotIsa, Isa};
 pub use spec::{Operands, Outputs, Spec, is_depthwise};

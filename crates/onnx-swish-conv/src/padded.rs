@@ -94,6 +94,41 @@ impl PaddedBand {
         }
     }
 
+    /// As [`PaddedBand::copy`], of 8-bit codes, of which `padding` stands for zero.
+    pub(crate) fn copy_bytes(
+        &self,
+        plane: &[u8],
+        outputs: Range<usize>,
+        copy: &mut [u8],
+        padding: u8,
+    ) {
+        let [stride_y, stride_x] = self.window.stride;
+        let [height, width] = self.frame.input;
+        let [pad_y, pad_x] = self.frame.pad;
+        let first = outputs.start * stride_y;
+        let last = (outputs.end - 1) * stride_y + self.window.reach(0);
+        let read = (self.frame.output[1] - 1) * stride_x + self.window.reach(1) + 1;
+        let copied = width.min(read.saturating_sub(pad_x));
+        for u in first..=last {
+            let (phase, row) = ((u - first) % stride_y, (u - first) / stride_y);
+            let lines = &mut copy[phase * stride_x * self.plane() + row * self.pitch..];
+            let y = u.wrapping_sub(pad_y);
+            if y >= height {
+                for phase in 0..stride_x {
+                    lines[phase * self.plane()..][..self.pitch].fill(padding);
+                }
+                continue;
+            }
+            let row = &plane[y * width..y * width + copied];
+            // Elements of one phase follow each other: that of x = phase, phase + stride, and so on, lies from here on.
+            for phase in 0..stride_x.min(copied) {
+                let at = (phase + pad_x) % stride_x * self.plane() + (phase + pad_x) / stride_x;
+                let len = (copied - phase).div_ceil(stride_x);
+                every(stride_x, &row[phase..], &mut lines[at..][..len]);
+            }
+        }
+    }
+
     /// Copies a row of the input to the phase planes, of which `to` begins with the row in the first.
     #[inline(always)]
     fn copy_row<S: Simd>(&self, s: S, row: &[f32], to: &mut [f32]) {
@@ -115,6 +150,27 @@ impl PaddedBand {
                 for (x, value) in row.iter().enumerate() {
                     to[place(x)] = *value;
                 }
+            }
+        }
+    }
+}
+
+/// Copies every element that is a multiple of `stride` from the first, as many as `to` has.
+fn every(stride: usize, from: &[u8], to: &mut [u8]) {
+    match stride {
+        1 => to.copy_from_slice(&from[..to.len()]),
+        // A stride that the compiler knows.
+        2 => {
+            for (to, pair) in to.iter_mut().zip(from.chunks_exact(2)) {
+                *to = pair[0];
+            }
+            if let (Some(to), [last]) = (to.last_mut(), from.chunks_exact(2).remainder()) {
+                *to = *last;
+            }
+        }
+        _ => {
+            for (to, from) in to.iter_mut().zip(from.iter().step_by(stride)) {
+                *to = *from;
             }
         }
     }

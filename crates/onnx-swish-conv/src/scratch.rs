@@ -25,6 +25,12 @@ pub(crate) unsafe trait Element: Copy {}
 
 // SAFETY: any bits are a number.
 unsafe impl Element for f32 {}
+// SAFETY: as above.
+unsafe impl Element for u32 {}
+// SAFETY: as above.
+unsafe impl Element for i32 {}
+// SAFETY: as above.
+unsafe impl Element for u8 {}
 
 /// Bytes that [`Scratch::take`] needs for so many elements.
 pub(crate) const fn bytes_for<T>(len: usize) -> usize {

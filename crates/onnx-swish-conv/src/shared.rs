@@ -5,6 +5,15 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use crate::scratch::Element;
+
+/// Numbers as the bytes they are.
+pub(crate) fn as_bytes<T: Element>(numbers: &mut [T]) -> &mut [u8] {
+    let len = size_of_val(numbers);
+    // SAFETY: so many bytes, borrowed from the slice; any bytes are elements, and elements leave no byte undefined.
+    unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), len) }
+}
+
 /// A slice whose parts go to several threads.
 pub(crate) struct SharedSlice<'a, T> {
     start: *mut T,

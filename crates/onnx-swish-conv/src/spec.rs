@@ -83,23 +83,12 @@ impl Spec {
     /// # Errors
     /// If a size is zero, the groups do not divide the channels, or the method does not have an option.
     pub fn check(&self) -> Result<(), ConvError> {
-        self.window.check()?;
-        let zero = |what| Err(ConvError::Zero { what });
-        if self.groups == 0 {
-            return zero("the number of groups");
-        }
-        for (channels, what) in [(self.in_channels, "input"), (self.out_channels, "output")] {
-            if channels == 0 {
-                return zero("a number of channels");
-            }
-            if !channels.is_multiple_of(self.groups) {
-                return Err(ConvError::Groups {
-                    what,
-                    channels,
-                    groups: self.groups,
-                });
-            }
-        }
+        check_sizes(
+            &self.window,
+            self.in_channels,
+            self.out_channels,
+            self.groups,
+        )?;
         match self.is_depthwise() {
             true if self.residual != Residual::None => {
                 Err(ConvError::NotDepthwise { what: "a residual" })
@@ -150,15 +139,42 @@ impl Spec {
     }
 }
 
+/// Whether nothing is zero, and groups divide the channels.
+pub(crate) fn check_sizes(
+    window: &Window,
+    in_channels: usize,
+    out_channels: usize,
+    groups: usize,
+) -> Result<(), ConvError> {
+    window.check()?;
+    let zero = |what| Err(ConvError::Zero { what });
+    if groups == 0 {
+        return zero("the number of groups");
+    }
+    for (channels, what) in [(in_channels, "input"), (out_channels, "output")] {
+        if channels == 0 {
+            return zero("a number of channels");
+        }
+        if !channels.is_multiple_of(groups) {
+            return Err(ConvError::Groups {
+                what,
+                channels,
+                groups,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// The product of sizes.
-fn volume(sizes: &[usize]) -> Result<usize, ConvError> {
+pub(crate) fn volume(sizes: &[usize]) -> Result<usize, ConvError> {
     sizes
         .iter()
         .try_fold(1usize, |product, size| product.checked_mul(*size))
         .ok_or(ConvError::TooLarge)
 }
 
-fn expect_length(what: &'static str, got: usize, want: usize) -> Result<(), ConvError> {
+pub(crate) fn expect_length(what: &'static str, got: usize, want: usize) -> Result<(), ConvError> {
     if got == want {
         Ok(())
     } else {

@@ -33,6 +33,16 @@ pub(crate) const PREFETCH: usize = 5 << 10;
 /// Multiply-adds of a matrix product in a nanosecond, on one thread and about.
 pub(crate) const GEMM_MACS_PER_NS: usize = 50;
 
+/// Multiply-adds of a product of 8-bit codes in a nanosecond, on one thread and about.
+pub(crate) const CODE_MACS_PER_NS: usize = 150;
+
+/// Multiply-adds of a depthwise convolution of 8-bit codes in a nanosecond, on one thread and about.
+pub(crate) const CODE_DEPTHWISE_MACS_PER_NS: usize = 50;
+
+/// Panels of codes between two passes of a table over what they gave: rows are then long enough to be worth a call, and the output is
+/// still in a second-level cache.
+pub(crate) const PANELS_PER_TABLE: usize = 8;
+
 /// Multiply-adds of a depthwise convolution in a nanosecond, on one thread and about.
 pub(crate) const DEPTHWISE_MACS_PER_NS: usize = 25;
 

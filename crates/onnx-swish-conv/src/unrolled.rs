@@ -8,6 +8,13 @@ macro_rules! unrolled {
     ($i:ident < $n:expr, $body:block) => {
         unrolled!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
     };
+    // Where the count is known to be smaller, there is less to throw away.
+    ($i:ident < $n:expr, of 3, $body:block) => {
+        unrolled!(@ $i, $n, $body, 0 1 2)
+    };
+    ($i:ident < $n:expr, of 8, $body:block) => {
+        unrolled!(@ $i, $n, $body, 0 1 2 3 4 5 6 7)
+    };
     (@ $i:ident, $n:expr, $body:block, $($v:literal)*) => {
         $(
             #[allow(clippy::absurd_extreme_comparisons, unused_comparisons)]

@@ -5,7 +5,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use onnx_swish_conv::{Activation, Conv2d, Frame, Isa, Operands, Outputs, Residual, Spec, Window};
+use onnx_swish_conv::{
+    Activation, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Operands, Outputs, QBias, QConv2d,
+    QOperands, QOutput, QSpec, QWeights, Quantization, Residual, Spec, Window,
+};
 use onnx_swish_kernels::codes::{Linear, Requantize, ZeroPoint};
 use onnx_swish_threads::{Inline, Pool, Workers};
 
@@ -131,4 +134,58 @@ fn nothing_is_allocated_after_the_first_call() {
             }
         }
     }
+    for dot in DotIsa::available() {
+        for (name, spec, frame) in layers() {
+            let conv = of_codes(dot, &spec);
+            let input = vec![200; spec.in_channels * frame.input_area()];
+            let mut output = vec![0; spec.out_channels * frame.output_area()];
+            let mut run = |workers: &dyn Workers| {
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                let operands = QOperands {
+                    input: &input,
+                    dynamic: None,
+                };
+                let output = QOutput::Codes(&mut output);
+                conv.run(1, &frame, operands, output, workers).unwrap();
+                ALLOCATIONS.load(Ordering::Relaxed) - before
+            };
+            assert!(
+                run(&Inline) > 0,
+                "{dot}, codes, {name}: plans are not counted"
+            );
+            assert_eq!(
+                run(&Inline),
+                0,
+                "{dot}, codes, {name}: on the calling thread"
+            );
+            run(&AllTakePart(&pool));
+            for _ in 0..20 {
+                assert_eq!(run(&pool), 0, "{dot}, codes, {name}: with threads");
+            }
+        }
+    }
+}
+
+/// The same convolution of codes, with a table.
+fn of_codes(dot: DotIsa, spec: &Spec) -> QConv2d {
+    let quantization = Quantization {
+        codes: CodeType::U8,
+        scale: 0.1,
+        zero_point: 128,
+    };
+    let of_codes = QSpec {
+        window: spec.window,
+        in_channels: spec.in_channels,
+        out_channels: spec.out_channels,
+        groups: spec.groups,
+        input: quantization,
+        ending: Ending::Codes(quantization, Activation::None),
+    };
+    let weights = QWeights {
+        bytes: &vec![3; spec.out_channels * spec.macs_per_output()],
+        codes: CodeType::I8,
+        scales: &[0.01],
+        zero_points: &[],
+    };
+    QConv2d::with_isa(dot, of_codes, weights, QBias::None, Some(&[7; 256])).unwrap()
 }

@@ -3,9 +3,11 @@
 //! Given a token, whose existence proves that the processor has the instructions; promises exact sums modulo 2³² on every set: nothing
 //! saturates. A set that has no row in the table at the end of this file runs by plain Rust.
 
+use std::array::from_fn;
 use std::fmt;
 
 use crate::arch;
+use crate::arch::portable::Plain;
 use crate::isa::Isa;
 use crate::simd::{Registers, Simd};
 
@@ -28,6 +30,8 @@ pub trait Dot: Copy + Send + Sync + 'static {
     type S: Simd;
     /// What a word holds.
     const FORMAT: Format;
+    /// Whether loops are worth unrolling into registers. Plain Rust is left to the compiler.
+    const UNROLL: bool = true;
 
     /// The token of the instructions on f32.
     fn simd(self) -> Self::S;
@@ -57,14 +61,22 @@ pub trait Dot: Copy + Send + Sync + 'static {
 
     /// The f32 next to each integer, of two the even one.
     fn to_float(self, i: <Self::S as Simd>::I) -> <Self::S as Registers>::V;
-    /// The integer next to each lane, of two the even one. Magnitudes are 2²² at most; NaN becomes anything.
+    /// The integer next to each lane, of two the even one. Beyond 2²² it may be another of this sign that is beyond, too; beyond 2³⁰ and
+    /// for NaN it is any.
     fn nearest(self, v: <Self::S as Registers>::V) -> <Self::S as Simd>::I;
 
-    /// The lowest bytes of the first n lanes, `n <= LANES`.
+    /// The first n integers of the registers, one register behind the other, as the nearest that i8 has, if `signed`, or u8. N is 3 at
+    /// most, and `n <= N·LANES`.
     ///
     /// # Safety
     /// `n` bytes can be written at `to`.
-    unsafe fn store_bytes(self, to: *mut u8, i: <Self::S as Simd>::I, n: usize);
+    unsafe fn store_saturated<const N: usize>(
+        self,
+        to: *mut u8,
+        i: [<Self::S as Simd>::I; N],
+        n: usize,
+        signed: bool,
+    );
 }
 
 /// A computation on codes that is compiled for each set.
@@ -76,50 +88,44 @@ pub trait DotKernel {
     fn run<D: Dot>(self, d: D) -> Self::Output;
 }
 
-/// Codes without instructions for them, beside those on f32 of any set: pairs of 16 bits, or, `NARROW`, signed bytes by four.
+/// Codes without instructions for them, in registers of plain Rust: pairs of 16 bits, or, `NARROW`, signed bytes by four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Plainly<S, const NARROW: bool>(pub(crate) S);
-
-/// The most lanes of a register.
-const MOST_LANES: usize = 64;
-
-/// The lanes of a register of integers.
-#[inline(always)]
-fn lanes_of<S: Simd>(s: S, i: S::I) -> [u32; MOST_LANES] {
-    let mut lanes = [0u32; MOST_LANES];
-    // SAFETY: an array of the most lanes there are; f32 and u32 are as large and any bits are a u32.
-    unsafe { s.store(lanes.as_mut_ptr().cast::<f32>(), s.from_bits(i)) };
-    lanes
-}
-
-/// The register of so many lanes.
-#[inline(always)]
-fn register<S: Simd>(s: S, lanes: &[u32; MOST_LANES]) -> S::I {
-    // SAFETY: as above.
-    s.to_bits(unsafe { s.load(lanes.as_ptr().cast::<f32>()) })
-}
+pub struct Plainly<S, const NARROW: bool>(S);
 
 /// The products of the fields of two words, added up.
 #[inline(always)]
 fn products<const NARROW: bool>(codes: u32, weights: u32) -> u32 {
-    let (shift, count) = if NARROW { (8, 4) } else { (16, 2) };
-    let mut sum = 0u32;
-    for field in 0..count {
-        // The field at the top, then down again with its sign.
-        let up = 32 - shift * (field + 1);
-        let [code, weight] =
-            [codes, weights].map(|word| (word << up).cast_signed() >> (32 - shift));
-        sum = sum.wrapping_add(code.wrapping_mul(weight).cast_unsigned());
+    let product = |code: i32, weight: i32| code.wrapping_mul(weight).cast_unsigned();
+    let (codes, weights) = (codes.cast_signed(), weights.cast_signed());
+    if NARROW {
+        let field = |word: i32, i: u32| (word << (24 - 8 * i)) >> 24;
+        let term = |i| product(field(codes, i), field(weights, i));
+        term(0)
+            .wrapping_add(term(1))
+            .wrapping_add(term(2))
+            .wrapping_add(term(3))
+    } else {
+        let low = |word: i32| i32::from(word as i16);
+        product(low(codes), low(weights)).wrapping_add(product(codes >> 16, weights >> 16))
     }
-    sum
 }
 
-impl<S: Simd, const NARROW: bool> Plainly<S, NARROW> {
-    const FIELD: u32 = if NARROW { 8 } else { 16 };
+/// A register of N words, each of bytes that `byte` finds by word and field.
+#[inline(always)]
+fn words<const N: usize, const NARROW: bool>(byte: impl Fn(usize, usize) -> u8) -> [u32; N] {
+    from_fn(|i| {
+        let field = |field: usize| u32::from(byte(i, field));
+        if NARROW {
+            field(0) | field(1) << 8 | field(2) << 16 | field(3) << 24
+        } else {
+            field(0) | field(1) << 16
+        }
+    })
 }
 
-impl<S: Simd, const NARROW: bool> Dot for Plainly<S, NARROW> {
-    type S = S;
+impl<const N: usize, const R: usize, const NARROW: bool> Dot for Plainly<Plain<N, R>, NARROW> {
+    type S = Plain<N, R>;
+    const UNROLL: bool = false;
     const FORMAT: Format = if NARROW {
         Format {
             group: 4,
@@ -131,83 +137,66 @@ impl<S: Simd, const NARROW: bool> Dot for Plainly<S, NARROW> {
     };
 
     #[inline(always)]
-    fn simd(self) -> S {
+    fn simd(self) -> Plain<N, R> {
         self.0
     }
     #[inline(always)]
     fn vectorize<K: DotKernel>(self, kernel: K) -> K::Output {
-        struct Body<K, const NARROW: bool>(K);
-        impl<K: DotKernel, const NARROW: bool> crate::Kernel for Body<K, NARROW> {
-            type Output = K::Output;
-            #[inline(always)]
-            fn run<S: Simd>(self, s: S) -> K::Output {
-                self.0.run(Plainly::<S, NARROW>(s))
-            }
+        /// Never inlined: a kernel is to have the registers for itself.
+        #[inline(never)]
+        fn apart<D: Dot, K: DotKernel>(d: D, kernel: K) -> K::Output {
+            kernel.run(d)
         }
-        self.0.vectorize(Body::<K, NARROW>(kernel))
+        apart(self, kernel)
     }
     #[inline(always)]
-    fn dot(self, sum: S::I, codes: S::I, weights: S::I) -> S::I {
-        let s = self.0;
-        let (codes, weights) = (lanes_of(s, codes), lanes_of(s, weights));
-        let mut lanes = lanes_of(s, sum);
-        for i in 0..S::LANES {
-            lanes[i] = lanes[i].wrapping_add(products::<NARROW>(codes[i], weights[i]));
-        }
-        register(s, &lanes)
+    fn dot(self, sum: [u32; N], codes: [u32; N], weights: [u32; N]) -> [u32; N] {
+        from_fn(|i| sum[i].wrapping_add(products::<NARROW>(codes[i], weights[i])))
     }
     #[inline(always)]
-    unsafe fn interleave(self, rows: [*const u8; 4], flip: u8) -> [S::I; 4] {
-        let mut words = [self.0.int_splat(0); 4];
-        for (v, words) in words.iter_mut().enumerate() {
-            let mut lanes = [0; MOST_LANES];
-            for (i, lane) in lanes.iter_mut().enumerate().take(S::LANES) {
-                for (field, row) in rows.iter().enumerate().take(Self::FORMAT.group) {
-                    // SAFETY: below `4·LANES`, the caller's promise.
-                    let byte = unsafe { row.add(v * S::LANES + i).read() } ^ flip;
-                    *lane |= u32::from(byte) << (Self::FIELD * field as u32);
-                }
-            }
-            *words = register(self.0, &lanes);
-        }
-        words
+    unsafe fn interleave(self, rows: [*const u8; 4], flip: u8) -> [[u32; N]; 4] {
+        from_fn(|v| {
+            words::<N, NARROW>(|i, field| {
+                // SAFETY: below `4·N`, the caller's promise.
+                unsafe { rows[field].add(v * N + i).read() ^ flip }
+            })
+        })
     }
     #[inline(always)]
-    unsafe fn neighbours(self, from: *const u8, stride: usize) -> S::I {
-        let mut lanes = [0; MOST_LANES];
-        for (i, lane) in lanes.iter_mut().enumerate().take(S::LANES) {
-            for field in 0..Self::FORMAT.group {
-                // SAFETY: the caller's promise.
-                let byte = unsafe { from.add(i * stride + field).read() };
-                *lane |= u32::from(byte) << (Self::FIELD * field as u32);
-            }
-        }
-        register(self.0, &lanes)
+    unsafe fn neighbours(self, from: *const u8, stride: usize) -> [u32; N] {
+        words::<N, NARROW>(|i, field| {
+            // SAFETY: the caller's promise.
+            unsafe { from.add(i * stride + field).read() }
+        })
     }
     #[inline(always)]
-    fn to_float(self, i: S::I) -> S::V {
-        let mut lanes = lanes_of(self.0, i);
-        for lane in lanes.iter_mut().take(S::LANES) {
-            *lane = (lane.cast_signed() as f32).to_bits();
-        }
-        self.0.from_bits(register(self.0, &lanes))
+    fn to_float(self, i: [u32; N]) -> [f32; N] {
+        i.map(|lane| lane.cast_signed() as f32)
     }
     #[inline(always)]
-    fn nearest(self, v: S::V) -> S::I {
+    fn nearest(self, v: [f32; N]) -> [u32; N] {
         // 1.5·2²³ rounds to an integer, in the low bits of the sum.
         const SHIFT: f32 = 12_582_912.0;
-        let s = self.0;
-        s.int_add(
-            s.to_bits(s.add(v, s.splat(SHIFT))),
-            s.int_splat(SHIFT.to_bits().wrapping_neg()),
-        )
+        const MOST: f32 = 4_194_304.0;
+        v.map(|x| {
+            let x = if x > -MOST { x } else { -MOST };
+            let x = if x < MOST { x } else { MOST };
+            (x + SHIFT).to_bits().wrapping_sub(SHIFT.to_bits())
+        })
     }
     #[inline(always)]
-    unsafe fn store_bytes(self, to: *mut u8, i: S::I, n: usize) {
-        let lanes = lanes_of(self.0, i);
-        for (i, lane) in lanes.iter().enumerate().take(n) {
+    unsafe fn store_saturated<const K: usize>(
+        self,
+        to: *mut u8,
+        i: [[u32; N]; K],
+        n: usize,
+        signed: bool,
+    ) {
+        let [low, high] = if signed { [-128, 127] } else { [0, 255] };
+        for (i, lane) in i.as_flattened().iter().enumerate().take(n) {
+            let code = lane.cast_signed().clamp(low, high);
             // SAFETY: `i < n`, the caller's promise.
-            unsafe { to.add(i).write(*lane as u8) };
+            unsafe { to.add(i).write(code as u8) };
         }
     }
 }

@@ -131,7 +131,7 @@ fn words_of_rows_and_of_neighbours() {
 }
 
 #[test]
-fn integers_become_floats_and_back_and_their_low_bytes_are_stored() {
+fn integers_become_floats_and_back() {
     on_every_set!(|d: D| {
         let (s, lanes) = (d.simd(), D::S::LANES);
         for i in [
@@ -169,14 +169,65 @@ fn integers_become_floats_and_back_and_their_low_bytes_are_stored() {
                 vec![(x.round_ties_even() as i32).cast_unsigned(); lanes]
             );
         }
-        let words: Vec<u32> = (0..lanes as u32).map(|i| 0xabcd_ef00 + 3 * i).collect();
-        for n in 0..=lanes {
-            let mut bytes = vec![0x55u8; MOST + 8];
-            // SAFETY: n of them.
-            unsafe { d.store_bytes(bytes.as_mut_ptr(), register(d, &words), n) };
-            for (i, byte) in bytes.into_iter().enumerate() {
-                let expected = if i < n { words[i] as u8 } else { 0x55 };
-                assert_eq!(byte, expected, "byte {i} of {n}");
+        for x in [8e6f32, 1e9] {
+            for x in [x, -x] {
+                let nearest = lanes_of(d, d.nearest(s.splat(x)));
+                let beyond = |i: &u32| f64::from(i.cast_signed()) * f64::from(x.signum()) >= 4e6;
+                assert!(nearest.iter().all(beyond), "{x}: {nearest:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn integers_are_stored_as_the_nearest_codes() {
+    on_every_set!(|d: D| {
+        let lanes = D::S::LANES;
+        let ends = [
+            0,
+            255,
+            256,
+            127,
+            128,
+            -1,
+            -128,
+            -129,
+            70_000,
+            -70_000,
+            1 << 30,
+            -(1 << 30),
+        ];
+        let all: Vec<i32> = (0..3 * lanes)
+            .map(|i| ends[i * 7 % ends.len()] + i as i32 / 5)
+            .collect();
+        let words = |v: usize| {
+            let lanes: Vec<u32> = all[v * lanes..][..lanes]
+                .iter()
+                .map(|i| i.cast_unsigned())
+                .collect();
+            register(d, &lanes)
+        };
+        for signed in [false, true] {
+            let [low, high] = if signed { [-128, 127] } else { [0, 255] };
+            for n in 0..=3 * lanes {
+                let mut bytes = vec![0x55u8; 3 * MOST + 8];
+                let to = bytes.as_mut_ptr();
+                // SAFETY: n of them, which so many registers have.
+                unsafe {
+                    match n.div_ceil(lanes) {
+                        0 | 1 => d.store_saturated(to, [words(0)], n, signed),
+                        2 => d.store_saturated(to, [words(0), words(1)], n, signed),
+                        _ => d.store_saturated(to, [words(0), words(1), words(2)], n, signed),
+                    }
+                }
+                for (i, byte) in bytes.into_iter().enumerate() {
+                    let expected = if i < n {
+                        all[i].clamp(low, high) as u8
+                    } else {
+                        0x55
+                    };
+                    assert_eq!(byte, expected, "byte {i} of {n}");
+                }
             }
         }
     });

@@ -11,7 +11,6 @@
 //! | `banded` | the way of wide images: taps read a padded copy of a band of rows where it lies |
 //! | `panels` | the way of all others: panels of unfolded input, one block of the depth at a time |
 //! | `gemv` | the way of a few pixels: products of a matrix and a vector |
-//! | `split` | how tasks share the work |
 //! | `tile` | the register tile, which the first two ways end in |
 //! | `unfold` | the unfolding, which the last two ways begin with |
 
@@ -21,7 +20,6 @@ mod gemv;
 mod pack;
 mod panels;
 mod plan;
-mod split;
 #[allow(unsafe_code)]
 mod tile;
 #[allow(unsafe_code)]
@@ -33,12 +31,12 @@ use onnx_swish_threads::Workers;
 
 use self::pack::{Block, Filters};
 use self::plan::{Plan, Way};
-use self::split::Split;
 use self::tile::Tile;
 use crate::epilogue::Epilogue;
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
+use crate::split::Split;
 use crate::tuning::{GEMM_MACS_PER_NS, threads_for};
 use crate::{Frame, Isa, Operands, Spec};
 

@@ -53,25 +53,15 @@ macro_rules! shared {
             instruction!(_mm256_cvtps_epi32(v))
         }
         #[inline(always)]
-        unsafe fn store_bytes(self, to: *mut u8, i: __m256i, n: usize) {
-            // SAFETY: the token, and the caller's promise: 8 bytes, or as many as there are.
-            unsafe {
-                let lowest = _mm256_setr_epi8(
-                    0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, //
-                    -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1,
-                );
-                let bytes = _mm256_shuffle_epi8(i, lowest);
-                let bytes = _mm_or_si128(
-                    _mm256_castsi256_si128(bytes),
-                    _mm256_extracti128_si256::<1>(bytes),
-                );
-                if n == 8 {
-                    _mm_storel_epi64(to.cast(), bytes);
-                } else {
-                    let bytes = _mm_cvtsi128_si64(bytes).to_le_bytes();
-                    to.copy_from_nonoverlapping(bytes.as_ptr(), n);
-                }
-            }
+        unsafe fn store_saturated<const N: usize>(
+            self,
+            to: *mut u8,
+            i: [__m256i; N],
+            n: usize,
+            signed: bool,
+        ) {
+            // SAFETY: the token, and the caller's promise.
+            unsafe { store_saturated(to, i, n, signed) }
         }
     };
 }
@@ -91,6 +81,46 @@ macro_rules! vectorize {
             unsafe { featured(self, kernel) }
         }
     };
+}
+
+/// [`Dot::store_saturated`].
+///
+/// # Safety
+/// AVX2 is there; the rest as there.
+#[inline(always)]
+unsafe fn store_saturated<const N: usize>(to: *mut u8, i: [__m256i; N], n: usize, signed: bool) {
+    const { assert!(1 <= N && N <= 3) };
+    // SAFETY: the caller's promise: as many bytes are stored as there are.
+    unsafe {
+        let zero = _mm256_setzero_si256();
+        let second = if N > 1 { i[1 % N] } else { zero };
+        let last = if N == 3 { i[N - 1] } else { zero };
+        let (ab, cd) = (
+            _mm256_packs_epi32(i[0], second),
+            _mm256_packs_epi32(last, zero),
+        );
+        let bytes = if signed {
+            _mm256_packs_epi16(ab, cd)
+        } else {
+            _mm256_packus_epi16(ab, cd)
+        };
+        // A half has four bytes of each register.
+        let index = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        let bytes = _mm256_permutevar8x32_epi32(bytes, index);
+        let low = _mm256_castsi256_si128(bytes);
+        if n < 8 * N {
+            let mut buffer = [0u8; 32];
+            _mm256_storeu_si256(buffer.as_mut_ptr().cast(), bytes);
+            to.copy_from_nonoverlapping(buffer.as_ptr(), n);
+        } else if N == 1 {
+            _mm_storel_epi64(to.cast(), low);
+        } else {
+            _mm_storeu_si128(to.cast(), low);
+            if N == 3 {
+                _mm_storel_epi64(to.add(16).cast(), _mm256_extracti128_si256::<1>(bytes));
+            }
+        }
+    }
 }
 
 /// Words of the bytes at every `stride`, `group` bytes of each, one by one.
@@ -148,8 +178,10 @@ unsafe fn interleave_bytes(rows: [*const u8; 4], flip: u8) -> [__m256i; 4] {
         // Every second lane: unpacking within halves then leaves the words of 8 neighbours in one register.
         let index = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
         let flip = _mm256_set1_epi8(flip.cast_signed());
-        let row = |i: usize| _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[i].cast()), index);
-        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        let a = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[0].cast()), index);
+        let b = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[1].cast()), index);
+        let c = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[2].cast()), index);
+        let d = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[3].cast()), index);
         let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
         let (ef, gh) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
         [
@@ -203,8 +235,8 @@ impl Dot for Avx2Pairs {
         // SAFETY: the token; the caller promises 32 bytes of each row.
         unsafe {
             let flip = _mm256_set1_epi8(flip.cast_signed());
-            let row = |i: usize| _mm256_xor_si256(flip, _mm256_loadu_si256(rows[i].cast()));
-            let (a, b) = (row(0), row(1));
+            let a = _mm256_xor_si256(flip, _mm256_loadu_si256(rows[0].cast()));
+            let b = _mm256_xor_si256(flip, _mm256_loadu_si256(rows[1].cast()));
             // Pairs of bytes, 8 neighbours in each half of a register.
             let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
             [

@@ -53,16 +53,15 @@ macro_rules! shared {
             instruction!(_mm512_cvtps_epi32(v))
         }
         #[inline(always)]
-        unsafe fn store_bytes(self, to: *mut u8, i: __m512i, n: usize) {
-            // SAFETY: the token, and the caller's promise: lanes outside of the mask are not written.
-            unsafe {
-                if n == 16 {
-                    _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(i));
-                } else {
-                    let lanes = ((1u32 << n) - 1) as __mmask16;
-                    _mm512_mask_cvtepi32_storeu_epi8(to.cast(), lanes, i);
-                }
-            }
+        unsafe fn store_saturated<const N: usize>(
+            self,
+            to: *mut u8,
+            i: [__m512i; N],
+            n: usize,
+            signed: bool,
+        ) {
+            // SAFETY: the token, and the caller's promise.
+            unsafe { store_saturated(to, i, n, signed) }
         }
     };
 }
@@ -101,6 +100,54 @@ static FOURTH: [i32; 16] = quarters(1, 4);
 static ON: [i32; 16] = quarters(1, 1);
 /// The same for strides of two.
 static ON_BY_TWO: [i32; 16] = quarters(2, 1);
+
+/// [`Dot::store_saturated`].
+///
+/// # Safety
+/// AVX-512 F, BW and VL are there; the rest as there.
+#[inline(always)]
+unsafe fn store_saturated<const N: usize>(to: *mut u8, i: [__m512i; N], n: usize, signed: bool) {
+    const { assert!(1 <= N && N <= 3) };
+    // SAFETY: the caller's promise: as many bytes are stored as there are, and lanes outside of a mask are not written.
+    unsafe {
+        if N == 1 {
+            let bytes = if signed {
+                _mm512_cvtsepi32_epi8(i[0])
+            } else {
+                _mm512_cvtusepi32_epi8(_mm512_max_epi32(i[0], _mm512_setzero_si512()))
+            };
+            if n == 16 {
+                _mm_storeu_si128(to.cast(), bytes);
+            } else {
+                _mm_mask_storeu_epi8(to.cast(), ((1u32 << n) - 1) as __mmask16, bytes);
+            }
+            return;
+        }
+        let last = if N == 3 {
+            i[N - 1]
+        } else {
+            _mm512_setzero_si512()
+        };
+        let ab = _mm512_packs_epi32(i[0], i[1 % N]);
+        let cd = _mm512_packs_epi32(last, _mm512_setzero_si512());
+        let bytes = if signed {
+            _mm512_packs_epi16(ab, cd)
+        } else {
+            _mm512_packus_epi16(ab, cd)
+        };
+        // A quarter has four bytes of each register.
+        let index = _mm512_loadu_si512(FOURTH.as_ptr().cast());
+        let bytes = _mm512_permutexvar_epi32(index, bytes);
+        if n == 16 * N {
+            _mm256_storeu_si256(to.cast(), _mm512_castsi512_si256(bytes));
+            if N == 3 {
+                _mm_storeu_si128(to.add(32).cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+            }
+        } else {
+            _mm512_mask_storeu_epi8(to.cast(), (1u64 << n) - 1, bytes);
+        }
+    }
+}
 
 /// Where the bytes of four words come from that begin `stride` bytes apart, in a group of so many; -1 is a zero.
 const fn windows(stride: usize, group: usize) -> [i8; 16] {
@@ -174,9 +221,10 @@ impl Dot for Avx512Vnni {
         unsafe {
             let index = _mm512_loadu_si512(FOURTH.as_ptr().cast());
             let flip = _mm512_set1_epi8(flip.cast_signed());
-            let row =
-                |i: usize| _mm512_permutexvar_epi32(index, _mm512_loadu_si512(rows[i].cast()));
-            let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+            let a = _mm512_permutexvar_epi32(index, _mm512_loadu_si512(rows[0].cast()));
+            let b = _mm512_permutexvar_epi32(index, _mm512_loadu_si512(rows[1].cast()));
+            let c = _mm512_permutexvar_epi32(index, _mm512_loadu_si512(rows[2].cast()));
+            let d = _mm512_permutexvar_epi32(index, _mm512_loadu_si512(rows[3].cast()));
             let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
             let (ef, gh) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
             [
@@ -208,8 +256,8 @@ impl Dot for Avx512Pairs {
         // SAFETY: the token; the caller promises 64 bytes of each row.
         unsafe {
             let flip = _mm512_set1_epi8(flip.cast_signed());
-            let row = |i: usize| _mm512_xor_si512(flip, _mm512_loadu_si512(rows[i].cast()));
-            let (a, b) = (row(0), row(1));
+            let a = _mm512_xor_si512(flip, _mm512_loadu_si512(rows[0].cast()));
+            let b = _mm512_xor_si512(flip, _mm512_loadu_si512(rows[1].cast()));
             // Pairs of bytes, 16 neighbours in each quarter, of which a register of words takes one.
             let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
             [

@@ -9,7 +9,7 @@ use crate::tuning::TASKS_PER_THREAD;
 
 /// A product's parts and tiles, split among tasks.
 #[derive(Debug)]
-pub(super) struct Split {
+pub(crate) struct Split {
     products: usize,
     parts: usize,
     tiles: usize,
@@ -20,7 +20,7 @@ pub(super) struct Split {
 }
 
 impl Split {
-    pub(super) fn new(products: usize, parts: usize, tiles: usize, threads: usize) -> Split {
+    pub(crate) fn new(products: usize, parts: usize, tiles: usize, threads: usize) -> Split {
         let wanted = if threads > 1 {
             TASKS_PER_THREAD * threads
         } else {
@@ -42,12 +42,12 @@ impl Split {
         }
     }
 
-    pub(super) fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         self.products * self.part_splits * self.row_splits
     }
 
     /// The product of a task, and what it computes of it: parts and tiles.
-    pub(super) fn task(&self, i: usize) -> (usize, Range<usize>, Range<usize>) {
+    pub(crate) fn task(&self, i: usize) -> (usize, Range<usize>, Range<usize>) {
         let splits = self.part_splits * self.row_splits;
         let (product, i) = (i / splits, i % splits);
         let parts = piece(i / self.row_splits, self.part_splits, self.parts);

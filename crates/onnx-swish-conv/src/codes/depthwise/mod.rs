@@ -1,0 +1,268 @@
+//! Depthwise convolution of codes: every output channel reads one input channel.
+//! Given: whole tensors in NCHW order and the filters, one after the other.
+//! Promise: planes are computed independently, each through a padded copy of a band of its rows.
+//!
+//! | module | has |
+//! |---|---|
+//! | `rows` | the loops: a vector of columns, whose words are neighbours in a row |
+
+mod rows;
+
+use std::ops::Range;
+
+use onnx_swish_simd::DotIsa;
+use onnx_swish_threads::Workers;
+
+use self::rows::compute;
+use super::ending::{Call, Channels, Finish};
+use super::gemm::{part, word};
+use super::spec::{QBias, QSpec, QWeights};
+use super::table::look_up;
+use super::{Machine, Request};
+use crate::plan::LastPlan;
+use crate::scratch::{self, Scratch, bytes_for};
+use crate::shared::SharedSlice;
+use crate::tuning::{CODE_DEPTHWISE_MACS_PER_NS, L1_COPY, TASKS_PER_THREAD, threads_for};
+use crate::{Frame, Window};
+
+/// A depthwise convolution of codes.
+#[derive(Debug)]
+pub(super) struct Depthwise {
+    spec: QSpec,
+    /// `[out_channels][term]`.
+    words: Vec<u32>,
+    terms: Vec<Term>,
+    channels: Channels,
+    finish: Finish,
+    table: Option<Box<[u8; 256]>>,
+    machine: Machine,
+    plan: LastPlan<Plan>,
+}
+
+/// What one word of weights is multiplied by, counted from the first code that an output meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Term {
+    row: usize,
+    column: usize,
+}
+
+/// How images of one size are computed.
+#[derive(Debug)]
+struct Plan {
+    /// Output rows of a band.
+    outputs: usize,
+    /// Bytes of a row of the copy.
+    pitch: usize,
+    /// Bytes of the copy, and of what vectors read behind its end.
+    len: usize,
+}
+
+/// What one task computes: whole planes of the output.
+struct Planes<'a> {
+    conv: &'a Depthwise,
+    frame: &'a Frame,
+    plan: &'a Plan,
+    call: Call,
+    /// The whole tensor.
+    input: &'a [u8],
+    /// The number of the first plane, counted over all images.
+    first: usize,
+    output: &'a mut [u8],
+}
+
+/// A band of a plane, whose copy is there.
+struct Band<'a> {
+    planes: &'a Planes<'a>,
+    channel: usize,
+    copy: &'a [u8],
+}
+
+impl Depthwise {
+    /// For a spec and weights that have been checked.
+    pub(super) fn new(
+        spec: &QSpec,
+        weights: &QWeights,
+        bias: &QBias,
+        table: Option<&[u8; 256]>,
+        machine: Machine,
+    ) -> Depthwise {
+        let (terms, words) = pack(spec, weights, machine.dot);
+        let channels = Channels::new(spec, weights, bias, 1);
+        Depthwise {
+            spec: *spec,
+            words,
+            terms,
+            finish: Finish::new(spec, bias, &channels),
+            channels,
+            table: table.map(|table| Box::new(*table)),
+            machine,
+            plan: LastPlan::none(),
+        }
+    }
+
+    pub(super) fn packed_bytes(&self) -> usize {
+        size_of_val(&*self.words) + self.channels.bytes()
+    }
+
+    fn plan(&self, frame: &Frame) -> Plan {
+        let window = &self.spec.window;
+        let pitch = (frame.output[1] - 1) * window.stride[1] + window.reach(1) + 1;
+        let rows = (L1_COPY / pitch).saturating_sub(window.reach(0)) / window.stride[0];
+        let outputs = rows.max(2 * rows::MOST_ROWS).min(frame.output[0]);
+        let copied = (outputs - 1) * window.stride[0] + window.reach(0) + 1;
+        // Rows of a tile that the plane does not have are computed too, and vectors reach beyond their rows.
+        let beyond = rows::MOST_ROWS * window.stride[0] * pitch;
+        let lanes = self.machine.dot.lanes();
+        Plan {
+            outputs,
+            pitch,
+            len: copied * pitch + beyond + 2 * lanes * window.stride[1] + 64,
+        }
+    }
+
+    /// Computes all planes. Lengths have been checked.
+    pub(super) fn run(&self, frame: &Frame, request: Request, workers: &dyn Workers) {
+        let Request {
+            input,
+            call,
+            output,
+        } = request;
+        if output.is_empty() {
+            return;
+        }
+        let plan = &*self.plan.get(frame, || self.plan(frame));
+        let area = frame.output_area() * self.finish.element_bytes();
+        let planes = output.len() / area;
+        let macs = planes * frame.output_area() * self.spec.window.taps();
+        let threads = threads_for(macs, CODE_DEPTHWISE_MACS_PER_NS, workers);
+        let wanted = if threads > 1 {
+            TASKS_PER_THREAD * threads
+        } else {
+            1
+        };
+        let per_task = planes.div_ceil(wanted.min(planes));
+        let tasks = planes.div_ceil(per_task);
+        let output = SharedSlice::new(output);
+        let task = |i: usize| {
+            let (first, end) = (i * per_task, planes.min((i + 1) * per_task));
+            let share = Planes {
+                conv: self,
+                frame,
+                plan,
+                call,
+                input,
+                first,
+                // SAFETY: planes are disjoint, and each is given out once.
+                output: unsafe { output.part(first * area..end * area) },
+            };
+            scratch::with(bytes_for::<u8>(plan.len), |scratch| share.compute(scratch));
+        };
+        if threads == 1 {
+            (0..tasks).for_each(task);
+        } else {
+            workers.run(tasks, &task);
+        }
+    }
+}
+
+impl Planes<'_> {
+    fn compute(mut self, mut scratch: Scratch) {
+        let (conv, frame, plan) = (self.conv, self.frame, self.plan);
+        let copy = scratch.take::<u8>(plan.len);
+        // Padding columns are the same in all planes.
+        copy.fill(self.call.padding ^ self.call.flip);
+        let bytes = conv.finish.element_bytes();
+        let row = frame.output[1] * bytes;
+        let output = std::mem::take(&mut self.output);
+        for (i, output) in output
+            .chunks_exact_mut(frame.output_area() * bytes)
+            .enumerate()
+        {
+            let (image, channel) = (
+                (self.first + i) / conv.spec.out_channels,
+                (self.first + i) % conv.spec.out_channels,
+            );
+            let multiplier = conv.spec.out_channels / conv.spec.in_channels;
+            let from = image * conv.spec.in_channels + channel / multiplier;
+            let input = &self.input[from * frame.input_area()..][..frame.input_area()];
+            for (number, rows) in output.chunks_mut(plan.outputs * row).enumerate() {
+                let first = number * plan.outputs;
+                self.copy(input, first..first + rows.len() / row, copy);
+                let band = Band {
+                    planes: &self,
+                    channel,
+                    copy,
+                };
+                compute(&band, rows);
+            }
+            if let Some(table) = &conv.table {
+                look_up(conv.machine.isa, table, output);
+            }
+        }
+    }
+
+    /// Copies what these output rows read, xored, to a copy whose padding columns are there.
+    fn copy(&self, input: &[u8], outputs: Range<usize>, copy: &mut [u8]) {
+        let window = &self.conv.spec.window;
+        let [height, width] = self.frame.input;
+        let [pad_y, pad_x] = self.frame.pad;
+        let pitch = self.plan.pitch;
+        let flip = self.call.flip;
+        let first = outputs.start * window.stride[0];
+        let last = (outputs.end - 1) * window.stride[0] + window.reach(0);
+        let copied = width.min(pitch.saturating_sub(pad_x));
+        for (u, line) in (first..=last).zip(copy.chunks_mut(pitch)) {
+            let y = u.wrapping_sub(pad_y);
+            if y >= height {
+                line.fill(self.call.padding ^ flip);
+            } else if copied > 0 {
+                let from = &input[y * width..][..copied];
+                for (to, from) in line[pad_x..][..copied].iter_mut().zip(from) {
+                    *to = *from ^ flip;
+                }
+            }
+        }
+    }
+}
+
+/// The terms of an output, and each channel's words for them. Neighbours share a word, unless there are gaps between them.
+fn pack(spec: &QSpec, weights: &QWeights, dot: DotIsa) -> (Vec<Term>, Vec<u32>) {
+    let Window {
+        kernel: [height, width],
+        dilation,
+        ..
+    } = spec.window;
+    let format = dot.format();
+    let [low, high] = format.weights;
+    let together = if dilation[1] == 1 { format.group } else { 1 };
+    let value = |channel: usize, tap: usize| {
+        weights.value(channel, weights.bytes[channel * height * width + tap])
+    };
+    let taps = height * width;
+    let pairs = (0..spec.out_channels).flat_map(|channel| (0..taps).map(move |tap| (channel, tap)));
+    let done = |passes: usize| {
+        let mut pairs = pairs.clone();
+        pairs.all(|(channel, tap)| part(value(channel, tap), passes, low, high) == 0)
+    };
+    let passes = (1..3).find(|passes| done(*passes)).unwrap_or(3);
+    let (mut terms, mut words) = (Vec::new(), Vec::new());
+    for channel in 0..spec.out_channels {
+        for pass in 0..passes {
+            for row in 0..height {
+                for first in (0..width).step_by(together) {
+                    if channel == 0 {
+                        terms.push(Term {
+                            row: row * dilation[0],
+                            column: first * dilation[1],
+                        });
+                    }
+                    let fields = (first..width.min(first + together))
+                        .map(|column| value(channel, row * width + column))
+                        .map(|value| part(value, pass, low, high));
+                    words.push(word(fields, format.group));
+                }
+            }
+        }
+    }
+    (terms, words)
+}
