@@ -458,7 +458,7 @@ fn without_convolutions_nothing_of_ours_computes_one() {
     let options = BenchOptions {
         runs: 1,
         profile: true,
-        convolutions: false,
+        convolutions: onnx_swish::Convolutions::Tract,
         ..BenchOptions::default()
     };
     let report = bench(&open("exporters/hardswish.op13.onnx"), &options, |_| ()).unwrap();

@@ -24,7 +24,7 @@ mod tensor;
 mod words;
 mod workers;
 
-pub use conv::Convolution;
+pub use conv::{Convolution, Convolutions};
 pub use error::{Error, Origin, Refused, Result, TRACT_VERSION};
 pub use guard::silence_contained_panics;
 pub use load::{Dim, Operators, Port};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use onnx_swish_fuse::OwnFunctions;
 use onnx_swish_model::{inline_functions, validate};
-use onnx_swish_tract::{Operators, Session as Engine};
+use onnx_swish_tract::{Convolutions, Operators, Session as Engine};
 
 use crate::Model;
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -21,7 +21,7 @@ pub(crate) struct EngineOptions {
     pub threads: usize,
     pub operators: Operators,
     pub vzeroupper: bool,
-    pub convolutions: bool,
+    pub convolutions: Convolutions,
     pub tables: bool,
     /// Whether to fuse the model in memory first.
     pub fuse: bool,

@@ -58,8 +58,8 @@ pub use onnx_swish_model::{
 };
 #[cfg(feature = "engine")]
 pub use onnx_swish_tract::{
-    CodeTable, Convolution, Dim, Element, ElementType, Error as RunError, Event, Outputs, Port,
-    Tensor, silence_contained_panics,
+    CodeTable, Convolution, Convolutions, Dim, Element, ElementType, Error as RunError, Event,
+    Outputs, Port, Tensor, silence_contained_panics,
 };
 #[cfg(feature = "engine")]
 pub use session::{Session, SessionBuilder};

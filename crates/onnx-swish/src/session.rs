@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onnx_swish_tract::{
-    CodeTable, Convolution, Error as EngineError, Operators, Outputs, Port, Session as Engine,
-    Tensor,
+    CodeTable, Convolution, Convolutions, Error as EngineError, Operators, Outputs, Port,
+    Session as Engine, Tensor,
 };
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -138,7 +138,7 @@ pub struct SessionBuilder {
     shapes: Shapes,
     threads: usize,
     fuse: bool,
-    convolutions: bool,
+    convolutions: Convolutions,
     tables: bool,
     limits: Limits,
     native_half: bool,
@@ -151,7 +151,7 @@ impl Default for SessionBuilder {
             shapes: Shapes::new(),
             threads: 1,
             fuse: true,
-            convolutions: true,
+            convolutions: Convolutions::Auto,
             tables: true,
             limits: Limits::default(),
             native_half: false,
@@ -181,9 +181,10 @@ impl SessionBuilder {
         self
     }
 
-    /// Whether convolutions run on our kernels, together with the activation that follows them, or on tract's. On by default.
-    pub fn convolutions(mut self, on: bool) -> Self {
-        self.convolutions = on;
+    /// Who computes the convolutions: our kernels, together with the activation that follows them, or tract's. By default, which is also
+    /// `true`, whoever is faster on this processor ([`Convolutions::Auto`]).
+    pub fn convolutions(mut self, who: impl Into<Convolutions>) -> Self {
+        self.convolutions = who.into();
         self
     }
 

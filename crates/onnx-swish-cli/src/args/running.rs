@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use onnx_swish::Convolutions;
 
 /// The sizes of free dimensions.
 #[derive(Debug, Args)]
@@ -28,13 +30,28 @@ pub struct Running {
     /// Threads that the engine may use
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,
-    /// Leave convolutions to tract; without this our kernels compute them, together with what follows them
-    #[arg(long)]
-    pub no_convolutions: bool,
+    /// Who computes convolutions: our kernels, together with what follows them, or tract; `auto` takes the faster on this processor
+    #[arg(long, value_name = "WHO", default_value_t, value_parser = PossibleValuesParser::new(Convolutions::NAMES)
+        .try_map(|name| name.parse::<Convolutions>()))]
+    convolutions: Convolutions,
+    /// The same as `--convolutions tract`
+    #[arg(long, conflicts_with = "convolutions")]
+    no_convolutions: bool,
     /// Compute what depends on one 8-bit code alone node by node; without this it is looked up in a table of 256 entries. The codes are the
     /// same: for those who want to see that, or what the tables bring
     #[arg(long, hide = true)]
     pub no_tables: bool,
+}
+
+impl Running {
+    /// Who computes convolutions.
+    pub fn convolutions(&self) -> Convolutions {
+        if self.no_convolutions {
+            Convolutions::Tract
+        } else {
+            self.convolutions
+        }
+    }
 }
 
 /// How 16-bit floats are computed.

@@ -82,7 +82,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     let failed = |error| Failure::on("run", &source.model, error);
     let mut builder = Session::builder()
         .threads(running.threads.into())
-        .convolutions(!running.no_convolutions)
+        .convolutions(running.convolutions())
         .tables(!running.no_tables)
         .native_half(precision.native_half);
     if let Some(nodes) = limits.max_nodes {

@@ -7,21 +7,28 @@
 mod chain;
 mod describe;
 mod op;
+mod policy;
 mod root;
 mod squeeze;
 
 pub use describe::Convolution;
 pub use op::FusedConv;
+pub use policy::Convolutions;
 
 use tract_core::internal::*;
 
 use crate::cost::macs;
 use chain::Chain;
+use policy::Policy;
 use root::{Found, Root};
 use squeeze::{Gate, plane_sums};
 
-/// Replaces what it covers, and lists what it found.
-pub(crate) fn take_over(model: &mut TypedModel) -> TractResult<Vec<Convolution>> {
+/// Replaces what it covers and is to take, and lists what it found.
+pub(crate) fn take_over(
+    model: &mut TypedModel,
+    asked: Convolutions,
+) -> TractResult<Vec<Convolution>> {
+    let policy = Policy::new(asked);
     let mut convolutions = Vec::new();
     // Patches add nodes behind the ones there are, so ids stay valid.
     for id in model.eval_order()? {
@@ -33,6 +40,10 @@ pub(crate) fn take_over(model: &mut TypedModel) -> TractResult<Vec<Convolution>>
             }
             Found::Other => continue,
         };
+        if let Some(why) = policy.left(root.is_depthwise()) {
+            convolutions.push(left(model, id, why.to_owned()));
+            continue;
+        }
         let chain = Chain::after(model, &root)?;
         let name = model.node(chain.last.node).name.clone();
         let gate = Gate::before(model, &root)?;

@@ -14,7 +14,7 @@ pub use tables::CodeTable;
 use tract_core::internal::*;
 use tract_core::optim::Optimizer;
 
-use crate::conv::{self, Convolution};
+use crate::conv::{self, Convolution, Convolutions};
 use crate::load::watch_passes;
 
 /// What the passes found on their way.
@@ -29,7 +29,7 @@ pub(crate) struct Findings {
 /// Which of the rewrites that can be left out are wanted.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wanted {
-    pub convolutions: bool,
+    pub convolutions: Convolutions,
     pub tables: bool,
 }
 
@@ -56,7 +56,7 @@ enum When {
 struct Pass {
     name: &'static str,
     when: When,
-    run: fn(&mut TypedModel, &mut Findings) -> TractResult<()>,
+    run: fn(&mut TypedModel, &mut Findings, Convolutions) -> TractResult<()>,
 }
 
 /// Every rewrite, in the order in which they run. Convolutions take activations along, so these are ours first, and codes between
@@ -65,27 +65,27 @@ const PASSES: &[Pass] = &[
     Pass {
         name: "softmax axes",
         when: When::Raw,
-        run: |model, _| softmax::tell_axes_apart(model),
+        run: |model, _, _| softmax::tell_axes_apart(model),
     },
     Pass {
         name: "activations",
         when: When::Loaded,
-        run: |model, _| activations::take_over(model),
+        run: |model, _, _| activations::take_over(model),
     },
     Pass {
         name: "softmax axes",
         when: When::Archived,
-        run: |model, _| softmax::give_back(model),
+        run: |model, _, _| softmax::give_back(model),
     },
     Pass {
         name: "operand checks",
         when: When::Archived,
-        run: |model, _| crate::ops::operand::take_out(model),
+        run: |model, _, _| crate::ops::operand::take_out(model),
     },
     Pass {
         name: "tables",
         when: When::BeforeRunWithTables,
-        run: |model, findings| {
+        run: |model, findings, _| {
             findings.tables = tables::take_over(model)?;
             Ok(())
         },
@@ -93,54 +93,54 @@ const PASSES: &[Pass] = &[
     Pass {
         name: "convolutions",
         when: When::BeforeRunWithConvolutions,
-        run: |model, findings| {
-            findings.convolutions = conv::take_over(model)?;
+        run: |model, findings, who| {
+            findings.convolutions = conv::take_over(model, who)?;
             Ok(())
         },
     },
     Pass {
         name: "gates",
         when: When::BeforeRun,
-        run: |model, _| gates::take_over(model),
+        run: |model, _, _| gates::take_over(model),
     },
     Pass {
         name: "softmax",
         when: When::BeforeRun,
-        run: |model, _| softmax::take_over(model),
+        run: |model, _, _| softmax::take_over(model),
     },
     Pass {
         name: "bounds",
         when: When::Lowered,
-        run: |model, _| bounds::repair(model),
+        run: |model, _, _| bounds::repair(model),
     },
     Pass {
         name: "elementary functions",
         when: When::Lowered,
-        run: |model, _| elementary::take_over(model),
+        run: |model, _, _| elementary::take_over(model),
     },
 ];
 
 /// Runs the passes for a graph that tract has not decluttered yet.
 pub(crate) fn raw(model: &mut TypedModel) -> TractResult<()> {
-    run(model, |when| when == When::Raw).map(drop)
+    run(model, Convolutions::Tract, |when| when == When::Raw).map(drop)
 }
 
 /// Runs the passes for a graph that may also be written out.
 pub(crate) fn loaded(model: &mut TypedModel) -> TractResult<()> {
-    run(model, |when| when == When::Loaded).map(drop)
+    run(model, Convolutions::Tract, |when| when == When::Loaded).map(drop)
 }
 
 /// Runs the passes for a graph that is about to be written out, after [`loaded`].
 pub(crate) fn archived(model: &mut TypedModel) -> TractResult<()> {
-    run(model, |when| when == When::Archived).map(drop)
+    run(model, Convolutions::Tract, |when| when == When::Archived).map(drop)
 }
 
 /// Runs the passes for a graph that is about to run, after [`loaded`].
 pub(crate) fn before_run(model: &mut TypedModel, wanted: Wanted) -> TractResult<Findings> {
-    run(model, |when| match when {
+    run(model, wanted.convolutions, |when| match when {
         When::BeforeRun => true,
         When::BeforeRunWithTables => wanted.tables,
-        When::BeforeRunWithConvolutions => wanted.convolutions,
+        When::BeforeRunWithConvolutions => wanted.convolutions != Convolutions::Tract,
         When::Raw | When::Loaded | When::Archived | When::Lowered => false,
     })
 }
@@ -154,13 +154,17 @@ pub(crate) fn codegen(model: &mut TypedModel) -> TractResult<()> {
 
 /// Runs the passes for a graph that tract has lowered to its machine's operators.
 pub(crate) fn lowered(model: &mut TypedModel) -> TractResult<()> {
-    run(model, |when| when == When::Lowered).map(drop)
+    run(model, Convolutions::Tract, |when| when == When::Lowered).map(drop)
 }
 
-fn run(model: &mut TypedModel, wanted: impl Fn(When) -> bool) -> TractResult<Findings> {
+fn run(
+    model: &mut TypedModel,
+    convolutions: Convolutions,
+    wanted: impl Fn(When) -> bool,
+) -> TractResult<Findings> {
     let mut findings = Findings::default();
     for pass in PASSES.iter().filter(|pass| wanted(pass.when)) {
-        (pass.run)(model, &mut findings)
+        (pass.run)(model, &mut findings, convolutions)
             .with_context(|| format!("in onnx-swish's pass \"{}\"", pass.name))?;
     }
     Ok(findings)

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::cache::{PlanCache, PlanOptions};
 use super::events::{Event, Listener};
 use super::{Inner, Session, names};
+use crate::conv::Convolutions;
 use crate::error::{Error, Result};
 use crate::load::{Dim, Format, Limits, Operators, Source};
 
@@ -40,7 +41,7 @@ impl SessionBuilder {
                 operators: Operators::default(),
                 vzeroupper: true,
                 listener: Listener::default(),
-                convolutions: true,
+                convolutions: Convolutions::Auto,
                 tables: true,
             },
         }
@@ -88,11 +89,12 @@ impl SessionBuilder {
         self
     }
 
-    /// Whether convolutions are computed by `onnx-swish-conv`, together with the activation that follows them. On by default, and
-    /// without effect unless the activations are ours too ([`Operators::OnnxSwish`]).
+    /// Who computes the convolutions: `onnx-swish-conv`, together with the activation that follows them, or tract. The faster on this
+    /// processor by default ([`Convolutions::Auto`], which is also `true`), and without effect unless the activations are ours too
+    /// ([`Operators::OnnxSwish`]).
     #[must_use]
-    pub fn convolutions(mut self, on: bool) -> Self {
-        self.options.convolutions = on;
+    pub fn convolutions(mut self, who: impl Into<Convolutions>) -> Self {
+        self.options.convolutions = who.into();
         self
     }
 
@@ -180,7 +182,7 @@ impl SessionBuilder {
         }
         let observed = PlanOptions {
             threads: 1,
-            convolutions: false,
+            convolutions: Convolutions::Tract,
             tables: false,
             ..self.options.clone()
         };

@@ -16,6 +16,7 @@ use super::events::{Event, Listener};
 use super::lock;
 use super::plan::{Plan, Threads};
 use crate::conv::Convolution;
+use crate::conv::Convolutions;
 use crate::error::{Error, Origin, Result};
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
@@ -28,8 +29,8 @@ pub(super) struct PlanOptions {
     pub operators: Operators,
     pub vzeroupper: bool,
     pub listener: Listener,
-    /// Convolutions on our kernels, if the activations are.
-    pub convolutions: bool,
+    /// Who computes convolutions, if the activations are ours.
+    pub convolutions: Convolutions,
     /// Tables for what is computed from one 8-bit code, if the activations are ours.
     pub tables: bool,
 }

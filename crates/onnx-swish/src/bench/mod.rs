@@ -15,7 +15,7 @@ pub use stats::{Ratio, Timing};
 
 use std::time::{Duration, Instant};
 
-use onnx_swish_tract::{NodeTime, Operators, Session as Engine, Tensor};
+use onnx_swish_tract::{Convolutions, NodeTime, Operators, Session as Engine, Tensor};
 use serde::Serialize;
 
 use crate::Model;
@@ -41,9 +41,9 @@ pub struct BenchOptions {
     pub seed: u64,
     /// Whether to time every node too, in runs of their own.
     pub profile: bool,
-    /// Whether onnx-swish computes convolutions. On by default; it then also takes part without them, so that the report tells what
+    /// Who computes onnx-swish's convolutions. Unless tract does, onnx-swish also takes part without them, so that the report tells what
     /// they bring from what the activations bring.
-    pub convolutions: bool,
+    pub convolutions: Convolutions,
     /// Whether what a quantised model computes from one 8-bit code runs as a table, as in
     /// [`SessionBuilder::tables`](crate::SessionBuilder::tables). On by default.
     pub tables: bool,
@@ -65,7 +65,7 @@ impl Default for BenchOptions {
             shapes: Shapes::default(),
             seed: 0,
             profile: false,
-            convolutions: true,
+            convolutions: Convolutions::Auto,
             tables: true,
             heap: None,
             max_nodes: None,
@@ -150,7 +150,7 @@ struct Kind {
     name: &'static str,
     operators: Operators,
     vzeroupper: bool,
-    convolutions: bool,
+    convolutions: Convolutions,
 }
 
 /// Who takes part, onnx-swish last.
@@ -163,11 +163,17 @@ fn kinds(options: &BenchOptions) -> Vec<Kind> {
     };
     let ours = Operators::OnnxSwish;
     let mut kinds = vec![
-        kind("tract", Operators::Stock, false, false),
-        kind("tract+vzeroupper", Operators::Stock, true, false),
+        kind("tract", Operators::Stock, false, Convolutions::Tract),
+        kind(
+            "tract+vzeroupper",
+            Operators::Stock,
+            true,
+            Convolutions::Tract,
+        ),
     ];
-    if options.convolutions {
-        kinds.push(kind("onnx-swish-no-convolutions", ours, true, false));
+    if options.convolutions != Convolutions::Tract {
+        let name = "onnx-swish-no-convolutions";
+        kinds.push(kind(name, ours, true, Convolutions::Tract));
     }
     kinds.push(kind("onnx-swish", ours, true, options.convolutions));
     kinds
@@ -349,7 +355,7 @@ fn report(
         threads: options.threads,
         runs: ours.len(),
         isa: onnx_swish_kernels::Isa::best().name(),
-        convolutions: options.convolutions,
+        convolutions: options.convolutions != Convolutions::Tract,
         warnings: warnings(&variants, ours.len()),
         variants,
         profile,

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use onnx_swish_tract::Convolutions;
+
 use super::Reference;
 use crate::NamedTensors;
 use crate::inputs::Shapes;
@@ -28,9 +30,9 @@ pub struct VerifyOptions {
     pub atol: Option<f64>,
     /// Threads per run. 1 by default.
     pub threads: usize,
-    /// Whether the fused model's convolutions run on our kernels, as in
-    /// [`SessionBuilder::convolutions`](crate::SessionBuilder::convolutions). On by default.
-    pub convolutions: bool,
+    /// Who computes the fused model's convolutions, as in
+    /// [`SessionBuilder::convolutions`](crate::SessionBuilder::convolutions).
+    pub convolutions: Convolutions,
     /// Refuses models of more nodes, as [`SessionBuilder::max_nodes`](crate::SessionBuilder::max_nodes) does. No limit by default.
     pub max_nodes: Option<usize>,
     /// Gives up building a plan that takes longer, as [`SessionBuilder::max_build_time`](crate::SessionBuilder::max_build_time) does. No
@@ -52,7 +54,7 @@ impl Default for VerifyOptions {
             rtol: None,
             atol: None,
             threads: 1,
-            convolutions: true,
+            convolutions: Convolutions::Auto,
             max_nodes: None,
             max_build_time: None,
             tables: true,

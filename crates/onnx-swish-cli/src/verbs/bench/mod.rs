@@ -42,7 +42,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     let model = files::open(&arguments.source)?;
     let options = BenchOptions {
         threads: arguments.running.threads.into(),
-        convolutions: !arguments.running.no_convolutions,
+        convolutions: arguments.running.convolutions(),
         tables: !arguments.running.no_tables,
         runs: arguments.runs as usize,
         shapes: feed::shapes(&model, &arguments.running.sizes)?,

@@ -68,7 +68,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         rtol: arguments.rtol,
         atol: arguments.atol,
         threads: arguments.running.threads.into(),
-        convolutions: !arguments.running.no_convolutions,
+        convolutions: arguments.running.convolutions(),
         tables: !arguments.running.no_tables,
         max_nodes: arguments.limits.max_nodes,
         max_build_time: arguments.limits.max_build_time,
