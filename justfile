@@ -71,6 +71,10 @@ asan:
 loom:
     RUSTFLAGS='--cfg loom' cargo test --release -p onnx-swish-threads --test loom --target-dir target/loom
 
+# Kernels and convolutions for 64-bit ARM, under an emulator on other machines.
+arm:
+    bash tests/arm.sh --release
+
 # Licences, sources and known defects of dependencies (`cargo install cargo-deny`).
 deny:
     cargo deny check
