@@ -168,6 +168,7 @@ impl Float {
             residual: Residual::None,
             gated: false,
             plane_sums: false,
+            requantize: None,
         };
         Float {
             conv: Conv2d::new(spec, &vec![0.01; weights], &[]).ok(),

@@ -54,7 +54,7 @@ impl PaddedBand {
     }
 
     /// Elements of one phase plane.
-    fn plane(&self) -> usize {
+    pub(crate) fn plane(&self) -> usize {
         self.rows * self.pitch
     }
 

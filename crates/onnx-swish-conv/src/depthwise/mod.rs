@@ -5,7 +5,7 @@
 //!
 //! | module | has |
 //! |---|---|
-//! | `direct` | the usual windows, straight from the input |
+//! | `direct` | the usual windows, straight from the input, on sets with masked loads |
 //! | `padded` | all others, through a padded copy of a band of rows |
 
 #[allow(unsafe_code)]
@@ -80,7 +80,7 @@ impl Depthwise {
     }
 
     fn plan(&self, frame: &Frame) -> Plan {
-        if direct::is_covered(&self.window) {
+        if direct::is_covered(&self.window) && self.isa.masked() {
             return Plan {
                 bands: None,
                 scratch: direct::scratch(self.isa, &self.window, frame),

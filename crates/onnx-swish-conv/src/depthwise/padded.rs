@@ -1,10 +1,11 @@
 //! Any kernel, stride and dilation, through a padded copy of a band of rows.
 //! Given: the planes of a task, and bands.
-//! Promise: taps read whole vectors of the copy, whatever the stride.
+//! Promise: taps read whole vectors of the copy, whatever the stride; of the usual windows each vector is loaded once for all the
+//! output rows that meet it.
 
 use onnx_swish_simd::{Kernel, Simd};
 
-use super::Planes;
+use super::{Planes, direct};
 use crate::Isa;
 use crate::epilogue::Epilogue;
 use crate::geometry::{Frame, Window};
@@ -12,8 +13,12 @@ use crate::padded::PaddedBand;
 use crate::scratch::{Scratch, bytes_for};
 use crate::tuning::L1_COPY;
 
-/// Output rows that are computed together.
-const ROWS_AT_ONCE: usize = 4;
+/// The most output rows that are computed together. Image sizes of mobile networks are multiples of seven, and as many sums keep
+/// two multipliers of four steps busy.
+const ROWS_AT_ONCE: usize = 7;
+
+/// Taps of the largest kernel that is unrolled.
+const MOST_TAPS: usize = 7 * 7;
 
 /// Bands of a plane.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ impl Bands {
         let rows = (L1_COPY / row)
             .saturating_sub(window.beyond(0))
             .max(2 * ROWS_AT_ONCE)
+            .next_multiple_of(ROWS_AT_ONCE)
             .min(frame.output[0]);
         let copy = PaddedBand::new(window, frame, pitch, rows);
         Bands {
@@ -51,25 +57,45 @@ pub(super) fn compute(planes: Planes, bands: &Bands, mut scratch: Scratch) {
     let padded = scratch.take::<f32>(bands.len);
     let over_the_end = ROWS_AT_ONCE * bands.copy.pitch + planes.conv.isa.lanes();
     assert!(padded.len() >= bands.copy.len + over_the_end);
-    planes.conv.isa.run(Banded {
-        planes,
-        band: &bands.copy,
-        padded,
-    });
+    let window = &planes.conv.window;
+    let (isa, kernel, stride) = (planes.conv.isa, window.kernel[0], window.stride[0]);
+    macro_rules! banded {
+        ($kernel:literal, $stride:literal, $rows:literal) => {
+            isa.run(Banded::<$kernel, $stride, $rows> {
+                planes,
+                band: &bands.copy,
+                padded,
+            })
+        };
+    }
+    if !direct::is_covered(window) {
+        return banded!(0, 0, 4);
+    }
+    match (kernel, stride) {
+        (3, 1) => banded!(3, 1, 7),
+        (5, 1) => banded!(5, 1, 7),
+        (7, 1) => banded!(7, 1, 4),
+        (3, _) => banded!(3, 2, 4),
+        (5, _) => banded!(5, 2, 4),
+        _ => banded!(7, 2, 2),
+    }
 }
 
-/// The planes of a task, a band at a time.
-struct Banded<'a> {
+/// The planes of a task, a band at a time and `R` rows together. The kernel is `K` by `K` with this stride and no dilation; any if
+/// `K` is zero.
+struct Banded<'a, const K: usize, const STRIDE: usize, const R: usize> {
     planes: Planes<'a>,
     band: &'a PaddedBand,
     padded: &'a mut [f32],
 }
 
-impl Kernel for Banded<'_> {
+impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Banded<'_, K, STRIDE, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        // The plan knows it; so the compiler has nothing to make of this on other sets.
+        assert!(K == 0 || !S::MASKED, "windows that `direct` computes");
         let Banded {
             mut planes,
             band,
@@ -82,17 +108,19 @@ impl Kernel for Banded<'_> {
         padded.fill(0.0);
         for (i, output) in output.chunks_exact_mut(frame.output_area()).enumerate() {
             let (input, weights, bias) = planes.of_plane(i);
+            let splats = splats::<S, K>(s, weights);
             let mut total = s.splat(0.0);
             let bands = output.chunks_mut(band.outputs * frame.output[1]);
             for (number, rows) in bands.enumerate() {
                 let first = number * band.outputs;
                 let count = rows.len() / frame.output[1];
                 band.copy(s, input, first..first + count, padded);
-                let tiles = Tiles {
+                let tiles = Tiles::<S, K, STRIDE, R> {
                     band,
                     padded,
                     weights,
-                    bias,
+                    splats: &splats,
+                    bias: s.splat(bias),
                     epilogue: &planes.conv.epilogue,
                 };
                 tiles.compute(s, rows, frame.output[1], &mut total);
@@ -104,44 +132,76 @@ impl Kernel for Banded<'_> {
     }
 }
 
-/// A band of one plane, computed for [`ROWS_AT_ONCE`] rows by one vector of columns at a time.
-struct Tiles<'a> {
+/// The weights of a kernel that is unrolled, one in each register.
+#[inline(always)]
+fn splats<S: Simd, const K: usize>(s: S, weights: &[f32]) -> [S::V; MOST_TAPS] {
+    let mut splats = [s.splat(0.0); MOST_TAPS];
+    macro_rules! each {
+        ($taps:literal) => {{
+            assert!(weights.len() >= $taps);
+            // SAFETY: so many elements are there.
+            splats[..$taps].copy_from_slice(&unsafe { s.splat_each::<$taps>(weights.as_ptr()) });
+        }};
+    }
+    match K {
+        3 => each!(9),
+        5 => each!(25),
+        7 => each!(49),
+        _ => {}
+    }
+    splats
+}
+
+/// A band of one plane, computed for some rows by one vector of columns at a time.
+struct Tiles<'a, S: Simd, const K: usize, const STRIDE: usize, const R: usize> {
     band: &'a PaddedBand,
     /// The copy.
     padded: &'a [f32],
     weights: &'a [f32],
-    bias: f32,
+    splats: &'a [S::V; MOST_TAPS],
+    bias: S::V,
     epilogue: &'a Epilogue,
 }
 
-impl Tiles<'_> {
+impl<S: Simd, const K: usize, const STRIDE: usize, const R: usize> Tiles<'_, S, K, STRIDE, R> {
     /// Writes `rows`, each `width` elements long, and adds them to `total`.
     #[inline(always)]
-    fn compute<S: Simd>(&self, s: S, rows: &mut [f32], width: usize, total: &mut S::V) {
+    fn compute(&self, s: S, rows: &mut [f32], width: usize, total: &mut S::V) {
         let count = rows.len() / width;
         assert_eq!(rows.len(), count * width);
         let to = rows.as_mut_ptr();
-        for y in (0..count).step_by(ROWS_AT_ONCE) {
-            for x in (0..width).step_by(S::LANES) {
-                // SAFETY: the furthest load starts at the last tap's offset for output (y, x): below all phase planes' end by
-                // less than the overrun `Bands` added.
-                let mut sums = [unsafe { self.sums(s, y * self.band.pitch + x) }];
+        for y in (0..count).step_by(R) {
+            for next in (0..width).step_by(S::LANES) {
+                // The last vector of a row moves back over its neighbour, so that it can be stored whole.
+                let x = next.min(width.saturating_sub(S::LANES));
+                let at = y * self.band.pitch + x;
+                // SAFETY: the furthest load starts at the last tap's offset for the last of R rows: below all phase planes' end by
+                // less than the overrun that `Bands` added.
+                let sums = unsafe {
+                    if K == 0 {
+                        self.any(s, at)
+                    } else {
+                        self.square(s, at)
+                    }
+                };
+                let mut sums = [sums];
                 self.epilogue.apply(s, &mut sums);
-                let lanes = s.lanes(0, width - x);
-                for (i, v) in sums[0].into_iter().enumerate() {
+                let [sums] = sums;
+                let fresh = s.lanes(next - x, width - x);
+                unrolled!(i < R, {
                     if y + i < count {
                         // SAFETY: row `y + i` exists, and the mask ends with it.
                         unsafe {
                             let to = to.add((y + i) * width + x);
-                            if x + S::LANES <= width {
-                                s.store(to, v)
+                            if width >= S::LANES {
+                                s.store(to, sums[i])
                             } else {
-                                s.store_lanes(to, v, lanes)
+                                s.store_lanes(to, sums[i], fresh)
                             }
                         }
-                        *total = s.add(*total, s.keep(v, lanes));
+                        *total = s.add(*total, s.keep(sums[i], fresh));
                     }
-                }
+                });
             }
         }
     }
@@ -151,19 +211,49 @@ impl Tiles<'_> {
     /// # Safety
     /// The copy must hold a vector at every tap's offset from each of the rows' positions, the first of which is `at`.
     #[inline(always)]
-    unsafe fn sums<S: Simd>(&self, s: S, at: usize) -> [S::V; ROWS_AT_ONCE] {
+    unsafe fn any(&self, s: S, at: usize) -> [S::V; R] {
         let pitch = self.band.pitch;
-        let mut sums = [s.splat(self.bias); ROWS_AT_ONCE];
+        let mut sums = [self.bias; R];
         for (offset, weight) in self.band.taps.iter().zip(self.weights) {
             let weight = s.splat(*weight);
             let from = at + offset;
-            debug_assert!(from + (ROWS_AT_ONCE - 1) * pitch + S::LANES <= self.padded.len());
+            debug_assert!(from + (R - 1) * pitch + S::LANES <= self.padded.len());
             for (i, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: the caller promises the vector.
                 let v = unsafe { s.load(self.padded.as_ptr().add(from + i * pitch)) };
                 *sum = s.mul_add(v, weight, *sum);
             }
         }
+        sums
+    }
+
+    /// The same for `K` by `K` taps: what several rows meet is loaded once.
+    ///
+    /// # Safety
+    /// As above.
+    // The last unrolled step moves on to nowhere.
+    #[allow(unused_assignments)]
+    #[inline(always)]
+    unsafe fn square(&self, s: S, at: usize) -> [S::V; R] {
+        let (pitch, plane) = (self.band.pitch, self.band.plane());
+        let mut sums = [self.bias; R];
+        let mut row = self.padded.as_ptr().wrapping_add(at);
+        unrolled!(j < STRIDE * (R - 1) + K, {
+            unrolled!(i < K, {
+                let phase = (j % STRIDE * STRIDE + i % STRIDE) * plane;
+                // SAFETY: the caller promises the vector.
+                let v = unsafe { s.load(row.wrapping_add(phase + i / STRIDE)) };
+                unrolled!(r < R, {
+                    if j >= STRIDE * r && j - STRIDE * r < K {
+                        let weight = self.splats[(j - STRIDE * r) * K + i];
+                        sums[r] = s.mul_add(v, weight, sums[r]);
+                    }
+                });
+            });
+            if (j + 1) % STRIDE == 0 {
+                row = row.wrapping_add(pitch);
+            }
+        });
         sums
     }
 }

@@ -194,8 +194,18 @@ impl<const NV: usize, const SCATTERED: bool> Multiply<'_, NV, SCATTERED> {
                 unrolled!(v < NV, {
                     inputs[v] = s.load(rows.add(at + v * S::LANES));
                 });
+                // Where they cost nothing; else one at a time, for they would take registers from the sums.
+                let weights: [S::V; MR] = if S::BY_LANE {
+                    s.splat_each(filters)
+                } else {
+                    [inputs[0]; MR]
+                };
                 unrolled!(r < MR, {
-                    let weight = s.splat(filters.add(r).read());
+                    let weight = if S::BY_LANE {
+                        weights[r]
+                    } else {
+                        s.splat(filters.add(r).read())
+                    };
                     unrolled!(v < NV, {
                         sums[r][v] = s.mul_add(inputs[v], weight, sums[r][v]);
                     });
