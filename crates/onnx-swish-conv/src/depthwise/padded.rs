@@ -250,7 +250,7 @@ impl<S: Simd, const K: usize, const STRIDE: usize, const R: usize> Tiles<'_, S, 
                     }
                 });
             });
-            if (j + 1) % STRIDE == 0 {
+            if (j + 1).is_multiple_of(STRIDE) {
                 row = row.wrapping_add(pitch);
             }
         });

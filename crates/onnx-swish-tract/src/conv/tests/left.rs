@@ -8,7 +8,7 @@ use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::DataFormat;
 
 use super::noise;
-use crate::conv::{FusedConv, take_over};
+use crate::conv::{Convolutions, FusedConv, take_over};
 
 fn pool(rank: usize) -> PoolSpec {
     PoolSpec {
@@ -58,7 +58,7 @@ fn model(
 
 /// The reason that the pass gives for the one convolution there is.
 fn reason(mut model: TypedModel) -> String {
-    let found = take_over(&mut model).unwrap();
+    let found = take_over(&mut model, Convolutions::Ours).unwrap();
     assert!(model.nodes().iter().all(|node| !node.op_is::<FusedConv>()));
     let [only] = &*found else { panic!("{found:?}") };
     assert!(only.kind.is_none() && only.info.is_none());
@@ -97,8 +97,12 @@ fn products_of_matrices_are_left_and_those_of_activations_are_no_convolutions() 
         reason(product(3, true)),
         "a product of two matrices, of more than 2 rows"
     );
-    assert!(take_over(&mut product(3, false)).unwrap().is_empty());
-    let taken = take_over(&mut product(2, true)).unwrap();
+    assert!(
+        take_over(&mut product(3, false), Convolutions::Ours)
+            .unwrap()
+            .is_empty()
+    );
+    let taken = take_over(&mut product(2, true), Convolutions::Ours).unwrap();
     assert_eq!(
         (taken.len(), &taken[0].left, taken[0].macs),
         (1, &None, Some(2 * 4 * 6))

@@ -70,7 +70,7 @@ fn run(model: &TypedModel, tables: bool) -> (Vec<Tensor>, Vec<CodeTable>, TypedM
     let mut model = model.clone();
     let wanted = Wanted {
         tables,
-        convolutions: false,
+        convolutions: false.into(),
     };
     let found = passes::before_run(&mut model, wanted).unwrap().tables;
     let rewritten = model.clone();
