@@ -64,10 +64,14 @@ impl DotKernel for Limit {
     fn run<D: Dot>(self, d: D) -> usize {
         let s = d.simd();
         let x = s.int_splat(black_box(0x0102_0304));
-        let mut sums = [s.int_splat(0); 12];
+        let mut sums = [s.int_splat(black_box(1)); 12];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum = s.int_add(*sum, s.int_splat(black_box(i as u32)));
+        }
         for _ in 0..self.0 {
             for sum in &mut sums {
-                *sum = d.dot(*sum, x, x);
+                // Weights that no two sums share, so that no product is computed once for all.
+                *sum = d.dot(*sum, x, *sum);
             }
         }
         let mut total = sums[0];

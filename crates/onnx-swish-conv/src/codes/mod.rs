@@ -7,7 +7,6 @@
 //! |---|---|
 //! | `spec` | what is computed, read and written |
 //! | `ending` | what sums become |
-//! | `table` | an activation from code to code |
 //! | `gemm/` | products: dense and grouped convolutions |
 //! | `depthwise/` | one input channel for each output channel |
 
@@ -17,7 +16,6 @@ mod depthwise;
 mod ending;
 mod gemm;
 mod spec;
-mod table;
 
 use onnx_swish_simd::DotIsa;
 use onnx_swish_threads::Workers;

@@ -10,6 +10,7 @@ mod rows;
 
 use std::ops::Range;
 
+use onnx_swish_kernels::codes::look_up_in_place_with;
 use onnx_swish_simd::DotIsa;
 use onnx_swish_threads::Workers;
 
@@ -17,7 +18,6 @@ use self::rows::compute;
 use super::ending::{Call, Channels, Finish};
 use super::gemm::{part, word};
 use super::spec::{QBias, QSpec, QWeights};
-use super::table::look_up;
 use super::{Machine, Request};
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch, bytes_for};
@@ -196,7 +196,7 @@ impl Planes<'_> {
                 compute(&band, rows);
             }
             if let Some(table) = &conv.table {
-                look_up(conv.machine.isa, table, output);
+                look_up_in_place_with(conv.machine.isa, table, output);
             }
         }
     }
@@ -217,11 +217,39 @@ impl Planes<'_> {
                 line.fill(self.call.padding ^ flip);
             } else if copied > 0 {
                 let from = &input[y * width..][..copied];
-                for (to, from) in line[pad_x..][..copied].iter_mut().zip(from) {
-                    *to = *from ^ flip;
-                }
+                copy_line(from, &mut line[pad_x..][..copied], flip);
             }
         }
+    }
+}
+
+/// Copies bytes, xored. Lines are short: a loop for any length takes longer to begin than to end.
+#[inline(always)]
+fn copy_line(from: &[u8], to: &mut [u8], flip: u8) {
+    match from.len() {
+        16.. => copy_blocks::<16>(from, to, flip),
+        8.. => copy_blocks::<8>(from, to, flip),
+        4.. => copy_blocks::<4>(from, to, flip),
+        _ => copy_blocks::<1>(from, to, flip),
+    }
+}
+
+/// Copies blocks of `B` bytes, of which there is one at least. The last moves back over its neighbour.
+#[inline(always)]
+fn copy_blocks<const B: usize>(from: &[u8], to: &mut [u8], flip: u8) {
+    let last = from.len().saturating_sub(B);
+    let mut at = 0;
+    loop {
+        if let (Some(from), Some(to)) = (
+            from[at..].first_chunk::<B>(),
+            to[at..].first_chunk_mut::<B>(),
+        ) {
+            *to = from.map(|byte| byte ^ flip);
+        }
+        if at == last {
+            break;
+        }
+        at = last.min(at + B);
     }
 }
 

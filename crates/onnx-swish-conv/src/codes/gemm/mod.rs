@@ -25,6 +25,7 @@ mod words;
 
 use std::ops::Range;
 
+use onnx_swish_kernels::codes::look_up_in_place_with;
 use onnx_swish_simd::{DotIsa, Format};
 use onnx_swish_threads::Workers;
 
@@ -34,7 +35,6 @@ use self::plan::{Plan, Way};
 use self::tile::{Tile, multiply};
 use super::ending::{Call, Channels, Finish, Target};
 use super::spec::{QBias, QSpec, QWeights};
-use super::table::look_up;
 use super::{Machine, Request};
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch};
@@ -240,7 +240,7 @@ impl<'a> Share<'a> {
             // SAFETY: columns and rows of this task, which nobody else has (see `compute`).
             #[allow(unsafe_code)]
             let codes = unsafe { self.output.part(range) };
-            look_up(self.gemm.isa, table, codes);
+            look_up_in_place_with(self.gemm.isa, table, codes);
         }
     }
 }
