@@ -28,6 +28,8 @@ pub(crate) struct EngineOptions {
     pub native_half: bool,
     pub shapes: Shapes,
     pub limits: Limits,
+    /// For how many sets of input shapes a plan is kept; the engine's own number if nothing is said.
+    pub cached_shapes: Option<usize>,
     pub diagnostics: Diagnostics,
 }
 
@@ -43,6 +45,7 @@ impl EngineOptions {
             fuse: false,
             native_half: false,
             shapes: options.shapes.clone(),
+            cached_shapes: None,
             limits: Limits {
                 nodes: options.max_nodes,
                 time: options.max_build_time,
@@ -108,6 +111,9 @@ fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
         .native_half(options.native_half);
     if let Some(dir) = model.base_dir() {
         builder = builder.base_dir(dir);
+    }
+    if let Some(count) = options.cached_shapes {
+        builder = builder.cached_shapes(count);
     }
     if let Some(nodes) = options.limits.nodes {
         builder = builder.max_nodes(nodes);

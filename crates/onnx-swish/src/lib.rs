@@ -47,9 +47,11 @@ pub use error::{Error, Result};
 pub use fuse::{Fused, expand, expand_for, fuse, inspect};
 #[cfg(feature = "engine")]
 pub use inputs::Shapes;
+#[cfg(feature = "engine")]
+pub use ndarray;
 pub use onnx_swish_fuse::{
-    ActivationKind, AlreadyFused, BetaValue, Emit, Expansion, FusionEntry, Loads, NearMiss,
-    NearMissGroup, Options as FuseOptions, QuantisedEntry, Report, Runtime,
+    ActivationKind, AlreadyFused, BetaValue, Emit, Error as FuseError, Expansion, FusionEntry,
+    Loads, NearMiss, NearMissGroup, Options as FuseOptions, QuantisedEntry, Report, Runtime,
     Source as RuntimeSource, UnknownRuntime,
 };
 pub use onnx_swish_model::{

@@ -119,6 +119,27 @@ impl Session {
         Ok(self.engine.tables(&shapes)?)
     }
 
+    /// Builds the plan for inputs of these shapes, so that no run has to: what a service does before it takes requests.
+    ///
+    /// `shapes` settles free dimensions that the builder did not. Plans are kept as [`SessionBuilder::cached_shapes`] says.
+    ///
+    /// # Errors
+    /// If a dimension is left free, or tract cannot build the model for these shapes.
+    pub fn prepare(&self, shapes: &Shapes) -> Result<()> {
+        let shapes = crate::inputs::concrete(self.inputs(), shapes)?;
+        Ok(self.engine.prepare(&shapes)?)
+    }
+
+    /// The most bytes of intermediate tensors alive at once while a run of these shapes computes, the inputs included. Weights and scratch space
+    /// inside operators are not counted.
+    ///
+    /// # Errors
+    /// As [`Session::prepare`].
+    pub fn peak_activation_bytes(&self, shapes: &Shapes) -> Result<usize> {
+        let shapes = crate::inputs::concrete(self.inputs(), shapes)?;
+        Ok(self.engine.peak_activation_bytes(&shapes)?)
+    }
+
     /// Random inputs that this model takes: floats of standard normal distribution, integers 0 or 1.
     ///
     /// `shapes` settles free dimensions that the builder did not.
@@ -137,6 +158,7 @@ impl Session {
 pub struct SessionBuilder {
     shapes: Shapes,
     threads: usize,
+    cached_shapes: Option<usize>,
     fuse: bool,
     convolutions: Convolutions,
     tables: bool,
@@ -150,6 +172,7 @@ impl Default for SessionBuilder {
         SessionBuilder {
             shapes: Shapes::new(),
             threads: 1,
+            cached_shapes: None,
             fuse: true,
             convolutions: Convolutions::Auto,
             tables: true,
@@ -166,6 +189,19 @@ impl SessionBuilder {
     /// The empty name stands for the only input of a model.
     pub fn input_shape(mut self, input: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
         self.shapes.insert(input.into(), shape.into());
+        self
+    }
+
+    /// As many threads as this process may use at the same time: in a container, what its limits allow.
+    pub fn available_threads(self) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads(threads)
+    }
+
+    /// For how many sets of input shapes a plan is kept. Each plan has weights of its own, packed for its shapes; the one that was used
+    /// least recently goes first.
+    pub fn cached_shapes(mut self, count: usize) -> Self {
+        self.cached_shapes = Some(count);
         self
     }
 
@@ -251,6 +287,7 @@ impl SessionBuilder {
             native_half: self.native_half,
             shapes: self.shapes,
             limits: self.limits,
+            cached_shapes: self.cached_shapes,
             diagnostics: self.diagnostics,
         };
         let stored = stored_inputs(model);

@@ -5,8 +5,8 @@
 //!
 //! Softmax does not change when every exponential is multiplied by the same number. So instead of `e^(x − max)`, whose
 //! argument would be rounded (by up to 64 ulp of the result), it takes `2^(x·log₂e − K + 64)`, K the integer next to
-//! `max·log₂e`. [`super::table`], [`super::fused`] and [`super::plain`] have that exponential. The 64 keeps what becomes a subnormal quotient normal until it
-//! is divided.
+//! `max·log₂e`. [`super::table`], [`super::fused`] and [`super::plain`] have that exponential. The 64 keeps what becomes a
+//! subnormal quotient normal until it is divided.
 
 use onnx_swish_simd::Simd;
 

@@ -199,6 +199,7 @@ impl Contender {
             fuse: kind.operators == Operators::OnnxSwish,
             native_half: false,
             shapes: options.shapes.clone(),
+            cached_shapes: None,
             limits: Limits {
                 nodes: options.max_nodes,
                 time: options.max_build_time,
