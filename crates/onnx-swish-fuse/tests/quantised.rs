@@ -489,6 +489,58 @@ proptest! {
     }
 }
 
+/// What is said of a region, at a number that its code stands for.
+fn claimed(region: &onnx_swish_fuse::QuantisedEntry, x: f64) -> f64 {
+    let gate = match (region.beta, region.alpha, region.offset) {
+        (Some(beta), None, None) => 1.0 / (1.0 + (-beta * x).exp()),
+        (None, Some(alpha), Some(offset)) => (alpha * x + offset).clamp(0.0, 1.0),
+        numbers => panic!("{numbers:?}"),
+    };
+    region.factor.unwrap_or(1.0) * x * gate
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// A line between the code that enters and the activation: what is said of the code is true of the code.
+    #[test]
+    fn what_is_said_is_said_of_the_code_that_enters(
+        slope in prop_oneof![Just(-1.0), Just(1.0), -3.0..-0.3, 0.3..3.0],
+        offset in prop_oneof![Just(0.0), -4.0..4.0],
+        spelling in 0..4usize,
+    ) {
+        let activation = [
+            "s = Sigmoid(w); p = QuantizeLinear(s, sg, zg); g = DequantizeLinear(p, sg, zg); m = Mul(w, g)",
+            "b = Mul(w, k); s = Sigmoid(b); m = Mul(s, w)",
+            "m = HardSwish(w)",
+            "a = Add(w, three); c = Clip(a, zero, six); t = Mul(c, w); m = Div(t, six)",
+        ];
+        let add = if offset == 0.0 { "w = Identity(u)" } else { "w = Add(u, by)" };
+        let body = format!("u = Mul(d, times); {add}; {}", activation[spelling]);
+        let net = region(&body)
+            .inputs("float[256] x")
+            .outputs("float[256] y")
+            .and(&format!("float times = {slope:e}; float by = {offset:e}; float k = 1.702"));
+        let net = net.clone().constants(&net.constants.replace("sy = 0.03; uint8 zy = 10", "sy = 0.2; uint8 zy = 100"));
+        let report = inspected(&net).report;
+        let Some(region) = report.quantised.first() else {
+            // A product of lines of d that are no multiples of each other.
+            prop_assert!(offset != 0.0, "{report:?}");
+            prop_assert_eq!(report.near_misses.len() + report.fusions.len() + report.already_fused.len(), 1, "{:?}", report);
+            return Ok(());
+        };
+        let (proto, inputs) = (net.proto(), every_code(&net));
+        let numbers = evaluate::value(&proto, &inputs, "d").data;
+        let found = evaluate::value(&proto, &inputs, "y").data;
+        for (x, found) in numbers.into_iter().zip(found) {
+            let meant = claimed(region, x).clamp(-20.0, 31.0);
+            let (step, gate) = (0.2, slope * x + offset);
+            let off = (meant - found).abs();
+            prop_assert!(off <= step + gate.abs() / 128.0, "{off} at {x}: {region:?}");
+        }
+    }
+}
+
 /// How many steps of all the quantisers together the result is off at most, and where.
 fn distance(
     net: &Net,

@@ -322,6 +322,46 @@ mod partners_that_are_quantised_themselves {
     }
 }
 
+mod a_line_before_the_activation {
+    use super::*;
+
+    const SILU: &str = "s = Sigmoid(w); p = QuantizeLinear(s, sg, zg); g = DequantizeLinear(p, sg, zg); m = Mul(w, g)";
+
+    #[test]
+    fn goes_into_slope_and_factor() {
+        let found = table(&region(&format!("w = Mul(d, two); {SILU}")));
+        assert_eq!(
+            (found.activation, found.beta, found.factor),
+            (ActivationKind::Swish, Some(2.0), Some(2.0))
+        );
+        let found = table(&region(&format!("w = Neg(d); {SILU}")));
+        assert_eq!((found.beta, found.factor), (Some(-1.0), Some(-1.0)));
+        let found = table(&region("w = Mul(d, two); m = HardSwish(w)"));
+        assert_eq!(
+            (found.alpha, found.offset, found.factor),
+            (Some(0.333_333_33), Some(0.5), Some(2.0))
+        );
+    }
+
+    #[test]
+    fn with_an_offset_is_told() {
+        let net = region(&format!("w = Add(d, three); {SILU}"));
+        no_table(&net, "code_offset");
+        assert!(message(&net).contains("plus 3"), "{}", message(&net));
+    }
+
+    /// Nothing is rounded in between, so that it may be fused as it stands, or is one operator already.
+    #[test]
+    fn with_an_offset_in_floats_is_no_table() {
+        let fused = inspected(&region("w = Add(d, three); s = Sigmoid(w); m = Mul(w, s)"));
+        assert!(fused.report.quantised.is_empty());
+        assert_eq!(fused.counts(), "silu 1");
+        let fused = inspected(&region("w = Add(d, three); m = HardSwish(w)"));
+        assert!(fused.report.quantised.is_empty());
+        assert_eq!(fused.report.already_fused.len(), 1);
+    }
+}
+
 mod transposes {
     use super::*;
 

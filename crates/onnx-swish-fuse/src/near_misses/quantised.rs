@@ -67,6 +67,15 @@ impl Explainer<'_, '_> {
                 ),
                 "keep the Clip, or quantise the gate with the Clip's bounds",
             ),
+            Obstacle::Shifted(slope, offset) => Words::new(
+                "code_offset",
+                format!(
+                    "{what}, a quantised activation, but of {} times the number that the code stands for plus {}, and activations have no such offset",
+                    short(slope),
+                    short(offset)
+                ),
+                "add the bias before x is quantised",
+            ),
             Obstacle::Transposed => Words::new(
                 "transposed",
                 format!(

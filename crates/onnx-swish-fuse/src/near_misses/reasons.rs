@@ -101,8 +101,20 @@ pub const REASONS: &[(&str, &str)] = &[
         "a scale that is computed, not finite, not normal, not above zero, or too small",
     ),
     (
+        "code_offset",
+        "a quantised activation of what its code stands for plus a number",
+    ),
+    (
         "saturates",
-        "a quantiser cuts off or rounds away a part of the gate",
+        "a quantiser cuts off a part of the gate or the product",
+    ),
+    (
+        "coarse",
+        "a quantiser's steps round away a part of the gate or the product",
+    ),
+    (
+        "transposed",
+        "a quantised activation whose codes enter and leave in different orders",
     ),
     (
         "graph_output",

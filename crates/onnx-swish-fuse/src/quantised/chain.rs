@@ -26,6 +26,7 @@ pub(super) enum Step {
 }
 
 /// Steps in the order in which they are taken.
+#[derive(Clone, Default)]
 pub(super) struct Chain(Vec<Step>);
 
 /// How much of a quantiser is applied.
@@ -188,6 +189,21 @@ impl Chain {
                 && (number / quantisation.step).abs() >= QUOTIENT_LIMIT
             {
                 return Some(code);
+            }
+            number = step.apply(number, None);
+        }
+        None
+    }
+
+    /// How many of its steps the quantiser of this code cuts off when the chain begins at `x`; nothing if it is on another
+    /// way.
+    pub(super) fn cut_off(&self, x: f64, code: Value) -> Option<f64> {
+        let mut number = x;
+        for &step in &self.0 {
+            if let Step::Code(value, Quantisation { lo, hi, step }) = step
+                && value == code
+            {
+                return Some((lo - number).max(number - hi) / step);
             }
             number = step.apply(number, None);
         }

@@ -36,11 +36,14 @@ pub(super) struct Verdict {
 }
 
 /// The steps of a region.
+#[derive(Clone)]
 pub(super) struct Steps {
     /// The numbers that the code that enters can stand for.
     pub(super) codes: Quantiser,
     /// From those to what the activation is applied to.
     pub(super) x: Chain,
+    /// The operator that is the activation, if one is, and what it is applied to.
+    pub(super) operator: Option<(Activation, Chain)>,
     /// From those to gate and partner; nothing where one operator is the activation.
     pub(super) product: Option<(Chain, Chain)>,
     /// Whether the partner is divided by the gate.
@@ -73,6 +76,17 @@ impl Verdict {
                 Activation::Swish(_) => false,
                 Activation::HardSwish { alpha, beta } => alpha == 1.0 / 6.0 && beta == 0.5,
             }
+    }
+
+    /// The activation of `p · x` as one of x: what multiplies x goes into the slope, and stands before the product, too.
+    pub(super) fn over(mut self, p: f64) -> Self {
+        match &mut self.activation {
+            Activation::Swish(Beta::Number(beta)) => *beta *= p,
+            Activation::Swish(_) => {}
+            Activation::HardSwish { alpha, .. } => *alpha *= p,
+        }
+        self.factor *= p;
+        self.snapped(SAME)
     }
 
     fn is_standard(&self) -> bool {
@@ -155,13 +169,28 @@ struct Product {
 }
 
 impl Steps {
-    fn product(&self, number: f64, activation: Activation, except: Except) -> Product {
+    /// The same steps, judged against an activation of the number itself that the code that enters stands for.
+    pub(super) fn over_code(&self) -> Self {
+        Self {
+            x: Chain::default(),
+            ..self.clone()
+        }
+    }
+
+    fn product(&self, number: f64, except: Except) -> Product {
         let spread = self.codes.scale;
         let x = self.x.pass(number, spread, None).number;
         let Some((gate, partner)) = &self.product else {
+            let product = match &self.operator {
+                Some((activation, argument)) => {
+                    let argument = argument.pass(number, spread, None).number;
+                    value(*activation, argument)
+                }
+                None => f64::NAN,
+            };
             return Product {
                 x,
-                product: value(activation, x),
+                product,
                 fine: 0.0,
                 gate: 0.0,
             };
@@ -208,7 +237,7 @@ impl Steps {
         let tolerance = self.result.tolerance();
         let (lo, hi) = self.result.ends();
         self.codes.numbers().all(|number| {
-            let found = self.product(number, verdict.activation, except);
+            let found = self.product(number, except);
             let open = (verdict.factor * found.x).abs() * RESOLUTION;
             let inside = found.fine * slope + (found.gate * slope).min(open);
             let meant = verdict.factor * value(verdict.activation, found.x);
@@ -266,6 +295,24 @@ impl Steps {
             })
     }
 
+    /// Whether the quantiser of this code cuts off more than a step of any number.
+    pub(super) fn cuts_off(&self, code: Value) -> bool {
+        self.codes.numbers().any(|number| {
+            let inside = self
+                .product
+                .iter()
+                .flat_map(|(gate, partner)| [gate, partner]);
+            let mut cuts = inside.filter_map(|chain| chain.cut_off(number, code));
+            let at_the_end = || {
+                self.result
+                    .cut_off(self.product(number, None).product, code)
+            };
+            cuts.next()
+                .or_else(at_the_end)
+                .is_some_and(|steps| steps > 1.0)
+        })
+    }
+
     /// The first quantiser inside.
     pub(super) fn first_code(&self) -> Option<(Value, Quantisation)> {
         let (gate, _) = self.product.as_ref()?;
@@ -273,7 +320,7 @@ impl Steps {
     }
 
     /// A code whose quotients leave the range of integers.
-    pub(super) fn overflowing(&self, activation: Activation) -> Option<Value> {
+    pub(super) fn overflowing(&self) -> Option<Value> {
         let in_product = |number: f64| {
             let (gate, partner) = self.product.as_ref()?;
             gate.overflowing(number)
@@ -281,7 +328,7 @@ impl Steps {
         };
         self.codes.numbers().find_map(in_product).or_else(|| {
             self.codes.numbers().find_map(|number| {
-                let product = self.product(number, activation, None).product;
+                let product = self.product(number, None).product;
                 self.result.overflowing(product)
             })
         })

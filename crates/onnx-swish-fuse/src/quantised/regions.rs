@@ -66,6 +66,8 @@ pub(crate) enum Obstacle {
     Coarse(Value, f64),
     /// The quantiser of this code, in the place of a Clip, bounds the gate at the first number instead of the second.
     Open(Value, f64, f64),
+    /// An activation of the code's number times the first number plus the second: the activations have no offset.
+    Shifted(f64, f64),
     /// The code that leaves is in another order of dimensions than the one that enters.
     Transposed,
     /// The nodes do not stand as they should.
@@ -135,7 +137,7 @@ fn between(
 }
 
 /// What is the matter with a quantiser.
-fn blame(culprit: Culprit) -> Obstacle {
+fn blame(steps: &Steps, culprit: Culprit) -> Obstacle {
     let Culprit {
         code,
         quantisation,
@@ -143,6 +145,7 @@ fn blame(culprit: Culprit) -> Obstacle {
     } = culprit;
     match without {
         Without::Rounding => Obstacle::Coarse(code, quantisation.step),
+        Without::Both if !steps.cuts_off(code) => Obstacle::Coarse(code, quantisation.step),
         Without::Ends | Without::Both => {
             Obstacle::Saturates(code, quantisation.lo, quantisation.hi)
         }
@@ -348,15 +351,22 @@ impl Quantised {
     ) -> Option<Result<Verdict, Obstacle>> {
         let steps = self.steps(way, claim, of, output)?;
         let reading = claim.reading;
-        if let Some(code) = steps.overflowing(reading.activation) {
+        if let Some(code) = steps.overflowing() {
             let flaw = Flaw::Quotients(self.codes.get(&code)?.scale_value);
             return Some(Err(Obstacle::Flaw(flaw)));
         }
         let verdicts = verdicts(reading.activation, reading.k * way.factor);
         let agrees =
             |verdict: &&Verdict| steps.is_bounded(**verdict) && steps.agree(**verdict, None);
-        if let Some(&verdict) = verdicts.iter().find(agrees) {
-            return Some(Ok(verdict));
+        if let Some(verdict) = verdicts.iter().find(agrees) {
+            let line = self.forms.linear(reading.root);
+            let of_code = verdict.over(line.p);
+            let is_of_code = line.q == 0.0 || steps.over_code().agree(of_code, None);
+            return Some(if is_of_code {
+                Ok(of_code)
+            } else {
+                Err(Obstacle::Shifted(line.p, line.q))
+            });
         }
         if !self.is_worth_explaining(claim) {
             return None;
@@ -366,12 +376,19 @@ impl Quantised {
             .filter(|verdict| steps.is_bounded(**verdict))
             .find_map(|&verdict| steps.culprit(verdict));
         Some(Err(
-            match culprit.map(blame).or_else(|| self.open_end(claim)) {
+            match culprit
+                .map(|culprit| blame(&steps, culprit))
+                .or_else(|| self.open_end(claim))
+            {
                 Some(obstacle) => obstacle,
                 // More than one: the first that stands there.
                 None => {
                     let (code, quantisation) = steps.first_code()?;
-                    Obstacle::Saturates(code, quantisation.lo, quantisation.hi)
+                    if steps.cuts_off(code) {
+                        Obstacle::Saturates(code, quantisation.lo, quantisation.hi)
+                    } else {
+                        Obstacle::Coarse(code, quantisation.step)
+                    }
                 }
             },
         ))
@@ -416,6 +433,10 @@ impl Quantised {
         Some(Steps {
             codes: *self.codes.get(&input)?,
             x: self.chain(root, input)?,
+            operator: match claim.attempt {
+                Some(_) => None,
+                None => Some((claim.reading.activation, self.chain(root, input)?)),
+            },
             product,
             inverted: claim.attempt.is_some_and(|one| one.inverted),
             result: result.then_code(output, self.forms.quantisation(index)?),
