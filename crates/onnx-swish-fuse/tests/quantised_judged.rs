@@ -411,6 +411,22 @@ mod transposes {
 mod gates_of_something_else {
     use super::*;
 
+    /// As an LSTM writes its state: each side quantised.
+    #[test]
+    fn a_recurrent_gate() {
+        let body = [
+            "i = Sigmoid(d)".to_owned(),
+            pair("i", "g", "sg", "zg"),
+            "u = Tanh(v)".to_owned(),
+            pair("u", "t", "st", "zx"),
+            "m = Mul(g, t)".to_owned(),
+        ];
+        let net = region(&body.join("; "))
+            .and("float st = 0.0079")
+            .inputs("float[2,8,4,4] x; float[2,8,4,4] v");
+        no_table(&net, "recurrent_gate");
+    }
+
     const WEIGHTS: &str = "float[2,8,1,1] w1 = 0.1; float[8,2,1,1] w2 = 0.1";
 
     fn squeeze(gate: &str) -> Net {

@@ -255,8 +255,22 @@ impl Explainer<'_, '_> {
 
     /// A sigmoid times a tanh: how the cells of recurrent networks, unrolled, write and read their state.
     fn is_recurrent(&self) -> bool {
-        let producer = self.graph.producer(self.miss.partner);
-        producer.is_some_and(|node| self.graph.op(node) == Op::Tanh)
+        let mut value = self.miss.partner;
+        for _ in 0..ancestry::MAX_STEPS {
+            let Some(node) = self.graph.producer(value) else {
+                return false;
+            };
+            match self.graph.op(node) {
+                Op::Tanh => return true,
+                Op::QuantizeLinear | Op::DequantizeLinear | Op::Identity => {}
+                _ => return false,
+            }
+            let Some(&input) = self.graph.inputs(node).first() else {
+                return false;
+            };
+            value = input;
+        }
+        false
     }
 
     /// The value that a Split or Slice cuts this one from, as long as nothing else flows into it.

@@ -267,7 +267,7 @@ fn is_gate(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
             Some(Almost::Overflowing | Almost::Closed) => true,
             _ => false,
         }
-        || graph.op(node) == Op::HardSigmoid
+        || matches!(graph.op(node), Op::HardSigmoid | Op::QLinearSigmoid)
         || graph.absorbs_gate(node)
         || forms.reciprocal_gate(value).is_some()
 }

@@ -37,7 +37,11 @@ impl Analysis<'_> {
         let (gate, partner, why) = match meaning {
             Some(Meaning::Mismatch(why, (gate, partner))) => (gate, partner, Why::Mismatch(why)),
             Some(Meaning::Almost(almost, (gate, partner))) => (gate, partner, Why::Almost(almost)),
-            _ => return,
+            Some(_) => return,
+            None => match self.carried_code(output) {
+                Some(found) => found,
+                None => return,
+            },
         };
         self.misses.push(Miss {
             output,
@@ -45,6 +49,20 @@ impl Analysis<'_> {
             partner,
             why,
         });
+    }
+
+    /// A product of codes, into one of which a gate flows through operators in between.
+    fn carried_code(&self, output: Value) -> Option<(Value, Value, Why)> {
+        let node = self.graph.producer(output)?;
+        if self.graph.op(node) != Op::QLinearMul {
+            return None;
+        }
+        let inputs = self.graph.inputs(node);
+        let (a, b) = (*inputs.first()?, *inputs.get(3)?);
+        [(a, b), (b, a)].into_iter().find_map(|(gate, partner)| {
+            let why = self.carried_gate(gate, false, partner)?;
+            Some((gate, partner, why))
+        })
     }
 
     /// A product whose operands are aligned by an `axis` has no form, either.

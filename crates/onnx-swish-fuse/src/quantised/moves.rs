@@ -81,8 +81,8 @@ impl Quantised {
         let permutation = self.moves.intern(axes);
         if let Some(line) = self.moved(input, permutation) {
             self.forms.set_linear(output, line);
-            // Transposed codes are codes by another name; transposed numbers are not.
-            if self.codes.contains_key(&line.root) && facts.element(output).is_not_float() {
+            // Transposed codes are codes by another name, also those whose scale is not known yet; transposed numbers are not.
+            if facts.element(output).is_not_float() {
                 self.aliases.entry(line.root).or_default().push(output);
             }
         }

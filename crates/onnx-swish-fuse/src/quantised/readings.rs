@@ -27,8 +27,8 @@ const MAX_BEHIND: usize = 12;
 /// 8-bit code has on one side of zero. Symmetric quantisers store 1 as 127/128 of their largest number.
 pub(super) const CONSTANT: f64 = 1.0 / 128.0;
 
-/// Where the lines of the hard sigmoids that people write cross zero: `x/6 + 1/2` and Keras' `x/5 + 1/2`.
-const CROSSINGS: [f64; 2] = [3.0, 2.5];
+/// Where the lines of the hard sigmoids that people write cross zero: `x/6 + 1/2`, Keras' `x/5 + 1/2` and HardMish's `x/2 + 1`.
+const CROSSINGS: [f64; 3] = [3.0, 2.5, 2.0];
 
 /// What was found of one product.
 #[derive(Default)]
@@ -71,8 +71,8 @@ impl Quantised {
             almost,
         } = found;
         if !claims.is_empty() {
-            // A quantiser alone may make a gate of a line, and mostly does not.
-            let is_gate = claims.iter().any(|claim| claim.by_operator);
+            // A quantiser alone may make a gate of a line, and mostly does not, unless it is a hard sigmoid's.
+            let is_gate = claims.iter().any(|claim| self.is_worth_explaining(claim));
             claims.truncate(MAX_CLAIMS);
             self.products.insert(output, claims);
             return is_gate.then_some(Meaning::Activation);

@@ -336,7 +336,7 @@ impl Quantised {
 
     /// Whether a reading that is no table deserves a word: a product of two lines is an activation only if one of them is a
     /// hard sigmoid's.
-    fn is_worth_explaining(&self, claim: &Claim) -> bool {
+    pub(super) fn is_worth_explaining(&self, claim: &Claim) -> bool {
         let gate = claim.attempt.map(|attempt| attempt.gate);
         claim.by_operator || gate.is_none_or(|gate| self.has_hard_line(gate))
     }
