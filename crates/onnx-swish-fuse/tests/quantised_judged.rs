@@ -408,6 +408,73 @@ mod transposes {
     }
 }
 
+/// What is no table, and what once went without a word.
+mod every_gate_gets_a_word {
+    use super::*;
+
+    /// HardMish, whose Clip the quantiser took out, behind x/2.
+    const HARD_MISH: &str = "h = Mul(d, half); hq = QuantizeLinear(h, sx, zx); hd = DequantizeLinear(hq, sx, zx); \
+        a = Add(d, two); aq = QuantizeLinear(a, s2, z2); g = DequantizeLinear(aq, s2, z2); m = Mul(hd, g)";
+
+    #[test]
+    fn without_its_clip_in_wide_codes() {
+        let net = region(HARD_MISH).and("float s2 = 0.00003; uint16 z2 = 0");
+        no_table(&net, "code_type");
+    }
+
+    #[test]
+    fn without_its_clip_and_not_quantised_again() {
+        let body = "q = QuantizeLinear(x, sx, zx); d = DequantizeLinear(q, sx, zx); a = Add(d, three); \
+            aq = QuantizeLinear(a, s6, zg); g = DequantizeLinear(aq, s6, zg); y = Mul(d, g)";
+        let net = Net::new(body).and(PARAMETERS).and("float s6 = 0.023529412");
+        no_table(&net, "quantized");
+        assert!(
+            message(&net).contains("`y` multiplies `d` by the gate `g`"),
+            "{}",
+            message(&net)
+        );
+    }
+
+    #[test]
+    fn without_its_clip_of_a_float() {
+        let body = "a = Add(x, three); aq = QuantizeLinear(a, s6, zg); g = DequantizeLinear(aq, s6, zg); t = Mul(x, g); y = Div(t, six)";
+        let net = Net::new(body).and(PARAMETERS).and("float s6 = 0.023529412");
+        no_table(&net, "quantized");
+    }
+
+    #[test]
+    fn with_an_operator_between_codes() {
+        let body = "q = QuantizeLinear(x, sx, zx); s = com.microsoft::QLinearSigmoid(q, sx, zx, sg, zg); \
+            f = DequantizeLinear(s, sg, zg); v = Max(f, half); vq = QuantizeLinear(v, sg, zg); \
+            m = com.microsoft::QLinearMul(q, sx, zx, vq, sg, zg, sy, zy); y = DequantizeLinear(m, sy, zy)";
+        let mut net = Net::new(body).and(PARAMETERS);
+        net.imports.push(("com.microsoft".into(), 1));
+        no_table(&net, "changed_gate");
+    }
+
+    /// Codes of a layer, transposed before anything has said what their scale is.
+    #[test]
+    fn between_transposes_of_codes() {
+        let body = "c = QuantizeLinear(x, sx, zx); q0 = QLinearConv(c, sx, zx, w, sx, zx, sx, zx); \
+            q = Transpose[perm=0:2:3:1](q0); s = com.microsoft::QLinearSigmoid(q, sx, zx, sg, zg); \
+            r = com.microsoft::QLinearMul(q, sx, zx, s, sg, zg, sy, zy); t = Transpose[perm=0:3:1:2](r); y = DequantizeLinear(t, sy, zy)";
+        let mut net = Net::new(body).and(PARAMETERS).and("uint8[8,8,1,1] w = 129");
+        net.imports.push(("com.microsoft".into(), 1));
+        let found = table(&net);
+        assert_eq!((&found.input[..], &found.output[..]), ("q", "r"));
+    }
+
+    #[test]
+    fn whose_exponential_saturates_nowhere() {
+        let body = [
+            "n = Neg(d); e = Exp(n)".to_owned(),
+            pair("e", "f", "se", "zg"),
+            "a = Add(f, one); m = Div(d, a)".to_owned(),
+        ];
+        no_table(&region(&body.join("; ")).and("float se = 10"), "coarse");
+    }
+}
+
 mod gates_of_something_else {
     use super::*;
 

@@ -211,7 +211,7 @@ impl Analysis<'_> {
             attempts = self.flattened(tries, element);
         }
         if attempts.is_empty() {
-            match through_quantisation(tries, mismatch, meaning, &self.forms) {
+            match through_quantisation(mismatch, meaning) {
                 Some((gate, partner, why)) => self.misses.push(Miss {
                     output,
                     gate,
@@ -318,22 +318,19 @@ impl Analysis<'_> {
 
 /// What a product that is nothing by itself is when it is read through quantisation, if that says more.
 fn through_quantisation(
-    tries: &[(Value, bool, Value)],
     mismatch: Option<(Value, Value, Mismatch)>,
     meaning: Option<Meaning>,
-    forms: &Forms,
 ) -> Option<(Value, Value, Why)> {
     if mismatch.is_some_and(|(_, _, why)| why != Mismatch::AnotherTensor) {
         return None;
     }
-    let (gate, partner) = tries
-        .iter()
-        .find(|(gate, ..)| forms.almost_gate(*gate) == Some(Almost::Quantized))
-        .or(tries.first())
-        .map(|&(gate, _, partner)| (gate, partner))?;
     match meaning? {
-        Meaning::Activation => Some((gate, partner, Why::Quantised(Obstacle::FloatResult))),
-        Meaning::OfFloat => Some((gate, partner, Why::Quantised(Obstacle::FloatPartner))),
+        Meaning::Activation((gate, partner)) => {
+            Some((gate, partner, Why::Quantised(Obstacle::FloatResult)))
+        }
+        Meaning::OfFloat((gate, partner)) => {
+            Some((gate, partner, Why::Quantised(Obstacle::FloatPartner)))
+        }
         Meaning::Mismatch(why, (gate, partner)) => Some((gate, partner, Why::Mismatch(why))),
         Meaning::Almost(almost, (gate, partner)) => Some((gate, partner, Why::Almost(almost))),
         Meaning::Flawed(flaw, (gate, partner)) => {

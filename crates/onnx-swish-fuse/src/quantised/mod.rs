@@ -56,13 +56,13 @@ struct Claim {
     by_operator: bool,
 }
 
-/// What a product is when it is read through quantisation.
+/// What a product is when it is read through quantisation, with its gate and partner as the file names them.
 #[derive(Debug, Clone)]
 pub(crate) enum Meaning {
     /// An activation of a number that a code stands for.
-    Activation,
+    Activation((Value, Value)),
     /// An activation of something that was never quantised.
-    OfFloat,
+    OfFloat((Value, Value)),
     /// None, though one operand is a gate.
     Mismatch(Mismatch, (Value, Value)),
     /// None, though one operand looks like a gate.

@@ -34,7 +34,7 @@ const CROSSINGS: [f64; 3] = [3.0, 2.5, 2.0];
 #[derive(Default)]
 struct Found {
     claims: Vec<Claim>,
-    of_float: bool,
+    of_float: Option<(Value, Value)>,
     mismatch: Option<(Mismatch, (Value, Value))>,
     almost: Option<(Almost, (Value, Value))>,
 }
@@ -72,13 +72,14 @@ impl Quantised {
         } = found;
         if !claims.is_empty() {
             // A quantiser alone may make a gate of a line, and mostly does not, unless it is a hard sigmoid's.
-            let is_gate = claims.iter().any(|claim| self.is_worth_explaining(claim));
+            let gate = claims.iter().find(|claim| self.is_worth_explaining(claim));
+            let names = gate.map(|claim| claim.names);
             claims.truncate(MAX_CLAIMS);
             self.products.insert(output, claims);
-            return is_gate.then_some(Meaning::Activation);
+            return names.map(Meaning::Activation);
         }
-        if of_float {
-            return Some(Meaning::OfFloat);
+        if let Some(names) = of_float {
+            return Some(Meaning::OfFloat(names));
         }
         match (mismatch, almost) {
             (Some((why, names)), _) => Some(Meaning::Mismatch(why, names)),
@@ -149,8 +150,10 @@ impl Quantised {
             match readings {
                 Ok(readings) => {
                     let of_code = |reading: &Reading| self.is_code(reading.root);
-                    found.of_float |=
-                        readings.iter().any(|reading| !of_code(reading)) && by_operator;
+                    let is_gate = by_operator || self.has_hard_line(gate);
+                    if is_gate && readings.iter().any(|reading| !of_code(reading)) {
+                        found.of_float.get_or_insert(names);
+                    }
                     let readings = readings.into_iter().filter(of_code);
                     found.claims.extend(readings.map(|reading| Claim {
                         reading,
