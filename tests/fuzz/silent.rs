@@ -227,7 +227,7 @@ impl<'m> Products<'m> {
             .is_some_and(|(_, made_by, _)| made_by == op)
     }
 
-    /// `Sigmoid`, `HardSigmoid`, a clip to [0, 1], `1 / (1 + e^z)`, `1 + tanh`.
+    /// `Sigmoid`, `Tanh`, `HardSigmoid`, `1 / (1 + e^z)`, and clamps in one operator or in two.
     fn is_gate(&self, name: &[u8]) -> bool {
         let Some((_, op, inputs)) = self.maker(name) else {
             return false;
@@ -235,15 +235,58 @@ impl<'m> Products<'m> {
         let operand = |index: usize| inputs.get(index).copied().unwrap_or_default();
         let number = |index: usize| self.number(operand(index));
         match op {
-            b"Sigmoid" | b"HardSigmoid" => true,
-            b"Clip" => number(1) == Some(0.0) && number(2) == Some(1.0),
+            b"Sigmoid" | b"HardSigmoid" | b"Tanh" => true,
+            b"Clip" | b"Relu" | b"Max" | b"Min" => self.is_clamp(name),
             b"Reciprocal" => self.is_denominator(operand(0)),
             b"Div" => number(0).is_some_and(|one| one > 0.0) && self.is_denominator(operand(1)),
-            b"Add" => [(0, 1), (1, 0)]
-                .iter()
-                .any(|&(a, b)| self.is(operand(a), b"Tanh") && number(b) == Some(1.0)),
             _ => false,
         }
+    }
+
+    /// Whether a value is bounded on both sides, by the operator that makes it or by that and the one before; ReLU6 of anything
+    /// but a sum is an activation.
+    fn is_clamp(&self, name: &[u8]) -> bool {
+        let Some((mut lo, mut hi, mut of)) = self.bounds(name) else {
+            return false;
+        };
+        if let Some((inner_lo, inner_hi, inner)) = self.bounds(of) {
+            (lo, hi, of) = (lo.max(inner_lo.min(hi)), hi.min(inner_hi.max(lo)), inner);
+        }
+        let is_open = lo.is_infinite() || hi.is_infinite() || self.bounds(of).is_some();
+        let is_relu = (lo == 0.0 || hi == 0.0) && lo + hi != 1.0 && !self.is_shifted(of);
+        !is_open && lo < hi && !is_relu
+    }
+
+    /// What an operator bounds, and to what.
+    fn bounds(&self, name: &[u8]) -> Option<(f64, f64, &'m [u8])> {
+        let (_, op, inputs) = self.maker(name)?;
+        let &first = inputs.first()?;
+        let bound = |index: usize, open: f64| match inputs.get(index) {
+            Some(name) if !name.is_empty() => self.number(name).filter(|bound| !bound.is_nan()),
+            _ => Some(open),
+        };
+        let (below, above) = (f64::NEG_INFINITY, f64::INFINITY);
+        let one_of_two = || {
+            let &[a, b] = &inputs[..] else { return None };
+            [(a, b), (b, a)]
+                .into_iter()
+                .find_map(|(of, bound)| Some((of, self.number(bound)?)))
+        };
+        match op {
+            b"Relu" => Some((0.0, above, first)),
+            b"Clip" => Some((bound(1, below)?, bound(2, above)?, first)),
+            b"Max" => one_of_two().map(|(of, bound)| (bound, above, of)),
+            b"Min" => one_of_two().map(|(of, bound)| (below, bound, of)),
+            _ => None,
+        }
+    }
+
+    /// Whether a value is a sum with a number that is not zero.
+    fn is_shifted(&self, name: &[u8]) -> bool {
+        self.maker(name).is_some_and(|(_, op, inputs)| {
+            let is_number = |name: &&[u8]| self.number(name).is_some_and(|shift| shift != 0.0);
+            op == b"Add" && inputs.iter().filter(|name| is_number(name)).count() == 1
+        })
     }
 
     /// `1 + e^z`

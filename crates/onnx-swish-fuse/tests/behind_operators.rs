@@ -166,12 +166,21 @@ const GATES: &[&str] = &[
     "s = HardSigmoid(u)",
     "n = Neg(u); e = Exp(n); d = Add(e, one); s = Div(one, d)",
     "t = Tanh(u); s = Add(t, one)",
+    "s = Tanh(u)",
+    "t = Tanh(u); s = Add(t, half)",
+    "a = Add(u, three); r = Relu(a); s = Min(r, six)",
+    "a = Add(u, three); r = Max(a, zero); m = Min(six, r); s = Div(m, six)",
+    "a = Min(u, three); s = Max(a, half)",
+    "a = Min(u, one); s = Relu(a)",
 ];
+
+/// What the gates are made with.
+const NUMBERS: &str = "T one = 1; T half = 0.5; T zero = 0; T three = 3; T six = 6";
 
 /// A gate, the operator that reads it as its input number `at`, and a product with the operator's first output.
 fn plant_in_front(operator: &Operator, at: usize, gate: &str, partner: &str) -> schema::ModelProto {
     let product = format!("y = Mul(z, {partner})");
-    let mut model = plant(operator, 0, "float", (&product, "T one = 1"), true);
+    let mut model = plant(operator, 0, "float", (&product, NUMBERS), true);
     let graph = model.graph.as_mut().expect("a graph");
     graph.node[0].input[at] = text::bytes("s");
     let mut nodes = text::nodes(gate);

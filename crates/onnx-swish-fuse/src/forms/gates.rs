@@ -183,6 +183,21 @@ impl Forms {
         .take(MAX_CLAMPS)
     }
 
+    /// The outermost clamp that has two bounds, each of which may come from an operator of its own: a clamp from 0 to 6 is one
+    /// whether Clip, Relu and Min, or Max and Min spell it.
+    pub(crate) fn two_sided(&self, outermost: Clamp) -> Option<Clamp> {
+        let is_two_sided = |clamp: &Clamp| clamp.lo.is_finite() && clamp.hi.is_finite();
+        self.clamps(outermost).find(is_two_sided)
+    }
+
+    /// ReLU and other clamps with an open end are everywhere and gate nothing.
+    pub(crate) fn is_worth_explaining(&self, gate: Gate) -> bool {
+        match gate {
+            Gate::Logistic { .. } => true,
+            Gate::Clamp(outermost) => self.two_sided(outermost).is_some(),
+        }
+    }
+
     /// Why `value`, which is no gate, still deserves a sentence.
     pub(crate) fn almost_gate(&self, value: Value) -> Option<Almost> {
         let outer = self.linear(value);
@@ -207,7 +222,10 @@ impl Forms {
 
     /// Whether a value is a product of gates, or a power of one.
     pub(crate) fn is_power_of_gates(&self, value: Value) -> bool {
-        let is_gate = |value| self.gate(value).is_some_and(Gate::is_worth_explaining);
+        let is_gate = |value| {
+            self.gate(value)
+                .is_some_and(|gate| self.is_worth_explaining(gate))
+        };
         match self.core(self.linear(value).root) {
             Core::Mul(a, b) => is_gate(a) && is_gate(b),
             Core::Raised(base) => is_gate(base) || self.reciprocal_gate(base).is_some(),
@@ -234,17 +252,8 @@ impl Forms {
             Core::Quantized(inner) => inner,
             _ => value,
         };
-        self.gate(source).is_some_and(Gate::is_worth_explaining)
-    }
-}
-
-impl Gate {
-    /// ReLU and other clamps with an open end are everywhere and gate nothing.
-    pub(crate) fn is_worth_explaining(self) -> bool {
-        match self {
-            Self::Logistic { .. } => true,
-            Self::Clamp(clamp) => clamp.lo.is_finite() && clamp.hi.is_finite(),
-        }
+        self.gate(source)
+            .is_some_and(|gate| self.is_worth_explaining(gate))
     }
 }
 

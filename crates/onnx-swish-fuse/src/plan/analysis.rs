@@ -284,7 +284,10 @@ impl Analysis<'_> {
                 |value| self.forms.core(self.forms.linear(value).root) == Core::Activation;
             let mut add = |gate, inverted, partner, other| {
                 // x·σ(x)·σ(x): two gates of one value are something else. x·e^x·σ(-x) is not to be bracketed anew.
-                if self.is_gate_like(other) || is_done(other) || self.forms.is_exponential(other) {
+                if self.is_second_gate(other, partner)
+                    || is_done(other)
+                    || self.forms.is_exponential(other)
+                {
                     return;
                 }
                 if let Some(Ok(readings)) = self.readings(gate, inverted, partner, element) {

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use crate::facts::Facts;
+use crate::forms::Forms;
 use crate::forms::gates::{Almost, Clamp, Gate};
-use crate::forms::{Core, Forms};
 use crate::graph::{Graph, Node, Source, Value};
 use crate::ops::Op;
 
@@ -256,28 +256,21 @@ fn data<'g>(graph: &'g Graph<'_>, node: Node) -> &'g [Value] {
 fn is_gate(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
     let logistic = match forms.gate(value) {
         Some(Gate::Logistic { .. }) => true,
-        Some(Gate::Clamp(clamp)) => is_gate_clamp(clamp),
+        Some(Gate::Clamp(clamp)) => forms.two_sided(clamp).is_some_and(is_gate_clamp),
         None => false,
     };
-    let root = forms.linear(value).root;
     logistic
-        || match forms.almost_gate(value) {
-            // A tanh alone is an activation.
-            Some(Almost::Offset) => matches!(forms.core(root), Core::Sigmoid(_)),
-            Some(Almost::Overflowing | Almost::Closed) => true,
-            _ => false,
-        }
+        || matches!(
+            forms.almost_gate(value),
+            Some(Almost::Offset | Almost::Overflowing | Almost::Closed)
+        )
         || matches!(graph.op(node), Op::HardSigmoid | Op::QLinearSigmoid)
         || graph.absorbs_gate(node)
         || forms.reciprocal_gate(value).is_some()
 }
 
-/// From 0 to 1, or of a line with an offset: a ReLU6 is an activation and no gate.
+/// Any clamp with two bounds but `clamp(p·x, 0, hi)`, which unless it ends at 1 is an activation: ReLU6.
 fn is_gate_clamp(clamp: Clamp) -> bool {
-    let unit = match (clamp.lo == 0.0, clamp.hi == 0.0) {
-        (true, false) => clamp.hi,
-        (false, true) => clamp.lo,
-        _ => return false,
-    };
-    unit.is_finite() && (unit == 1.0 || clamp.argument.q != 0.0)
+    let is_relu = (clamp.lo == 0.0 || clamp.hi == 0.0) && clamp.argument.q == 0.0;
+    !is_relu || clamp.lo + clamp.hi == 1.0
 }

@@ -178,22 +178,30 @@ impl Analysis<'_> {
     }
 
     pub(super) fn is_gate_like(&self, value: Value) -> bool {
-        self.forms
-            .gate(value)
-            .is_some_and(Gate::is_worth_explaining)
+        let gate = self.forms.gate(value);
+        gate.is_some_and(|gate| self.forms.is_worth_explaining(gate))
             || self.forms.almost_gate(value).is_some()
             || self.is_opaque_gate(value)
     }
 
+    /// Whether a factor beside a gate of `partner` is a gate itself. Clamps of several operators are, if they are of `partner`.
+    pub(super) fn is_second_gate(&self, value: Value, partner: Value) -> bool {
+        let root = self.forms.linear(partner).root;
+        match self.forms.gate(value) {
+            Some(Gate::Clamp(clamp)) if clamp.lo.is_infinite() || clamp.hi.is_infinite() => {
+                let mut clamps = self.forms.clamps(clamp);
+                self.forms.two_sided(clamp).is_some()
+                    && clamps.any(|clamp| clamp.argument.root == root)
+            }
+            _ => self.is_gate_like(value),
+        }
+    }
+
     pub(super) fn deserves_a_word(&self, gate: Value, why: Mismatch) -> bool {
         match (self.forms.gate(gate), why) {
-            (Some(Gate::Clamp(_)), Mismatch::HalfOpen) => {
-                let root = self.forms.linear(gate).root;
-                self.graph
-                    .producer(root)
-                    .is_some_and(|node| self.graph.op(node) == Op::Clip)
-            }
-            (Some(gate), _) => gate.is_worth_explaining(),
+            // A line of x that is bounded on one side and multiplies x.
+            (Some(Gate::Clamp(_)), Mismatch::HalfOpen) => true,
+            (Some(gate), _) => self.forms.is_worth_explaining(gate),
             // Divided by, or behind a permutation.
             (None, _) => true,
         }

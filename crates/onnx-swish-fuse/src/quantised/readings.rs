@@ -7,7 +7,7 @@ use super::params::Flaw;
 use super::{Claim, Meaning, Quantised, Try};
 use crate::element::Element;
 use crate::facts::Facts;
-use crate::forms::gates::{Almost, Gate};
+use crate::forms::gates::Almost;
 use crate::forms::products::{Activation, Candidate, Mismatch, Reading, proportion, substitute};
 use crate::forms::{Core, Forms, Linear};
 use crate::graph::{Graph, Node, Source, Value};
@@ -343,9 +343,9 @@ fn is_gate(forms: &Forms, value: Value) -> bool {
     let end = Value::ABSENT;
     let line = forms.behind_quantisers(forms.linear(value), end);
     match forms.core(line.root) {
-        Core::Sigmoid(_) | Core::Tanh(_) | Core::Reciprocal(..) => forms
-            .gate_before(value, end)
-            .is_some_and(Gate::is_worth_explaining),
+        Core::Sigmoid(_) | Core::Tanh(_) | Core::Reciprocal(..) => {
+            forms.gate_before(value, end).is_some()
+        }
         Core::Clamp(..) => forms
             .bounded(value, end)
             .is_some_and(|bounded| bounded.is_by_operator()),

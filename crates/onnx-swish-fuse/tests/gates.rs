@@ -1,0 +1,95 @@
+//! A gate is what it computes: the same word, whichever operators spell it.
+
+mod common;
+
+use common::{Net, fuse};
+use onnx_swish_fuse::Emit;
+
+#[track_caller]
+fn explained(net: &Net, reasons: &[&str]) {
+    let fused = fuse(&net.model(), Emit::Custom);
+    assert_eq!(fused.counts(), "", "{:?}", fused.report.fusions);
+    assert_eq!(fused.reasons(), reasons, "{:?}", fused.report.near_misses);
+}
+
+/// Operators that clamp `a` to `c`: the same gate each time.
+const CLAMPS: [&str; 6] = [
+    "c = Clip(a, zero, six)",
+    "r = Relu(a); c = Min(r, six)",
+    "r = Max(a, zero); c = Min(r, six)",
+    "r = Min(a, six); c = Max(zero, r)",
+    "r = Relu(a); c = Clip(r, , six)",
+    "r = Clip(a, zero); c = Clip(r, , six)",
+];
+
+#[test]
+fn a_clamp_is_a_gate_whatever_spells_it() {
+    let gates = [
+        (
+            "p = GlobalAveragePool(x); e = Conv(p, w); a = Add(e, three)",
+            "d = Div(c, six); y = Mul(x, d)",
+            "squeeze_gate",
+        ),
+        (
+            "t = Mul(v, two); a = Add(t, three)",
+            "d = Div(c, six); y = Mul(x, d)",
+            "another_tensor",
+        ),
+        (
+            "t = Mul(x, x); a = Add(t, three)",
+            "y = Mul(x, c)",
+            "not_linear",
+        ),
+        ("a = Add(x, three)", "y = Div(x, c)", "gate_divisor"),
+        (
+            "a = Add(x, three)",
+            "d = Sub(c, two); y = Mul(x, d)",
+            "bounds",
+        ),
+        (
+            "a = Add(x, three)",
+            "d = MaxPool[kernel_shape=3:3,pads=1:1:1:1](c); y = Mul(x, d)",
+            "moved_gate",
+        ),
+        (
+            "a = Add(x, three)",
+            "f = Cast[to=10](c); d = Cast[to=1](f); y = Mul(x, d)",
+            "cast",
+        ),
+    ];
+    for (before, behind, reason) in gates {
+        for clamp in CLAMPS {
+            let net = Net::new(&format!("{before}; {clamp}; {behind}"))
+                .and("float[8,8,1,1] w = 0.1")
+                .inputs("float[2,8,4,4] x; float[2,8,4,4] v");
+            explained(&net, &[reason]);
+        }
+    }
+}
+
+#[test]
+fn a_clamp_on_one_side_is_half_open_whatever_spells_it() {
+    for clamp in [
+        "c = Relu(a)",
+        "c = Max(a, zero)",
+        "c = Clip(a, zero)",
+        "c = Min(a, six)",
+    ] {
+        let net = Net::new(&format!("a = Add(x, three); {clamp}; y = Mul(x, c)"));
+        explained(&net, &["half_open"]);
+    }
+}
+
+#[test]
+fn a_tanh_on_its_way_is_explained() {
+    for (between, reason) in [
+        ("h = Transpose[perm=0:1:3:2](g)", "moved_gate"),
+        ("f = Cast[to=10](g); h = Cast[to=1](f)", "cast"),
+        ("h = Abs(g)", "changed_gate"),
+    ] {
+        for gate in ["g = Tanh(x)", "t = Tanh(x); g = Add(t, half)"] {
+            let net = Net::new(&format!("{gate}; {between}; y = Mul(x, h)"));
+            explained(&net, &[reason]);
+        }
+    }
+}
