@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Net, fuse};
+use common::{Net, check, fuse};
 use onnx_swish_fuse::Emit;
 
 #[track_caller]
@@ -91,5 +91,37 @@ fn a_tanh_on_its_way_is_explained() {
             let net = Net::new(&format!("{gate}; {between}; y = Mul(x, h)"));
             explained(&net, &[reason]);
         }
+    }
+}
+
+#[test]
+fn one_over_an_exponential_is_an_exponential() {
+    for denominator in [
+        "r = Reciprocal(e); d = Add(one, r)",
+        "r = Div(one, e); d = Add(one, r)",
+        "r = Pow(e, mone); d = Add(r, one)",
+    ] {
+        let net = Net::new(&format!("e = Exp(x); {denominator}; y = Div(x, d)"));
+        assert_eq!(check(&net, Emit::Custom).counts(), "silu 1");
+    }
+}
+
+#[test]
+fn exponentials_that_overflow_early_are_explained() {
+    for (body, reason) in [
+        (
+            "n = Neg(x); e = Exp(n); p = Mul(e, e); d = Add(p, one); y = Div(x, d)",
+            "not_linear",
+        ),
+        (
+            "n = Neg(x); e = Exp(n); p = Pow(e, half); d = Add(p, one); y = Div(x, d)",
+            "not_linear",
+        ),
+        (
+            "e = Exp(x); m = Mul(x, e); d = Add(e, one); y = Div(m, d)",
+            "overflow",
+        ),
+    ] {
+        explained(&Net::new(body), &[reason]);
     }
 }

@@ -240,6 +240,25 @@ impl Forms {
             && self.reciprocal_gate(under).is_some()
     }
 
+    /// Whether `over / under` is `x·e^z / (c + e^z)`, an activation that overflows.
+    pub(crate) fn is_overflowing_product(&self, over: Value, under: Value) -> bool {
+        match self.core(self.linear(over).root) {
+            Core::Mul(a, b) => [a, b].iter().any(|&e| self.is_overflowing(e, under)),
+            _ => false,
+        }
+    }
+
+    /// Whether `value` is `c + a·e^z·e^z`, or another power of an exponential: a gate's denominator that overflows early.
+    pub(crate) fn is_power_denominator(&self, value: Value) -> bool {
+        let Linear { root, p, q } = self.linear(value);
+        let powers = match self.core(root) {
+            Core::Mul(a, b) => self.is_exponential(a) && self.is_exponential(b),
+            Core::Raised(base) => self.is_exponential(base),
+            _ => false,
+        };
+        powers && p > 0.0 && q > 0.0
+    }
+
     /// Whether `value` is a multiple of an exponential. It outgrows every gate: multiplied by a gate that was rounded
     /// to zero it is not what it was multiplied by the gate's own exponential.
     pub(crate) fn is_exponential(&self, value: Value) -> bool {

@@ -57,8 +57,7 @@ impl Transfer<'_, '_> {
             Op::Pow => self.power(),
             Op::Reciprocal => {
                 let of = self.input(0)?;
-                self.forms.set_reciprocal(self.output, of, 1.0);
-                Some(())
+                self.reciprocal(of, 1.0)
             }
             Op::Sigmoid => self.core(Core::Sigmoid),
             Op::Tanh => self.core(Core::Tanh),
@@ -212,10 +211,7 @@ impl Transfer<'_, '_> {
                 }
                 self.set(Linear { p, q, ..linear })
             }
-            (Some(number), None) => {
-                self.forms.set_reciprocal(self.output, b, number);
-                Some(())
-            }
+            (Some(number), None) => self.reciprocal(b, number),
             _ => {
                 self.forms.set_core(self.output, Core::Div(a, b));
                 Some(())
@@ -231,12 +227,36 @@ impl Transfer<'_, '_> {
         }
         match self.number(exponent)? {
             1.0 => self.affine(0, 1.0, 0.0),
-            -1.0 => {
-                self.forms.set_reciprocal(self.output, base, 1.0);
-                Some(())
-            }
+            -1.0 => self.reciprocal(base, 1.0),
             _ => self.core(Core::Raised),
         }
+    }
+
+    /// `numerator / of`; of an exponential it is one again, to the last normal number: `c / (a·e^z) = (c/a)·e^-z`.
+    fn reciprocal(&mut self, of: Value, numerator: f64) -> Option<()> {
+        let Linear { root, p, q } = self.forms.linear(of);
+        let factor = numerator / p;
+        let exponential = match self.forms.core(root) {
+            Core::Exp(exponent) if q == 0.0 => self.forms.linear(exponent).then(-1.0, 0.0),
+            _ => None,
+        };
+        let Some(exponent) = exponential.filter(|_| factor != 0.0 && factor.is_finite()) else {
+            self.forms.set_reciprocal(self.output, of, numerator);
+            return Some(());
+        };
+        let inner = self.forms.fresh();
+        self.forms.set_linear(inner, exponent);
+        if factor == 1.0 {
+            self.forms.set_core(self.output, Core::Exp(inner));
+            return Some(());
+        }
+        let root = self.forms.fresh();
+        self.forms.set_core(root, Core::Exp(inner));
+        self.set(Linear {
+            root,
+            p: factor,
+            q: 0.0,
+        })
     }
 
     /// A constant above zero to the power of a value: `c^z = e^(z·ln c)`.

@@ -265,8 +265,16 @@ fn is_gate(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
             Some(Almost::Offset | Almost::Overflowing | Almost::Closed)
         )
         || matches!(graph.op(node), Op::HardSigmoid | Op::QLinearSigmoid)
+        || graph.op(node) == Op::Clip && has_bounds_of_callers(forms, graph, node, value)
         || graph.absorbs_gate(node)
         || forms.reciprocal_gate(value).is_some()
+}
+
+/// Whether a Clip has both bounds from somewhere, of which too little is known here: inputs of a function.
+fn has_bounds_of_callers(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
+    let bounds = graph.inputs(node).get(1..).unwrap_or_default();
+    let is_unread = forms.gate(value).is_none() && forms.linear(value).root == value;
+    is_unread && bounds.iter().filter(|bound| !bound.is_absent()).count() == 2
 }
 
 /// Any clamp with two bounds but `clamp(p·x, 0, hi)`, which unless it ends at 1 is an activation: ReLU6.

@@ -119,16 +119,32 @@ impl Analysis<'_> {
         mismatch: Option<(Value, Value, Mismatch)>,
     ) {
         if let Some((gate, partner, why)) = mismatch {
+            let overflows = self.forms.is_overflowing_product(partner, gate);
+            let why = match why {
+                Mismatch::AnotherTensor if overflows => Why::Almost(Almost::Overflowing),
+                why => Why::Mismatch(why),
+            };
             self.misses.push(Miss {
                 output,
                 gate,
                 partner,
-                why: Why::Mismatch(why),
+                why,
             });
             return;
         }
         for &(gate, inverted, partner) in tries {
             if inverted {
+                if self.forms.is_power_denominator(gate)
+                    && carried::varies(&self.graph, &self.facts, partner)
+                {
+                    self.misses.push(Miss {
+                        output,
+                        gate,
+                        partner,
+                        why: Why::Opaque,
+                    });
+                    return;
+                }
                 continue;
             }
             let why = match self.forms.almost_gate(gate) {
