@@ -68,6 +68,18 @@ impl Explainer<'_, '_> {
         }
     }
 
+    /// The gate comes out of an If, a Loop or a Scan.
+    pub(super) fn inside(&self) -> Words {
+        Words::new(
+            "captured",
+            format!(
+                "{}, which a graph inside of an If, a Loop or a Scan computes: gate and product stand in different graphs",
+                self.product()
+            ),
+            "compute the gate in the graph that uses it",
+        )
+    }
+
     /// The nodes on one way from the gate to the factor, the last one first, as far as anybody would look.
     fn between(&self, gate: Value) -> Vec<Node> {
         // Each value with the number of the value before it on the way.

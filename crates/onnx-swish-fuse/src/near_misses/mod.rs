@@ -121,6 +121,7 @@ impl Explainer<'_, '_> {
             Why::Opaque => self.another_tensor(),
             Why::Carried(gate) => self.carried(*gate),
             Why::InFunction => self.in_function(),
+            Why::Inside => self.inside(),
             Why::Edited => self.edited(),
             Why::Quantised(obstacle) => self.quantised(*obstacle),
         }

@@ -122,7 +122,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ),
     (
         "captured",
-        "a graph inside reads a value in between, or the gate is computed in the graph outside",
+        "a graph inside reads a value in between, or the gate is computed in a graph outside or inside",
     ),
     (
         "quantization_annotation",

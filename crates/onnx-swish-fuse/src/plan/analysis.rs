@@ -47,6 +47,15 @@ pub(super) struct Analysis<'m> {
     pub(super) misses: Vec<Miss>,
     /// Ends of fusions that lie behind the product itself.
     pub(super) ends: HashSet<Value>,
+    /// Scopes that are done, with the nodes that hold them.
+    done: HashSet<usize>,
+}
+
+/// What is left to do in scopes inside of scopes.
+enum Step {
+    /// The graphs that a node holds come first.
+    Enter(Node),
+    Visit(Node),
 }
 
 /// Analyses a graph.
@@ -64,6 +73,7 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         already: Vec::new(),
         misses: Vec::new(),
         ends: HashSet::new(),
+        done: HashSet::new(),
     };
     let in_calls = analysis.functions();
     for scope in 0..analysis.graph.scope_count() {
@@ -122,10 +132,32 @@ impl Analysis<'_> {
         true
     }
 
+    /// The nodes of a scope, each behind those of the graphs that it holds: these read values of the scope before it, and what
+    /// they give back flows on.
     fn scope(&mut self, scope: usize) {
-        let order: Vec<Node> = self.graph.order(scope).collect();
-        for node in order {
-            self.visit(node);
+        let mut steps = Vec::new();
+        self.begin(scope, &mut steps);
+        while let Some(step) = steps.pop() {
+            match step {
+                Step::Visit(node) => self.visit(node),
+                Step::Enter(node) => {
+                    steps.push(Step::Visit(node));
+                    let bodies: Vec<usize> = self.graph.bodies(node).collect();
+                    for body in bodies.into_iter().rev() {
+                        self.begin(body, &mut steps);
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, scope: usize, steps: &mut Vec<Step>) {
+        if self.done.insert(scope) {
+            let start = steps.len();
+            steps.extend(self.graph.order(scope).map(Step::Enter));
+            if let Some(added) = steps.get_mut(start..) {
+                added.reverse();
+            }
         }
     }
 

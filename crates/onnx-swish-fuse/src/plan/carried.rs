@@ -101,6 +101,7 @@ impl Carried {
             return None;
         }
         match op {
+            Op::Unknown if graph.bodies(node).next().is_some() => self.leave_bodies(graph, node),
             Op::Unknown => return self.call(graph, node),
             Op::Mul => self.product(graph, facts, node, first),
             Op::Div => self.quotient(forms, graph, facts, node, first),
@@ -210,6 +211,21 @@ impl Carried {
         let (a, b) = (self.flowing(a), self.flowing(b));
         if a != b {
             self.multiplied |= a | b;
+        }
+    }
+
+    /// What an If, a Loop or a Scan gives back is a gate if one of its graphs makes one.
+    fn leave_bodies(&mut self, graph: &Graph<'_>, node: Node) {
+        for body in graph.bodies(node) {
+            let made = graph.scope_outputs(body);
+            let outputs = graph.outputs(node);
+            // A Loop's condition comes first, and leaves with no output.
+            let condition = made.len().saturating_sub(outputs.len()).min(1);
+            for (&output, &value) in outputs.iter().zip(made.iter().skip(condition)) {
+                if self.gate(value).is_some() {
+                    self.set(output, output, 0);
+                }
+            }
         }
     }
 

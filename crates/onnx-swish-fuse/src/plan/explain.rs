@@ -186,6 +186,8 @@ impl Analysis<'_> {
         let is_call = producer.is_some_and(|node| self.graph.callee(node).is_some());
         Some(if is_call {
             Why::InFunction
+        } else if producer.is_some_and(|node| self.graph.bodies(node).next().is_some()) {
+            Why::Inside
         } else if self.carried.gate(partner).is_some() && !inverted {
             Why::Almost(Almost::Power)
         } else {

@@ -167,6 +167,8 @@ pub(crate) enum Why {
     Carried(Value),
     /// It is computed by a function of the file, or multiplied in one.
     InFunction,
+    /// It comes out of an If, a Loop or a Scan.
+    Inside,
     /// An operator of our domain whose function in this file is not the one that we write.
     Edited,
     /// It is one of a quantised number, but no table.
