@@ -125,3 +125,9 @@ fn exponentials_that_overflow_early_are_explained() {
         explained(&Net::new(body), &[reason]);
     }
 }
+
+#[test]
+fn a_value_minus_itself_is_a_beta_of_zero() {
+    let net = Net::new("t = Sub(x, x); s = Sigmoid(t); y = Mul(x, s)");
+    assert_eq!(check(&net, Emit::Custom).counts(), "swish 1");
+}

@@ -163,6 +163,8 @@ impl Transfer<'_, '_> {
         match (self.number(a), self.number(b)) {
             (None, Some(number)) => self.affine(0, 1.0, -number),
             (Some(number), None) => self.affine(1, -1.0, number),
+            // Zero times x, to the last bit: not a number where x is infinite.
+            _ if a == b => self.scaled(0, 0.0),
             _ => {
                 let minus = self.forms.linear(b).then(-1.0, 0.0)?;
                 let sum = add(self.forms.linear(a), minus)?;
