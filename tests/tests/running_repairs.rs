@@ -106,6 +106,7 @@ repairs! {
     gru_backwards
     gru_with_activations_and_clip
     if_of_a_shape_with_branches_of_other_ranks
+    if_of_an_input_whose_other_branch_breaks_a_rule
     if_of_an_input_with_branches_of_other_ranks
     if_of_what_is_computed
     loop_of_a_count

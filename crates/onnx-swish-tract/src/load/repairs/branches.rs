@@ -11,6 +11,7 @@ use tract_onnx::model::{ParseResult, ParsingContext};
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use crate::error::{Error, Refused};
 
 pub(super) fn if_(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let parsed = |attribute| -> TractResult<ParseResult> {
@@ -114,6 +115,39 @@ fn truth(condition: &Tensor) -> TractResult<bool> {
     condition.nth(0)?.cast_to_scalar::<bool>()
 }
 
+/// A rule that is broken in a branch, while nobody knows yet whether it is taken: no fault of the model. Loaded for the values of
+/// its inputs the model may run.
+fn undecided(error: TractError) -> TractError {
+    let reason = if let Some(Error::Mismatch {
+        node,
+        operator,
+        reason,
+    }) = error.downcast_ref()
+    {
+        Some(format!("node `{node}` ({operator}): {reason}"))
+    } else {
+        let mut causes = error.chain();
+        let refused = causes.find_map(|cause| cause.downcast_ref::<Refused>());
+        refused.map(|refused| {
+            let Refused {
+                node,
+                operator,
+                value,
+                role,
+                rule,
+                ..
+            } = refused;
+            format!("node `{node}` ({operator}) takes {value} as {role}, and allows {rule}")
+        })
+    };
+    match reason {
+        Some(reason) => format_err!(
+            "a branch of an If cannot be computed, and the condition is known only while the model runs: {reason}"
+        ),
+        None => error,
+    }
+}
+
 impl Op for If {
     fn name(&self) -> StaticName {
         "If".into()
@@ -164,7 +198,9 @@ impl InferenceOp for If {
                 while taken.infer(&mut inputs, Some(&mut outputs))? {}
             }
             None => {
-                while self.then.infer(&mut inputs, None)? | self.other.infer(&mut inputs, None)? {}
+                while self.then.infer(&mut inputs, None).map_err(undecided)?
+                    | self.other.infer(&mut inputs, None).map_err(undecided)?
+                {}
                 for (at, output) in outputs.iter_mut().enumerate() {
                     let (then, other) = (
                         self.then.body.output_fact(at)?,
@@ -208,7 +244,10 @@ impl InferenceOp for If {
             let own = own.context("a branch without its input")?;
             return inlined(&node.name, &branch.typed()?, &own, target);
         }
-        let (then, other) = (self.then.typed()?, self.other.typed()?);
+        let (then, other) = (
+            self.then.typed().map_err(undecided)?,
+            self.other.typed().map_err(undecided)?,
+        );
         let facts = either(&then, &other, target)?;
         let op = Choice {
             then: Arc::new(Body::of(then, &self.then.slots)?),
