@@ -12,19 +12,21 @@
 use serde::Serialize;
 
 use super::origin::Quantised;
+use super::tolerance::{Tolerance, distance};
 
 /// How many elements one quantisation may move, as a fraction. One element always may, in an output of a few.
 const FRACTION: f64 = 0.01;
 /// Steps in the range of an output whose own quantisation is not known: that of 8-bit codes.
-const CODES: f64 = 255.0;
+pub(super) const CODES: f64 = 255.0;
 
 /// How an output moved in steps of its quantisation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Codes {
     /// The width of a step: the scale of the DequantizeLinear that writes the output, 1 for codes themselves, and 1/255 of the
-    /// output's range where float operators come after the last quantisation.
+    /// output's range where float operators come after the last quantisation; for one value all over, the scale of the
+    /// DequantizeLinear in front.
     pub step: f64,
-    /// How many elements moved by at least half a step.
+    /// How many elements moved: by more than the tolerance, where all of them stand on steps, and else by at least half a step.
     pub moved: usize,
     /// Of how many.
     pub elements: usize,
@@ -41,15 +43,21 @@ pub(super) enum Step {
     Of(f64),
     /// A 255th of the range.
     OfRange,
+    /// A 255th of the largest magnitude.
+    OfItself,
 }
 
 impl Codes {
-    /// Measures one output over one set of inputs; `original` and `fused` are of one length.
-    pub(super) fn of(quantised: Quantised, original: &[f64], fused: &[f64]) -> Codes {
-        let step = match quantised.step {
-            Step::Of(step) => step,
-            Step::OfRange => range(original) / CODES,
-        };
+    /// Measures one output over one set of inputs; `original` and `fused` are of one length. `None` where no step can be told.
+    pub(super) fn of(
+        quantised: Quantised,
+        tolerance: Tolerance,
+        original: &[f64],
+        fused: &[f64],
+    ) -> Option<Codes> {
+        let step = quantised.width(original)?;
+        let stands_on_steps = matches!(quantised.step, Step::Of(_));
+        let largest = magnitude(original);
         let mut codes = Codes {
             step,
             moved: 0,
@@ -58,17 +66,14 @@ impl Codes {
             depth: quantised.depth,
         };
         for (&a, &b) in original.iter().zip(fused) {
-            let difference = super::tolerance::distance(a, b);
-            // In an output that is one value all over, anything else is infinitely far.
-            let steps = if difference == 0.0 {
-                0.0
-            } else {
-                difference / step
-            };
-            codes.moved += usize::from(steps >= 0.5);
+            let difference = distance(a, b);
+            let steps = difference / step;
+            // The scales of other channels may be much smaller than the widest.
+            let moved = stands_on_steps && difference > tolerance.allowed(a, largest);
+            codes.moved += usize::from(moved || steps >= 0.5);
             codes.largest = codes.largest.max(steps);
         }
-        codes
+        Some(codes)
     }
 
     /// The fraction of elements that moved.
@@ -107,12 +112,33 @@ impl Codes {
     }
 }
 
-fn range(values: &[f64]) -> f64 {
+impl Quantised {
+    /// The width of a step of these values.
+    fn width(self, values: &[f64]) -> Option<f64> {
+        let (low, high) = ends(values);
+        let of_itself = magnitude(values) / CODES;
+        let width = match self.step {
+            Step::Of(step) => step,
+            Step::OfItself => of_itself,
+            Step::OfRange if high > low => (high - low) / CODES,
+            // One value all over has no range: the quantisation in front says it, or else what a range from zero would be.
+            Step::OfRange => self.front.unwrap_or(of_itself),
+        };
+        (width > 0.0).then_some(width)
+    }
+}
+
+fn magnitude(values: &[f64]) -> f64 {
+    let (low, high) = ends(values);
+    low.abs().max(high.abs())
+}
+
+/// The least and the largest finite value; zero where there is none.
+fn ends(values: &[f64]) -> (f64, f64) {
     let finite = values.iter().copied().filter(|value| value.is_finite());
-    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(value), high.max(value))
-    });
-    (high - low).max(0.0)
+    let none = (f64::INFINITY, f64::NEG_INFINITY);
+    let (low, high) = finite.fold(none, |(low, high), value| (low.min(value), high.max(value)));
+    if low <= high { (low, high) } else { (0.0, 0.0) }
 }
 
 #[cfg(test)]
@@ -120,7 +146,19 @@ mod tests {
     use super::*;
 
     fn compare(step: Step, depth: usize, original: &[f64], fused: &[f64]) -> Codes {
-        Codes::of(Quantised { step, depth }, original, fused)
+        behind(None, step, depth, original, fused).unwrap()
+    }
+
+    fn behind(
+        front: Option<f64>,
+        step: Step,
+        depth: usize,
+        original: &[f64],
+        fused: &[f64],
+    ) -> Option<Codes> {
+        let quantised = Quantised { step, front, depth };
+        let tolerance = Tolerance::usual(crate::ElementType::F32);
+        Codes::of(quantised, tolerance, original, fused)
     }
 
     fn hundred() -> Vec<f64> {
@@ -162,8 +200,23 @@ mod tests {
     fn without_a_scale_a_step_is_a_255th_of_the_range() {
         let codes = compare(Step::OfRange, 1, &[-1.0, 1.55], &[-1.0, 1.56]);
         assert!((codes.step - 0.01).abs() < 1e-12 && codes.moved == 1);
-        let flat = compare(Step::OfRange, 1, &[2.0, 2.0], &[2.0, 2.1]);
-        assert_eq!(flat.largest, f64::INFINITY);
         assert!(compare(Step::OfRange, 1, &[2.0], &[2.0]).is_rounding());
+    }
+
+    #[test]
+    fn one_number_moves_by_the_steps_in_front() {
+        let one = |front, fused| behind(front, Step::OfRange, 1, &[-13.16], &[fused]).unwrap();
+        assert!(one(Some(0.02), -13.18).is_rounding());
+        assert!(!one(Some(0.02), -13.26).is_rounding());
+        assert!((one(None, -13.18).step - 13.16 / 255.0).abs() < 1e-12);
+        assert_eq!(behind(None, Step::OfRange, 1, &[0.0], &[0.1]), None);
+    }
+
+    #[test]
+    fn what_stands_on_narrower_steps_moves_too() {
+        let fused: Vec<f64> = hundred().iter().map(|code| code + 0.2).collect();
+        let codes = compare(Step::Of(1.0), 1, &hundred(), &fused);
+        assert_eq!((codes.moved, codes.largest < 0.5), (100, true));
+        assert!(!codes.is_rounding());
     }
 }

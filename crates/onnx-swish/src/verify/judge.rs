@@ -70,32 +70,39 @@ impl Judge<'_> {
             })
         });
         let mut pairs = pairs.collect::<Result<Vec<_>>>()?;
-        pairs.iter_mut().for_each(Pair::by_codes);
+        for pair in &mut pairs {
+            by_codes(&mut pair.comparison, pair.origin, pair.expected, pair.found);
+        }
         by_rows(&mut pairs, cuts);
         Ok(pairs.into_iter().map(|pair| pair.comparison).collect())
     }
 }
 
-impl Pair<'_> {
-    /// Judges by steps what quantised values lie behind and the tolerance does not accept.
-    fn by_codes(&mut self) {
-        let Some(quantised) = self.origin.quantised else {
-            return;
-        };
-        // An index or a count has no steps.
-        if !is_float(self.found.element_type()) && !is_code(self.found.element_type()) {
-            return;
-        }
-        let (Some(a), Some(b)) = (self.expected.to_f64(), self.found.to_f64()) else {
-            return;
-        };
-        let codes = Codes::of(quantised, &a, &b);
-        if !self.comparison.equal {
-            self.comparison.equal = codes.is_rounding();
-            self.comparison.judged_by = JudgedBy::Codes;
-        }
-        self.comparison.codes = Some(codes);
+/// Judges by steps what lies behind quantised values and the tolerance does not accept.
+pub(super) fn by_codes(
+    comparison: &mut OutputComparison,
+    origin: Origin,
+    expected: &Tensor,
+    found: &Tensor,
+) {
+    let Some(quantised) = origin.quantised else {
+        return;
+    };
+    // An index or a count has no steps.
+    if !is_float(found.element_type()) && !is_code(found.element_type()) {
+        return;
     }
+    let (Some(a), Some(b)) = (expected.to_f64(), found.to_f64()) else {
+        return;
+    };
+    let Some(codes) = Codes::of(quantised, comparison.tolerance, &a, &b) else {
+        return;
+    };
+    if !comparison.equal {
+        comparison.equal = codes.is_rounding();
+        comparison.judged_by = JudgedBy::Codes;
+    }
+    comparison.codes = Some(codes);
 }
 
 /// Judges as sets of rows what lies behind a ranking and differs where it stands.

@@ -17,6 +17,8 @@ mod rows;
 mod sides;
 mod test_data;
 mod tolerance;
+#[cfg(test)]
+mod traps;
 mod ulps;
 mod values;
 

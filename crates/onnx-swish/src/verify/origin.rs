@@ -1,13 +1,13 @@
 //! What the file says about where an output comes from, as far as judging it goes.
 //!
-//! Given a model; promises for each output whether quantised values or a ranking are among its ancestors in the main graph, and the
+//! Given a model; promises for each value whether quantised values or a ranking are among its ancestors in the main graph, and the
 //! width of a quantisation step where the file states it. Reads names and constants, computes nothing else.
 
 use std::collections::{HashMap, HashSet};
 
-use onnx_swish_model::{DataType, Dim, Model, NodeRef, Scope};
+use onnx_swish_model::{DataType, Dim, Model, NodeRef, Scope, Tensor};
 
-use super::codes::Step;
+use super::codes::{CODES, Step};
 use crate::ElementType;
 
 /// Operators whose outputs depend on how sums were rounded to codes.
@@ -20,6 +20,8 @@ const QUANTISING: [&[u8]; 5] = [
     b"QGemm",
     b"QAttention",
 ];
+/// The one among them that says how it quantised, in a scale and a zero point, which are no codes.
+const DYNAMIC: &[u8] = b"DynamicQuantizeLinear";
 /// The one among them that quantises its state at every step.
 const RECURRENT: &[u8] = b"DynamicQuantizeLSTM";
 /// Operators whose outputs are in the order of scores.
@@ -36,6 +38,13 @@ const MOVING: [&[u8]; 10] = [
     b"Gather",
     b"Split",
     b"Relu",
+];
+/// Operators whose outputs lie in a known range, and how wide that is.
+const BOUNDED: [(&[u8], f64); 4] = [
+    (b"Sigmoid", 1.0),
+    (b"HardSigmoid", 1.0),
+    (b"Softmax", 1.0),
+    (b"Tanh", 2.0),
 ];
 /// The most elements of a scale that are looked at: one for each channel.
 const MOST_SCALES: usize = 1 << 16;
@@ -54,6 +63,8 @@ pub(super) struct Origin {
 pub(super) struct Quantised {
     /// The width of a step of the output.
     pub step: Step,
+    /// The widest step of the quantisations last before it, for where its range does not say.
+    pub front: Option<f64>,
     /// How many times values that depend on inputs are quantised on the longest way to it.
     pub depth: usize,
 }
@@ -77,17 +88,26 @@ struct Trace {
     /// Whether it depends on an input, as weights do not.
     varies: bool,
     depth: usize,
+    /// The widest step of the quantisations last before it.
+    front: Option<f64>,
     ranked: bool,
 }
 
 /// The origin of each output of the main graph, by name.
 pub(super) fn of_outputs(model: &Model) -> HashMap<String, Origin> {
-    let graph = Graph::of(model);
-    let traces = graph.traces();
     let outputs = model.scopes().first().map(|main| main.outputs());
     let outputs = outputs.unwrap_or_default().iter();
-    let named = outputs.map(|output| {
-        let name = model.text(output.name());
+    of_values(model, outputs.map(|output| model.text(output.name())))
+}
+
+/// The origin of each of these values of the main graph, by name.
+pub(super) fn of_values<'m>(
+    model: &'m Model,
+    names: impl Iterator<Item = &'m [u8]>,
+) -> HashMap<String, Origin> {
+    let graph = Graph::of(model);
+    let traces = graph.traces();
+    let named = names.map(|name| {
         let trace = traces.get(name).copied().unwrap_or_default();
         (
             String::from_utf8_lossy(name).into_owned(),
@@ -151,6 +171,7 @@ pub(super) fn narrowest_float(model: &Model) -> Option<ElementType> {
 struct Graph<'m> {
     model: &'m Model,
     made_by: HashMap<&'m [u8], NodeRef<'m>>,
+    stored: HashMap<&'m [u8], Tensor>,
 }
 
 impl<'m> Graph<'m> {
@@ -165,7 +186,16 @@ impl<'m> Graph<'m> {
                     .map(|name| (name, node)),
             );
         }
-        Graph { model, made_by }
+        let main = model.scopes().first();
+        let tensors = main.map(|main| main.initializers()).unwrap_or_default();
+        let named = tensors
+            .iter()
+            .map(|tensor| (model.text(tensor.name()), *tensor));
+        Graph {
+            model,
+            made_by,
+            stored: named.collect(),
+        }
     }
 
     /// What is known of every value: one walk, as nodes stand in the order of their values.
@@ -174,19 +204,20 @@ impl<'m> Graph<'m> {
         let Some(main) = self.model.scopes().first() else {
             return traces;
         };
-        let stored = stored(self.model, main);
         for node in main.nodes().iter().map(|node| self.model.node_ref(node)) {
             let mut trace = Trace::default();
             for input in node.inputs().filter(|input| !input.is_empty()) {
                 let unknown = Trace {
-                    varies: !stored.contains(input),
+                    varies: !self.stored.contains_key(input),
                     ..Trace::default()
                 };
                 let own = traces.get(input).copied().unwrap_or(unknown);
                 trace.varies |= own.varies;
                 trace.depth = trace.depth.max(own.depth);
+                trace.front = widest(trace.front, own.front);
                 trace.ranked |= own.ranked;
             }
+            let given = trace;
             let op = node.op_type();
             trace.ranked |= RANKING.contains(&op);
             let quantises = QUANTISING.iter().any(|prefix| op.starts_with(prefix));
@@ -194,9 +225,35 @@ impl<'m> Graph<'m> {
                 let times = if op == RECURRENT { self.steps(node) } else { 1 };
                 trace.depth = trace.depth.saturating_add(times);
             }
-            traces.extend(node.outputs().map(|output| (output, trace)));
+            trace.front = self.front(node, trace);
+            for (at, output) in node.outputs().enumerate() {
+                // Its scale and zero point are computed from what it is given, before anything is rounded to codes.
+                let computed = op == DYNAMIC && at > 0;
+                traces.insert(output, if computed { given } else { trace });
+            }
         }
         traces
+    }
+
+    /// The widest step that a node's outputs come in, as far as quantisers in front or its range say it.
+    fn front(&self, node: NodeRef<'m>, trace: Trace) -> Option<f64> {
+        let op = node.op_type();
+        if trace.varies && [b"QuantizeLinear".as_slice(), b"DequantizeLinear"].contains(&op) {
+            return self.scale(node);
+        }
+        let bounded = BOUNDED.iter().find(|(bounded, _)| *bounded == op);
+        let bound = bounded.map(|(_, range)| range / CODES);
+        match (trace.front, bound) {
+            (Some(front), Some(bound)) => Some(front.min(bound)),
+            (front, bound) => front.or(bound),
+        }
+    }
+
+    /// The widest step of a quantiser whose scale the file states.
+    fn scale(&self, node: NodeRef<'m>) -> Option<f64> {
+        let scales = self.constant(node.inputs().nth(1)?)?;
+        let widest = scales.into_iter().map(f64::abs).fold(0.0, f64::max);
+        (widest > 0.0).then_some(widest)
     }
 
     /// How many steps a recurrent node takes: the first size of what comes in, or of what goes out. One where the file does not say.
@@ -222,6 +279,7 @@ impl<'m> Graph<'m> {
     fn origin(&self, output: &'m [u8], trace: Trace) -> Origin {
         let quantised = (trace.depth > 0).then(|| Quantised {
             step: self.step(output).unwrap_or(Step::OfRange),
+            front: trace.front,
             depth: trace.depth,
         });
         Origin {
@@ -237,12 +295,10 @@ impl<'m> Graph<'m> {
             let node = self.made_by.get(name)?;
             let (op, mut inputs) = (node.op_type(), node.inputs());
             match op {
-                b"DequantizeLinear" => {
-                    let scales = self.constant(inputs.nth(1)?)?;
-                    let widest = scales.into_iter().map(f64::abs).fold(0.0, f64::max);
-                    return (widest > 0.0).then_some(Step::Of(widest));
-                }
-                b"QuantizeLinear" | b"DynamicQuantizeLinear" => return Some(Step::Of(1.0)),
+                b"DequantizeLinear" => return self.scale(*node).map(Step::Of),
+                // A 255th of the range that it is given, and so as many 255ths of itself farther as that range is.
+                DYNAMIC if node.outputs().nth(1) == Some(name) => return Some(Step::OfItself),
+                b"QuantizeLinear" | DYNAMIC => return Some(Step::Of(1.0)),
                 _ if op.starts_with(b"QLinear") => return Some(Step::Of(1.0)),
                 _ if MOVING.contains(&op) => name = inputs.next()?,
                 _ => return None,
@@ -253,12 +309,7 @@ impl<'m> Graph<'m> {
     }
 
     fn constant(&self, name: &[u8]) -> Option<Vec<f64>> {
-        let main = self.model.scopes().first()?;
-        let stored = main
-            .initializers()
-            .iter()
-            .find(|tensor| self.model.text(tensor.name()) == name);
-        let tensor = match stored {
+        let tensor = match self.stored.get(name) {
             Some(tensor) => *tensor,
             None => {
                 let node = self
@@ -272,6 +323,13 @@ impl<'m> Graph<'m> {
     }
 }
 
+fn widest(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,6 +339,8 @@ mod tests {
         ValueInfoProto, tensor_shape_proto, type_proto,
     };
     use prost::Message as _;
+
+    const DYNAMIC_NAME: &str = "DynamicQuantizeLinear";
 
     fn node(op: &'static str, inputs: &[&'static str], output: &'static str) -> NodeProto {
         NodeProto {
@@ -326,8 +386,39 @@ mod tests {
             node("DequantizeLinear", &["q", "scale"], "d"),
             node("Reshape", &["d", "shape"], "y"),
         ]);
-        let (step, depth) = (Step::Of(0.25), 1);
-        assert_eq!(found["y"].quantised, Some(Quantised { step, depth }));
+        let quantised = Quantised {
+            step: Step::Of(0.25),
+            front: Some(0.25),
+            depth: 1,
+        };
+        assert_eq!(found["y"].quantised, Some(quantised));
+    }
+
+    #[test]
+    fn a_computed_scale_is_no_code_of_its_own() {
+        let dynamic = |name: &'static str, input| NodeProto {
+            output: ["q", name, "z"].map(Into::into).to_vec(),
+            ..node(DYNAMIC_NAME, &[input], "")
+        };
+        assert_eq!(origins(vec![dynamic("y", "x")])["y"], Origin::default());
+        // Behind another quantisation it moves with the ends of its range.
+        let behind = origins(vec![
+            node("QuantizeLinear", &["x", "scale"], "a"),
+            node("DequantizeLinear", &["a", "scale"], "d"),
+            dynamic("y", "d"),
+        ]);
+        let found = behind["y"].quantised.unwrap();
+        assert_eq!((found.step, found.depth), (Step::OfItself, 1));
+    }
+
+    #[test]
+    fn a_bounded_operator_bounds_the_step_in_front() {
+        let found = origins(vec![
+            node("QuantizeLinear", &["x", "scale"], "q"),
+            node("DequantizeLinear", &["q", "scale"], "d"),
+            node("Sigmoid", &["d"], "y"),
+        ]);
+        assert_eq!(found["y"].quantised.unwrap().front, Some(1.0 / 255.0));
     }
 
     #[test]

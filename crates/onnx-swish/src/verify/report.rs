@@ -128,12 +128,14 @@ fn remarks(output: &OutputComparison) -> Vec<String> {
         && output.judged_by == JudgedBy::Codes
     {
         remarks.push(format!(
-            "output `{name}` comes from quantised values, which sums that round differently move: {} of {} moved, by {:.1} \
-             steps of {:.1e} at most; behind {}, up to {:.1} steps in {:.0} % of the elements are put down to rounding",
-            codes.moved,
+            "output `{name}` comes from quantised values, which sums that round differently move: outside the tolerance are \
+             {} of {}, by {:.1} steps of {:.1e} at most, and {} count as moved; behind {}, up to {:.1} steps in {:.0} % of the \
+             elements are put down to rounding",
+            output.outside,
             counted(codes.elements, "element"),
             codes.largest,
             codes.step,
+            codes.moved,
             counted(codes.depth, "quantisation"),
             codes.allowed_steps(),
             100.0 * codes.allowed_fraction()

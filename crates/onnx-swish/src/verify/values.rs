@@ -12,7 +12,8 @@ use onnx_swish_model::schema::ValueInfoProto;
 use onnx_swish_tract::{Operators, Session as Engine};
 
 use super::formula::Coverage;
-use super::judge::narrower;
+use super::judge::{by_codes, narrower};
+use super::origin;
 use super::reference::Runner;
 use super::tolerance::Tolerance;
 use super::{FirstOff, OffFrom, OutputComparison, Progress, VerifyOptions};
@@ -158,6 +159,8 @@ impl<'a> Both<'a> {
         names: &[&str],
         mut see: impl FnMut(&str, OutputComparison),
     ) -> Result<()> {
+        let bytes = names.iter().map(|name| name.as_bytes());
+        let origins = origin::of_values(models.original, bytes);
         for (set, inputs) in models.inputs.iter().enumerate() {
             let (expected, found) = self.run(set, inputs)?;
             for &name in names {
@@ -168,7 +171,10 @@ impl<'a> Both<'a> {
                 let element_type = narrower(found.element_type(), Some(expected.element_type()));
                 let tolerance = Tolerance::chosen(models.options, element_type, models.narrowest);
                 let comparison = OutputComparison::of(name, expected, found, tolerance, set);
-                see(name, comparison.map_err(Error::NotComparable)?);
+                let mut comparison = comparison.map_err(Error::NotComparable)?;
+                let origin = origins.get(name).copied().unwrap_or_default();
+                by_codes(&mut comparison, origin, expected, found);
+                see(name, comparison);
             }
         }
         Ok(())

@@ -1,0 +1,186 @@
+//! Judgements that were wrong once: outputs that must differ, and outputs that must not.
+//!
+//! Given small models and outputs that somebody else is said to have computed; promises what `verify` answers.
+
+use std::collections::HashMap;
+
+use onnx_swish_model::DataType;
+use onnx_swish_model::schema::tensor_shape_proto::{Dimension, dimension::Value};
+use onnx_swish_model::schema::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType, type_proto,
+};
+use prost::Message as _;
+
+use super::{OutputComparison, Reference, VerifyOptions, VerifyReport, verify};
+use crate::{Error, Model, NamedTensors, Tensor};
+
+fn value(name: &'static str, element_type: DataType, shape: &[i64]) -> ValueInfoProto {
+    let dim = shape.iter().map(|&size| Dimension {
+        value: Some(Value::DimValue(size)),
+        ..Dimension::default()
+    });
+    let tensor = type_proto::Tensor {
+        elem_type: Some(element_type as i32),
+        shape: Some(TensorShapeProto { dim: dim.collect() }),
+    };
+    ValueInfoProto {
+        name: Some(name.into()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
+}
+
+/// An output whose shape inference finds.
+fn output(name: &'static str) -> ValueInfoProto {
+    ValueInfoProto {
+        name: Some(name.into()),
+        ..ValueInfoProto::default()
+    }
+}
+
+fn node(op: &'static str, inputs: &[&'static str], outputs: &[&'static str]) -> NodeProto {
+    NodeProto {
+        op_type: Some(op.into()),
+        name: Some(format!("{op} of {}", outputs[0]).into()),
+        input: inputs.iter().map(|&name| name.into()).collect(),
+        output: outputs.iter().map(|&name| name.into()).collect(),
+        ..NodeProto::default()
+    }
+}
+
+fn with(mut node: NodeProto, name: &'static str, value: i64) -> NodeProto {
+    node.attribute.push(AttributeProto {
+        name: Some(name.into()),
+        r#type: Some(AttributeType::Int as i32),
+        i: Some(value),
+        ..AttributeProto::default()
+    });
+    node
+}
+
+fn float(name: &'static str, value: f32) -> TensorProto {
+    TensorProto {
+        name: Some(name.into()),
+        data_type: Some(DataType::Float as i32),
+        float_data: vec![value],
+        ..TensorProto::default()
+    }
+}
+
+fn code(name: &'static str, value: i32) -> TensorProto {
+    TensorProto {
+        name: Some(name.into()),
+        data_type: Some(DataType::Uint8 as i32),
+        int32_data: vec![value],
+        ..TensorProto::default()
+    }
+}
+
+fn model(graph: GraphProto) -> Model {
+    let model = ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto {
+            version: Some(17),
+            ..OperatorSetIdProto::default()
+        }],
+        graph: Some(GraphProto {
+            name: Some("g".into()),
+            ..graph
+        }),
+        ..ModelProto::default()
+    };
+    Model::from_bytes(model.encode_to_vec()).unwrap()
+}
+
+fn named<const N: usize>(tensors: [(&str, Tensor); N]) -> NamedTensors {
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| (name.to_owned(), tensor))
+        .collect()
+}
+
+fn against(
+    model: &Model,
+    inputs: NamedTensors,
+    expected: NamedTensors,
+) -> Result<VerifyReport, Error> {
+    let options = VerifyOptions {
+        reference: Reference::Expected(vec![expected]),
+        inputs: vec![inputs],
+        ..VerifyOptions::default()
+    };
+    verify(model, None, &options, |_| ())
+}
+
+fn by_name(report: VerifyReport) -> HashMap<String, OutputComparison> {
+    let outputs = report.outputs.into_iter();
+    outputs.map(|one| (one.name.clone(), one)).collect()
+}
+
+fn dynamic() -> Model {
+    model(GraphProto {
+        node: vec![node("DynamicQuantizeLinear", &["x"], &["q", "s", "z"])],
+        input: vec![value("x", DataType::Float, &[3])],
+        output: ["q", "s", "z"].map(output).to_vec(),
+        ..GraphProto::default()
+    })
+}
+
+#[test]
+fn a_computed_scale_is_a_float_and_a_zero_point_exact() {
+    // From -1 to 1.55: a scale of 0.01, and 100 as zero.
+    let judged = |scale: f32, zero: u8, last: u8| {
+        let inputs = named([("x", ndarray::arr1(&[-1.0f32, 0.0, 1.55]).into())]);
+        let expected = named([
+            ("q", ndarray::arr1(&[0u8, 100, last]).into()),
+            ("s", ndarray::arr0(scale).into()),
+            ("z", ndarray::arr0(zero).into()),
+        ]);
+        let report = by_name(against(&dynamic(), inputs, expected).unwrap());
+        ["q", "s", "z"].map(|name| report[name].equal)
+    };
+    assert_eq!(judged(0.01, 100, 255), [true, true, true]);
+    assert_eq!(judged(0.71, 100, 255), [true, false, true]);
+    assert_eq!(judged(0.01, 101, 255), [true, true, false]);
+    // A code may fall to the other side.
+    assert_eq!(judged(0.01, 100, 254), [true, true, true]);
+}
+
+/// x in codes of 0.02 and back, and what `then` makes of it.
+fn quantised(size: i64, then: Vec<NodeProto>) -> Model {
+    let mut nodes = vec![
+        node("QuantizeLinear", &["x", "s", "z"], &["q"]),
+        node("DequantizeLinear", &["q", "s", "z"], &["d"]),
+    ];
+    nodes.extend(then);
+    model(GraphProto {
+        node: nodes,
+        initializer: vec![float("s", 0.02), code("z", 128)],
+        input: vec![value("x", DataType::Float, &[size])],
+        output: vec![output("y")],
+        ..GraphProto::default()
+    })
+}
+
+#[test]
+fn one_number_behind_codes_has_the_steps_in_front_of_it() {
+    let sum = quantised(
+        3,
+        vec![with(node("ReduceSum", &["d"], &["y"]), "keepdims", 0)],
+    );
+    let judged = |y: f32| {
+        let inputs = named([("x", ndarray::arr1(&[1.0f32, 1.0, 0.5]).into())]);
+        let expected = named([("y", ndarray::arr0(y).into())]);
+        by_name(against(&sum, inputs, expected).unwrap())
+            .remove("y")
+            .unwrap()
+    };
+    let moved = judged(2.52);
+    assert!(moved.equal, "{moved:?}");
+    assert!((moved.codes.unwrap().step - 0.02).abs() < 1e-6);
+    assert!(!judged(2.6).equal);
+}
