@@ -191,9 +191,27 @@ impl Lists {
     /// How many elements the reference keeps and the fused model does not.
     fn others(&self, ranking: &Ranking, reference: &Side, own: &Side) -> Result<usize, String> {
         let (by_reference, by_fused) = ("the reference", "the fused model");
+        self.all_differ(ranking, (by_reference, reference))?;
+        self.all_differ(ranking, (by_fused, own))?;
         let others = self.not_in(ranking, (by_reference, reference), (by_fused, own))?;
         self.not_in(ranking, (by_fused, own), (by_reference, reference))?;
         Ok(others)
+    }
+
+    /// A ranking keeps no element twice.
+    fn all_differ(&self, ranking: &Ranking, (who, side): (&str, &Side)) -> Result<(), String> {
+        let mut seen = std::collections::HashSet::new();
+        let twice = self
+            .positions(side)
+            .zip(&side.indices)
+            .find(|(position, _)| !seen.insert(*position));
+        match twice {
+            Some((_, index)) => Err(format!(
+                "node `{}` keeps index {index} twice in {who}",
+                ranking.node
+            )),
+            None => Ok(()),
+        }
     }
 
     /// How many `other` keeps that `side` does not, each nearly as good as the last that `side` keeps, by the scores of `side`.
@@ -337,6 +355,16 @@ mod tests {
             wrong.contains("index 0") && wrong.contains("better"),
             "{wrong}"
         );
+    }
+
+    #[test]
+    fn an_index_that_is_kept_twice_is_named() {
+        let scores: &[f64] = &[0.9, 0.5, 0.5, 0.5, 0.1];
+        for kept in [[[0, 1, 1], [0, 1, 2]], [[0, 1, 2], [0, 1, 1]]] {
+            let indices = [kept[0].as_slice(), kept[1].as_slice()];
+            let wrong = others((5, 3, 1), [scores; 2], indices).unwrap_err();
+            assert!(wrong.contains("index 1 twice"), "{wrong}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Judge<'_> {
     /// Judges one set of inputs by what the two runs gave, and keeps it where that does not say all.
     pub fn judge(&self, expected: NamedTensors, found: Outputs, set: usize) -> Result<Judged> {
         let outputs = self.compare(&expected, &found, set, &Cuts::default())?;
-        let ranked = |name: &String| self.origins.get(name).is_some_and(|it| it.ranked);
+        let ranked = |name: &String| self.origins.get(name).is_some_and(|it| it.ranked.is_some());
         let unsettled = outputs.iter().any(|one| !one.equal && ranked(&one.name));
         Ok(Judged {
             outputs,
@@ -78,6 +78,18 @@ impl Judge<'_> {
     }
 }
 
+impl Pair<'_> {
+    /// Which ranking its rows follow; none where the two have other shapes.
+    fn ranking(&self) -> Option<usize> {
+        let aligned = self.comparison.fused_shape.is_none();
+        self.origin.ranked.filter(|_| aligned)
+    }
+
+    fn may_be_in_another_order(&self) -> bool {
+        self.ranking().is_some() && !self.comparison.equal
+    }
+}
+
 /// Judges by steps what lies behind quantised values and the tolerance does not accept.
 pub(super) fn by_codes(
     comparison: &mut OutputComparison,
@@ -85,7 +97,8 @@ pub(super) fn by_codes(
     expected: &Tensor,
     found: &Tensor,
 ) {
-    let Some(quantised) = origin.quantised else {
+    let aligned = comparison.fused_shape.is_none();
+    let Some(quantised) = origin.quantised.filter(|_| aligned) else {
         return;
     };
     // An index or a count has no steps.
@@ -107,10 +120,7 @@ pub(super) fn by_codes(
 
 /// Judges as sets of rows what lies behind a ranking and differs where it stands.
 fn by_rows(pairs: &mut [Pair<'_>], cuts: &Cuts) {
-    if !pairs
-        .iter()
-        .any(|pair| pair.origin.ranked && !pair.comparison.equal)
-    {
+    if !pairs.iter().any(Pair::may_be_in_another_order) {
         return;
     }
     let values: Vec<(Vec<f64>, Vec<f64>)> = pairs
@@ -131,13 +141,14 @@ fn by_rows(pairs: &mut [Pair<'_>], cuts: &Cuts) {
             equal: pair.comparison.equal,
             float: is_float(pair.found.element_type()),
             output: true,
+            ranking: pair.ranking(),
         })
         .chain(cuts.chosen.iter().map(Chosen::ranked))
         .collect();
     let found: Vec<_> = pairs
         .iter()
         .enumerate()
-        .filter(|(_, pair)| pair.origin.ranked && !pair.comparison.equal)
+        .filter(|(_, pair)| pair.may_be_in_another_order())
         .map(|(at, _)| (at, swapped(&ranked, at, cuts.others)))
         .collect();
     for (at, rows) in found {

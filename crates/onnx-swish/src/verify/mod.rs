@@ -88,6 +88,7 @@ pub fn verify(
     let has_values = reference.has_values();
     let mut sides = Sides::new(reference, engine, original, options);
     let inputs = sides.run_all(&mut report, &mut progress)?;
+    report.warnings.extend(sides.unknown());
     report.warnings.extend(sides.not_compared());
     // What is looked at closer is loaded again, with more outputs.
     let mut seen = sides.unloaded();
@@ -124,23 +125,38 @@ fn named(mut coverage: Vec<Coverage>, fused: &Model) -> Result<Vec<Coverage>> {
     let flat = flattened(fused, Operators::OnnxSwish)?;
     let model = flat.as_ref().unwrap_or(fused);
     let nodes = model.scopes().first().map(|main| main.nodes());
+    let nodes = || {
+        let nodes = nodes.unwrap_or_default().iter();
+        nodes.map(|node| model.node_ref(node))
+    };
     let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-    let values: HashMap<String, String> = nodes
-        .unwrap_or_default()
-        .iter()
-        .map(|node| model.node_ref(node))
+    let values: HashMap<String, &[u8]> = nodes()
         .filter_map(|node| {
-            let output = text(node.outputs().next()?);
+            let output = node.outputs().next()?;
             // As tract does: a node without a name goes by its output.
             let name = match node.name() {
-                b"" => output.clone(),
-                name => text(name),
+                b"" => output,
+                name => name,
             };
-            Some((name, output))
+            Some((text(name), output))
         })
         .collect();
+    // tract merges `x * Sigmoid(x)` whose gate is needed elsewhere, too, under the name of the gate's node.
+    let merged = |node: &str| {
+        let gate = *values.get(node.strip_suffix(".silu")?)?;
+        let mut makers = nodes();
+        let maker = makers.find(|node| node.outputs().next() == Some(gate))?;
+        let x = maker.inputs().next()?;
+        let mut products = nodes().filter(|node| node.op_type() == b"Mul");
+        let product = products.find(|node| {
+            let factors: Vec<&[u8]> = node.inputs().collect();
+            factors == [x, gate] || factors == [gate, x]
+        });
+        product?.outputs().next()
+    };
     for one in &mut coverage {
-        one.output = values.get(&one.node).cloned();
+        let own = values.get(&one.node).copied();
+        one.output = own.or_else(|| merged(&one.node)).map(text);
     }
     Ok(coverage)
 }

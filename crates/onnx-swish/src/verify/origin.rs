@@ -54,8 +54,8 @@ const MOST_SCALES: usize = 1 << 16;
 pub(super) struct Origin {
     /// How it is quantised, where quantised values are among its ancestors.
     pub quantised: Option<Quantised>,
-    /// Whether it lies behind TopK or NonMaxSuppression.
-    pub ranked: bool,
+    /// Which TopK or NonMaxSuppression it lies behind, the last of them: a number that tells them apart.
+    pub ranked: Option<usize>,
 }
 
 /// How an output is quantised.
@@ -90,7 +90,7 @@ struct Trace {
     depth: usize,
     /// The widest step of the quantisations last before it.
     front: Option<f64>,
-    ranked: bool,
+    ranked: Option<usize>,
 }
 
 /// The origin of each output of the main graph, by name.
@@ -204,7 +204,8 @@ impl<'m> Graph<'m> {
         let Some(main) = self.model.scopes().first() else {
             return traces;
         };
-        for node in main.nodes().iter().map(|node| self.model.node_ref(node)) {
+        let nodes = main.nodes().iter().map(|node| self.model.node_ref(node));
+        for (number, node) in nodes.enumerate() {
             let mut trace = Trace::default();
             for input in node.inputs().filter(|input| !input.is_empty()) {
                 let unknown = Trace {
@@ -215,11 +216,13 @@ impl<'m> Graph<'m> {
                 trace.varies |= own.varies;
                 trace.depth = trace.depth.max(own.depth);
                 trace.front = widest(trace.front, own.front);
-                trace.ranked |= own.ranked;
+                trace.ranked = trace.ranked.max(own.ranked);
             }
             let given = trace;
             let op = node.op_type();
-            trace.ranked |= RANKING.contains(&op);
+            if RANKING.contains(&op) {
+                trace.ranked = Some(number);
+            }
             let quantises = QUANTISING.iter().any(|prefix| op.starts_with(prefix));
             if quantises && trace.varies {
                 let times = if op == RECURRENT { self.steps(node) } else { 1 };
@@ -447,7 +450,7 @@ mod tests {
             node("TopK", &["x", "k"], "values"),
             node("Gather", &["boxes", "values"], "y"),
         ]);
-        assert!(found["y"].ranked);
+        assert_eq!(found["y"].ranked, Some(0));
     }
 
     #[test]

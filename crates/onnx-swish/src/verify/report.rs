@@ -124,6 +124,17 @@ fn remarks(output: &OutputComparison) -> Vec<String> {
             output.largest, output.tolerance.floor
         ));
     }
+    if let Some(shape) = &output.fused_shape {
+        remarks.push(format!(
+            "output `{name}` has the shape {:?} by the reference and {shape:?} in the fused model",
+            output.shape
+        ));
+    }
+    if output.is_without_numbers() {
+        remarks.push(format!(
+            "output `{name}` is NaN or infinite everywhere by the reference: that both agree says nothing; give real inputs"
+        ));
+    }
     if let Some(codes) = &output.codes
         && output.judged_by == JudgedBy::Codes
     {
@@ -162,8 +173,13 @@ fn remarks(output: &OutputComparison) -> Vec<String> {
                 counted(rows.others, "row")
             ));
         }
+        let unknown = if rows.others > 0 {
+            "; what else stands in rows that only one side has was compared with nothing"
+        } else {
+            ""
+        };
         remarks.push(format!(
-            "{}; the scores in {} are nearly equal, so its rows were compared as a set",
+            "{}; the scores in {} are nearly equal, so its rows were compared as a set{unknown}",
             found.join(", and "),
             rows.scores
         ));

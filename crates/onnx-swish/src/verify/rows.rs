@@ -1,7 +1,8 @@
 //! Outputs behind TopK or NonMaxSuppression whose rows come in another order.
 //!
 //! Given the outputs of two runs; promises that rows are taken for swapped only where their scores, which stand in one of the
-//! outputs, are nearly equal: an order that the scores do not excuse stays a difference.
+//! outputs, are nearly equal, and in all outputs behind one ranking alike: an order that the scores do not excuse, or that is another
+//! in the output beside it, stays a difference.
 
 use serde::Serialize;
 
@@ -65,6 +66,7 @@ impl Chosen {
             equal: original.iter().zip(fused).all(near),
             float: true,
             output: false,
+            ranking: None,
         }
     }
 }
@@ -84,6 +86,8 @@ pub(super) struct Ranked<'a> {
     pub float: bool,
     /// Whether it is an output of the models, or what a ranking kept.
     pub output: bool,
+    /// The ranking that its rows follow.
+    pub ranking: Option<usize>,
 }
 
 /// One output seen as `outer` lists of `rows` rows of `inner` elements each.
@@ -106,6 +110,13 @@ impl Layout {
             rows,
             inner,
         })
+    }
+
+    /// This output in as many lists of as many rows, if it can be seen so.
+    fn of_same_lists(&self, output: &Ranked<'_>) -> Option<Layout> {
+        let mut layouts =
+            (0..output.shape.len()).filter_map(|axis| Layout::along(output.shape, axis));
+        layouts.find(|it| (it.outer, it.rows) == (self.outer, self.rows))
     }
 
     fn row<'v>(&self, values: &'v [f64], list: usize, row: usize) -> &'v [f64] {
@@ -137,8 +148,16 @@ pub(super) fn swapped(outputs: &[Ranked<'_>], at: usize, others: usize) -> Optio
     let output = outputs.get(at)?;
     let layouts = (0..output.shape.len()).filter_map(|axis| Layout::along(output.shape, axis));
     for layout in layouts {
+        // What follows the same ranking is in the same order.
+        let beside = outputs.iter().filter(|other| {
+            other.ranking.is_some()
+                && other.ranking == output.ranking
+                && !std::ptr::eq(*other, output)
+        });
+        let beside = beside.filter_map(|other| Some((other, layout.of_same_lists(other)?)));
+        let together: Vec<_> = std::iter::once((output, layout)).chain(beside).collect();
         for scores in scores(outputs, output, layout) {
-            if let Some((moved, others)) = matched(output, layout, &scores, others) {
+            if let Some((moved, others)) = matched(&together, &scores, others) {
                 return Some(Rows {
                     axis: layout.axis,
                     moved,
@@ -211,26 +230,28 @@ fn own_column<'a>(output: &'a Ranked<'a>, layout: Layout, column: usize) -> Opti
     })
 }
 
-/// How many rows moved when each row of one side is some row of the other of nearly the same score, and how many are no row of the
-/// other; `None` if these are more than `others`, or of another score than the last.
+/// How many rows moved when each row of one side, in all outputs together, is some row of the other of nearly the same score, and how
+/// many are no row of the other; `None` if these are more than `others`, or of another score than the last.
 fn matched(
-    output: &Ranked<'_>,
-    layout: Layout,
+    together: &[(&Ranked<'_>, Layout)],
     scores: &Scores<'_>,
     others: usize,
 ) -> Option<(usize, usize)> {
     let (mut moved, mut left) = (0, 0);
+    let (_, layout) = together.first()?;
     for list in 0..layout.outer {
-        let original = |row| layout.row(output.original, list, row);
-        let fused = |row| layout.row(output.fused, list, row);
+        let same = |row: usize, other: usize| {
+            together.iter().all(|(output, layout)| {
+                let original = layout.row(output.original, list, row);
+                output.same(original, layout.row(output.fused, list, other))
+            })
+        };
         let score = |row: usize| scores.values.get(list * layout.rows + row).copied();
         let near = |row, other| {
             let both = score(row).zip(score(other));
             both.is_some_and(|(a, b)| distance(a, b) <= scores.close)
         };
-        let out_of_place: Vec<usize> = (0..layout.rows)
-            .filter(|&row| !output.same(original(row), fused(row)))
-            .collect();
+        let out_of_place: Vec<usize> = (0..layout.rows).filter(|&row| !same(row, row)).collect();
         if out_of_place.len() > MOST_MOVED {
             return None;
         }
@@ -239,7 +260,7 @@ fn matched(
         for row in out_of_place {
             let fits = free
                 .iter()
-                .position(|&other| near(row, other) && output.same(original(row), fused(other)));
+                .position(|&other| near(row, other) && same(row, other));
             match fits {
                 Some(fits) => {
                     moved += 1;
@@ -291,6 +312,7 @@ mod tests {
                 .all(|(&a, &b)| distance(a, b) <= allowed(a)),
             float,
             output: true,
+            ranking: Some(0),
         }
     }
 
@@ -307,6 +329,35 @@ mod tests {
         let found = swapped(&[scores, labels], 1, 0).unwrap();
         assert_eq!((found.axis, found.moved), (1, 2));
         assert!(found.scores.contains("scores"));
+    }
+
+    #[test]
+    fn all_outputs_of_a_ranking_are_in_one_order() {
+        let found = |boxes: [f64; 6], ranking| {
+            let scores = [0.9, 0.5, 0.49999];
+            let all = [
+                ranked("scores", &[1, 3], &scores, &scores, true),
+                ranked("labels", &[1, 3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false),
+                Ranked {
+                    ranking,
+                    ..ranked(
+                        "boxes",
+                        &[3, 2],
+                        &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+                        &boxes,
+                        true,
+                    )
+                },
+            ];
+            swapped(&all, 1, 0).is_some()
+        };
+        let (stay, follow) = (
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+            [1.0, 2.0, 5.0, 6.0, 3.0, 4.0],
+        );
+        assert!(found(follow, Some(0)));
+        assert!(!found(stay, Some(0)));
+        assert!(found(stay, Some(1)), "another ranking's");
     }
 
     #[test]

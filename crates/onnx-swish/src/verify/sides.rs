@@ -27,6 +27,8 @@ pub(super) struct Sides<'a> {
     reference: Runner<'a>,
     engine: Engine,
     seen: Seen<'a>,
+    /// Known outputs that are none of the model's.
+    unknown: Vec<String>,
 }
 
 /// What has been seen of them.
@@ -56,6 +58,7 @@ impl<'a> Sides<'a> {
                 watcher: Watcher::default(),
                 judged: Vec::new(),
             },
+            unknown: Vec::new(),
         }
     }
 
@@ -97,7 +100,15 @@ impl<'a> Sides<'a> {
         progress(Progress::Running(set));
         let named = || inputs.iter().map(|(name, tensor)| (name, tensor));
         let found = self.engine.run(named())?;
-        let expected = self.reference.run(set, inputs)?;
+        let mut expected = self.reference.run(set, inputs)?;
+        if !self.reference.has_values() {
+            let outputs = self.engine.outputs();
+            let known = |name: &String| outputs.iter().any(|port| port.name == *name);
+            let extra = expected.iter().map(|(name, _)| name);
+            self.unknown
+                .extend(extra.filter(|name| !known(name)).cloned());
+            expected.retain(|(name, _)| known(name));
+        }
         // A run of its own: what is watched is not what is fast.
         let watcher = &mut self.seen.watcher;
         self.engine
@@ -134,6 +145,23 @@ impl<'a> Sides<'a> {
         let median = *reached.get(reached.len() / 2)?;
         let scale = (TAILS / median).min(LARGEST_SCALE);
         (scale > 1.5).then_some(scale)
+    }
+
+    /// Says which known outputs are none of the model's.
+    pub fn unknown(&mut self) -> Option<String> {
+        self.unknown.sort();
+        self.unknown.dedup();
+        let names: Vec<String> = self
+            .unknown
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "the model has no output {}: left out of what was expected",
+                names.join(", ")
+            )
+        })
     }
 
     /// Says which outputs the reference did not give for every set.

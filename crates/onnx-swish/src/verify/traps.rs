@@ -184,3 +184,117 @@ fn one_number_behind_codes_has_the_steps_in_front_of_it() {
     assert!((moved.codes.unwrap().step - 0.02).abs() < 1e-6);
     assert!(!judged(2.6).equal);
 }
+
+#[test]
+fn an_index_twice_or_an_order_of_its_own_is_no_tie() {
+    let top = model(GraphProto {
+        node: vec![
+            node("TopK", &["x", "k"], &["v", "i"]),
+            with(node("Gather", &["b", "i"], &["y"]), "axis", 0),
+        ],
+        initializer: vec![TensorProto {
+            name: Some("k".into()),
+            data_type: Some(DataType::Int64 as i32),
+            dims: vec![1],
+            int64_data: vec![3],
+            ..TensorProto::default()
+        }],
+        input: vec![
+            value("x", DataType::Float, &[5]),
+            value("b", DataType::Float, &[5]),
+        ],
+        output: ["v", "i", "y"].map(output).to_vec(),
+        ..GraphProto::default()
+    });
+    let judged = |scores: [f32; 5], i: [i64; 3], y: [f32; 3]| {
+        let inputs = named([
+            ("x", ndarray::arr1(&scores).into()),
+            (
+                "b",
+                ndarray::arr1(&[10.0f32, 20.0, 30.0, 40.0, 50.0]).into(),
+            ),
+        ]);
+        let v = i.map(|index| scores[index as usize]);
+        let expected = named([
+            ("v", ndarray::arr1(&v).into()),
+            ("i", ndarray::arr1(&i).into()),
+            ("y", ndarray::arr1(&y).into()),
+        ]);
+        against(&top, inputs, expected).unwrap().equal
+    };
+    let near = [0.1, 0.9, 0.5, 0.500_01, 0.3];
+    assert!(judged(near, [1, 3, 2], [20.0, 40.0, 30.0]));
+    assert!(judged(near, [1, 2, 3], [20.0, 30.0, 40.0]));
+    assert!(
+        !judged(near, [1, 2, 2], [20.0, 30.0, 30.0]),
+        "one row twice"
+    );
+    assert!(
+        !judged(near, [1, 2, 3], [20.0, 40.0, 30.0]),
+        "swapped in `i` alone"
+    );
+    assert!(
+        !judged([0.5; 5], [2, 3, 3], [30.0, 40.0, 40.0]),
+        "a tie, and one row twice"
+    );
+}
+
+#[test]
+fn what_is_expected_of_no_output_is_left_out() {
+    let inputs = named([("x", ndarray::arr1(&[-1.0f32, 0.0, 1.55]).into())]);
+    let expected = named([
+        ("z", ndarray::arr0(100u8).into()),
+        ("other", ndarray::arr0(1u8).into()),
+    ]);
+    let report = against(&dynamic(), inputs, expected).unwrap();
+    assert!(report.equal);
+    let said = |it: &String| it.contains("no output `other`");
+    assert!(report.warnings.iter().any(said), "{:#?}", report.warnings);
+}
+
+#[test]
+fn another_shape_is_another_answer() {
+    let sum = quantised(3, vec![node("Identity", &["d"], &["y"])]);
+    let inputs = named([("x", ndarray::arr1(&[1.0f32, 1.0, 0.5]).into())]);
+    let expected = named([("y", ndarray::arr1(&[1.0f32, 1.0]).into())]);
+    let report = against(&sum, inputs, expected).unwrap();
+    assert!(!report.equal);
+    let said = |it: &String| it.contains("[2]") && it.contains("[3]");
+    assert!(report.warnings.iter().any(said), "{:#?}", report.warnings);
+}
+
+/// What `each` says of the only activation.
+fn only_activation(model: &Model) -> OutputComparison {
+    let options = VerifyOptions {
+        each: true,
+        ..VerifyOptions::default()
+    };
+    let mut report = verify(model, None, &options, |_| ()).unwrap();
+    assert_eq!(report.coverage.len(), 1);
+    report.coverage.remove(0).against_reference.unwrap()
+}
+
+#[test]
+fn an_activation_whose_gate_is_needed_elsewhere_is_compared() {
+    let gate = model(GraphProto {
+        node: vec![
+            node("Sigmoid", &["x"], &["g"]),
+            node("Mul", &["x", "g"], &["y"]),
+        ],
+        input: vec![value("x", DataType::Float, &[9])],
+        output: ["y", "g"].map(output).to_vec(),
+        ..GraphProto::default()
+    });
+    assert_eq!(only_activation(&gate).name, "y");
+}
+
+#[test]
+fn an_activation_behind_codes_is_judged_by_them() {
+    let silu = vec![
+        node("Mul", &["d", "d"], &["h"]),
+        node("Sigmoid", &["h"], &["g"]),
+        node("Mul", &["h", "g"], &["y"]),
+    ];
+    let found = only_activation(&quantised(9, silu));
+    assert!(found.codes.is_some(), "{found:?}");
+}

@@ -101,7 +101,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
 
 fn parse_tolerance(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(value) if value >= 0.0 => Ok(value),
-        _ => Err("a tolerance is a number that is not negative, e.g. 1e-4".to_owned()),
+        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
+        _ => Err("a tolerance is a finite number that is not negative, e.g. 1e-4".to_owned()),
     }
 }

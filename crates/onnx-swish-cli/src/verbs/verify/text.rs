@@ -238,8 +238,9 @@ fn answer(text: &mut String, report: &VerifyReport) {
         ),
     };
     let mut tolerances: Vec<String> = Vec::new();
-    for Tolerance { rtol, atol, .. } in report.outputs.iter().map(|output| output.tolerance) {
-        let tolerance = if rtol == 0.0 && atol == 0.0 {
+    for output in &report.outputs {
+        let Tolerance { rtol, atol, .. } = output.tolerance;
+        let tolerance = if !output.element_type.contains("float") {
             "whole numbers exactly".to_owned()
         } else {
             format!("rtol {rtol:e}, atol {atol:e}")
