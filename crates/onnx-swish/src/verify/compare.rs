@@ -190,6 +190,23 @@ impl OutputComparison {
         floats && self.elements > 0 && self.finite == 0
     }
 
+    /// Takes the excuse from rows that only one side keeps, if they differ in the fused model that was given the reference's rows,
+    /// too; `again` compares its outputs.
+    pub(super) fn settle_others(&mut self, again: &[OutputComparison]) {
+        let Some(again) = again.iter().find(|again| again.name == self.name) else {
+            return;
+        };
+        if again.equal {
+            if let Some(rows) = &mut self.rows {
+                rows.others_compared = true;
+            }
+            return;
+        }
+        self.equal = false;
+        self.judged_by = again.judged_by;
+        self.rows = None;
+    }
+
     /// This output over one more set of inputs.
     pub(super) fn merge(&mut self, other: OutputComparison) {
         let used = |worst: &Option<Worst>| worst.as_ref().map_or(-1.0, |worst| worst.used);

@@ -1,16 +1,18 @@
 //! Where the K of a TopK cuts through nearly equal scores, so that two correct runs keep different ones of them.
 //!
 //! Given both models and the sets of outputs that differ behind a TopK; promises that rows are excused only where what one side keeps
-//! is, by the scores of the other side, nearly as good as the last that the other side keeps. A wrong index stays a difference, and is
-//! named.
+//! is, by the scores of the other side, nearly as good as the last that the other side keeps, and the fused model makes of those rows what
+//! the reference makes of them. A wrong index stays a difference, and is named.
 
+use super::OutputComparison;
+use super::choice::{self, Choice};
 use super::judge::{Judge, Judged};
 use super::origin::Ranking;
 use super::rows::Chosen;
 use super::tolerance::{Tolerance, distance};
 use super::values::{Both, Models};
 use crate::error::Result;
-use crate::{NamedTensors, Outputs, Tensor};
+use crate::{ElementType, NamedTensors, Outputs, Tensor};
 
 /// What the rankings of a model did on one set of inputs.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct Cuts {
     pub others: usize,
     /// What each ranking kept, which is what its rows are in the order of.
     pub chosen: Vec<Chosen>,
+    /// What each ranking kept in the reference.
+    pub choices: Vec<Choice>,
     /// A sentence for each ranking that keeps what it should not.
     pub wrong: Vec<String>,
 }
@@ -48,6 +52,16 @@ pub(super) fn settle(
         };
         let cuts = Cuts::of(rankings, &looked_at, judge);
         judged.outputs = judge.compare(expected, found, set, &cuts)?;
+        let has_others = |it: &OutputComparison| it.rows.as_ref().is_some_and(|it| it.others > 0);
+        if judged.outputs.iter().any(has_others) {
+            let chosen = choice::outputs(models, rankings, &cuts.choices, inputs);
+            // What cannot be compared is said to be compared with nothing.
+            if let Ok(Some(chosen)) = chosen {
+                let again = judge.compare(expected, &chosen, set, &Cuts::default())?;
+                let mut others = judged.outputs.iter_mut().filter(|it| has_others(it));
+                others.by_ref().for_each(|it| it.settle_others(&again));
+            }
+        }
         said.extend(cuts.wrong);
     }
     said.dedup();
@@ -83,9 +97,10 @@ impl Cuts {
         let mut explained = true;
         for ranking in rankings {
             match kept(ranking, looked_at, judge) {
-                Some(Ok((others, chosen))) => {
-                    cuts.others += others;
-                    cuts.chosen.push(chosen);
+                Some(Ok(kept)) => {
+                    cuts.others += kept.others;
+                    cuts.chosen.push(kept.chosen);
+                    cuts.choices.extend(kept.choice);
                 }
                 Some(Err(wrong)) => {
                     cuts.wrong.push(wrong);
@@ -120,13 +135,20 @@ impl Side {
     }
 }
 
-/// What a ranking kept: how many others on one side than on the other, or a sentence that says which it should not have kept. `None`
-/// where its values cannot be had.
+/// What a ranking kept.
+struct Kept {
+    /// How many rows on one side that the other does not keep.
+    others: usize,
+    chosen: Chosen,
+    choice: Option<Choice>,
+}
+
+/// What a ranking kept, or a sentence that says what it should not have kept. `None` where its values cannot be had.
 fn kept(
     ranking: &Ranking,
     looked_at: &Looked<'_>,
     judge: &Judge<'_>,
-) -> Option<Result<(usize, Chosen), String>> {
+) -> Option<Result<Kept, String>> {
     let (expected, found) = looked_at.scores(&ranking.data)?;
     let indices = Looked::of(looked_at.expected, &ranking.indices)?;
     let own_indices = looked_at.found.get(&ranking.indices).ok()?;
@@ -160,7 +182,17 @@ fn kept(
         (lists.chosen(&reference), lists.chosen(&own)),
         tolerance,
     );
-    Some(Ok((others, chosen)))
+    let choice = (found.element_type() == ElementType::F32).then(|| Choice {
+        indices: ranking.indices.clone(),
+        shape: indices.shape().to_vec(),
+        scores: lists.chosen(&reference),
+        rows: reference.indices,
+    });
+    Some(Ok(Kept {
+        others,
+        chosen,
+        choice,
+    }))
 }
 
 /// How the lists that are ranked lie in a tensor.

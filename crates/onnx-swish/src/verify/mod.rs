@@ -4,6 +4,7 @@
 //! Runtime, or outputs that are known. Promises that nothing of ours computes the reference, and that inputs reach the tails and the
 //! bend of every activation.
 
+mod choice;
 mod codes;
 mod compare;
 mod cuts;

@@ -173,7 +173,7 @@ fn remarks(output: &OutputComparison) -> Vec<String> {
                 counted(rows.others, "row")
             ));
         }
-        let unknown = if rows.others > 0 {
+        let unknown = if rows.others > 0 && !rows.others_compared {
             "; what else stands in rows that only one side has was compared with nothing"
         } else {
             ""

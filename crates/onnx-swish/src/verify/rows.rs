@@ -20,6 +20,8 @@ pub struct Rows {
     pub moved: usize,
     /// How many are others: left out on one side where the K of a TopK cuts through nearly equal scores.
     pub others: usize,
+    /// Whether what stands in those others was compared: the fused model ran once more, with the rows that the reference keeps.
+    pub others_compared: bool,
     /// Where the scores were found that are nearly equal: an output, a column of the output itself, or what a TopK ranks.
     pub scores: String,
 }
@@ -162,6 +164,7 @@ pub(super) fn swapped(outputs: &[Ranked<'_>], at: usize, others: usize) -> Optio
                     axis: layout.axis,
                     moved,
                     others,
+                    others_compared: false,
                     scores: scores.name.into_owned(),
                 });
             }

@@ -224,6 +224,12 @@ fn an_index_twice_or_an_order_of_its_own_is_no_tie() {
     };
     let near = [0.1, 0.9, 0.5, 0.500_01, 0.3];
     assert!(judged(near, [1, 3, 2], [20.0, 40.0, 30.0]));
+    // All scores alike: the reference may keep other rows, but must have what stands in them.
+    assert!(judged([0.5; 5], [2, 3, 4], [30.0, 40.0, 50.0]));
+    assert!(
+        !judged([0.5; 5], [2, 3, 4], [30.0, 40.5, 50.0]),
+        "another box"
+    );
     assert!(judged(near, [1, 2, 3], [20.0, 30.0, 40.0]));
     assert!(
         !judged(near, [1, 2, 2], [20.0, 30.0, 30.0]),
