@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Net, check, fuse};
+use common::{Net, check, fuse, text};
 use onnx_swish_fuse::Emit;
+use onnx_swish_model::schema;
 
 #[track_caller]
 fn explained(net: &Net, reasons: &[&str]) {
@@ -130,4 +131,40 @@ fn exponentials_that_overflow_early_are_explained() {
 fn a_value_minus_itself_is_a_beta_of_zero() {
     let net = Net::new("t = Sub(x, x); s = Sigmoid(t); y = Mul(x, s)");
     assert_eq!(check(&net, Emit::Custom).counts(), "swish 1");
+}
+
+#[test]
+fn a_gate_out_of_a_branch_is_explained() {
+    let mut proto = Net::new("s = If(yes); y = Mul(x, s)")
+        .and("bool yes = 1")
+        .proto();
+    let branch = |name: &str, op: &str| schema::AttributeProto {
+        name: Some(text::bytes(name)),
+        r#type: Some(schema::attribute_proto::AttributeType::Graph as i32),
+        g: Some(schema::GraphProto {
+            name: Some(text::bytes(name)),
+            node: text::nodes(&format!("inner = {op}(x)")),
+            output: text::values("float[2,8,4,4] inner"),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let node = &mut proto.graph.as_mut().expect("a graph").node[0];
+    node.attribute = vec![
+        branch("then_branch", "Sigmoid"),
+        branch("else_branch", "Identity"),
+    ];
+    let fused = fuse(&common::model(&proto), Emit::Custom);
+    assert_eq!(fused.reasons(), ["captured"]);
+}
+
+#[test]
+fn one_size_that_nobody_knows_leaves_the_others() {
+    let body = "h = Shape(x); a = Gather(h, i0); d = Max(a, i1); c = Concat[axis=0](d, m1, k); r = Reshape(x, c); \
+        t = Mul(r, b); s = Sigmoid(t); y = Mul(r, s)";
+    let net = Net::new(body)
+        .inputs("float[N,8,3,5] x")
+        .outputs("float? y")
+        .and("int64[1] i0 = 0; int64[1] i1 = 1; int64[1] m1 = -1; int64[1] k = 240; float[240] b = 1.5");
+    assert_eq!(fuse(&net.model(), Emit::Custom).counts(), "swish 1");
 }

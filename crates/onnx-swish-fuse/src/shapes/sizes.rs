@@ -260,7 +260,9 @@ fn binary(shapes: &mut Shapes, op: Op, a: Dim, b: Dim, is_float: bool) -> Option
         }
         (Op::Min, Dim::Known(a), Dim::Known(b)) => Some(Dim::Known(a.min(b))),
         (Op::Max, Dim::Known(a), Dim::Known(b)) => Some(Dim::Known(a.max(b))),
-        (Op::Min | Op::Max, a, b) => (a == b).then_some(a),
+        (Op::Min | Op::Max, a, b) if a == b => Some(a),
+        // Nobody knows which: the rest of the list is known all the same.
+        (Op::Min | Op::Max, ..) => Some(shapes.unknown()),
         // Remainders of negative numbers have two meanings.
         (Op::Mod, Dim::Known(a), Dim::Known(b)) if a >= 0 && b > 0 => Some(Dim::Known(a % b)),
         _ => None,
