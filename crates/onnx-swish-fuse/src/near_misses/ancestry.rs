@@ -108,6 +108,8 @@ impl Explainer<'_, '_> {
                             | Op::Dropout
                             | Op::QuantizeLinear
                             | Op::DequantizeLinear
+                            | Op::ReorderInput
+                            | Op::ReorderOutput
                     )
             });
             match moved.and_then(|node| data_inputs(self.graph, node).next()) {
