@@ -98,6 +98,7 @@ repairs! {
     constant_of_shape_without_value
     convolution_and_a_constant_of_the_channels_behind_an_identity
     dynamic_quantize_lstm
+    einsum_of_sums_that_share_nothing
     einsum_to_a_scalar
     einsum_with_an_axis_of_one
     einsum_with_an_ellipsis_in_one_term
@@ -117,6 +118,8 @@ repairs! {
     lstm_with_lengths_that_fold
     mat_mul_of_4_bits_with_scales_of_float32
     mat_mul_of_vectors
+    non_max_suppression_of_no_boxes
+    numbers_in_vectors_and_at_the_ends
     one_hot_out_of_range
     pad_of_opset_9_that_cuts
     pad_that_cuts
@@ -135,6 +138,7 @@ repairs! {
     slice_with_steps_after_a_reshape
     squeeze_of_opset_11_without_axes
     squeeze_without_axes
+    transposed_convolution_to_a_shape
     upsample_of_opset_7
     upsample_of_opset_9
 }

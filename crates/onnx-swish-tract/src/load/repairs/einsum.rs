@@ -2,14 +2,17 @@
 //!
 //! At fault: tract-onnx, `ops/einsum.rs`: `einsum` takes an empty output for a missing one ("ij->" gives its input back),
 //! `resolve_ellipsis` lines up axes of "...ij,jk->...ik" wrongly, and `EinSum::rules` wants equal sizes where the specification
-//! broadcasts.
+//! broadcasts. tract-core, `ops/einsum/`: a letter that stands twice in one of several terms gives wrong numbers, and is refused
+//! here; a product of sums that share no letter does not come out of the optimiser.
 
 use tract_core::ops::einsum::EinSum;
 use tract_hir::internal::*;
+use tract_hir::ops::nn::{Reduce, Reducer};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use super::wire::Wire;
 use crate::error::Error;
 
 pub(super) fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -134,6 +137,15 @@ impl Equation {
 }
 
 impl Resolved {
+    /// Whether there are several inputs, each summed by itself.
+    fn is_product_of_sums(&self) -> bool {
+        let all: Vec<char> = self.inputs.concat();
+        let mut distinct = all.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        self.inputs.len() > 1 && self.output.is_empty() && distinct.len() == all.len()
+    }
+
     /// A letter that has two sizes, neither of them one.
     fn two_sizes(&self, shapes: &[TVec<TDim>]) -> Option<String> {
         let mut letters = self
@@ -164,6 +176,46 @@ impl Resolved {
             first
         }
     }
+}
+
+/// A letter that stands twice.
+fn twice(term: &[char]) -> Option<char> {
+    let mut letters = term.iter().enumerate();
+    letters.find_map(|(at, letter)| {
+        term.iter()
+            .take(at)
+            .any(|own| own == letter)
+            .then_some(*letter)
+    })
+}
+
+/// The product of the sums of all inputs.
+fn product_of_sums(
+    prefix: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    let mut wire = Wire { prefix, model };
+    let mut product = None;
+    for (at, input) in inputs.iter().enumerate() {
+        let axes = (0..wire.fact(*input)?.rank() as i64).collect();
+        let name = format!("{prefix}.sum-{at}");
+        let sum = Reduce::new(Some(axes), false, Reducer::Sum);
+        let sum = sum.wire(&name, wire.model, &[*input])?;
+        let sum = *sum.first().context("a sum without an output")?;
+        product = Some(match product {
+            None => sum,
+            Some(before) => {
+                let name = if at + 1 == inputs.len() {
+                    String::new()
+                } else {
+                    format!("product-{at}")
+                };
+                wire.binary(&name, tract_core::ops::math::mul(), before, sum)?
+            }
+        });
+    }
+    Ok(tvec!(product.context("an Einsum of nothing")?))
 }
 
 impl Expansion for Equation {
@@ -217,6 +269,9 @@ impl Expansion for Equation {
             .datum_type;
         let mut wires: TVec<OutletId> = inputs.into();
         let mut terms = resolved.inputs.clone();
+        if resolved.is_product_of_sums() {
+            return product_of_sums(prefix, model, inputs);
+        }
         for (at, (wire, term)) in wires.iter_mut().zip(&mut terms).enumerate() {
             for axis in (0..term.len()).rev() {
                 // An axis of size one where the letter is longer elsewhere is the same for all of them.
@@ -227,6 +282,14 @@ impl Expansion for Equation {
                     term.remove(axis);
                 }
             }
+        }
+        // Of one input tract takes diagonals itself.
+        if let [_, _, ..] = terms.as_slice()
+            && let Some(letter) = terms.iter().find_map(|term| twice(term))
+        {
+            bail!(
+                "an Einsum of several inputs that names the axis `{letter}` of one of them twice is not implemented"
+            );
         }
         let terms: Vec<String> = terms.into_iter().map(String::from_iter).collect();
         let axes = AxesMapping::from_strs(&terms, &[String::from_iter(&resolved.output)])?;
@@ -265,6 +328,12 @@ mod tests {
         ] {
             assert_eq!(resolved(equation, ranks), expected, "{equation}");
         }
+    }
+
+    #[test]
+    fn a_letter_that_stands_twice_is_found() {
+        assert_eq!(twice(&['i', 'j', 'i']), Some('i'));
+        assert_eq!(twice(&['i', 'j']), None);
     }
 
     #[test]

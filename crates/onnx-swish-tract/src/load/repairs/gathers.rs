@@ -64,10 +64,19 @@ impl Function for Compress {
             bail!("Compress takes two inputs");
         };
         let condition = condition.konst.as_ref();
-        let kept = Self::kept(condition.context("a Compress whose condition is not known")?)?
-            .len()
-            .to_dim();
+        let kept = Self::kept(condition.context("a Compress whose condition is not known")?)?;
+        let (last, kept) = (kept.last().copied(), kept.len().to_dim());
         let mut shape = x.shape.to_tvec();
+        let whole = match self.axis {
+            None => x.shape.volume(),
+            Some(axis) => shape[resolved_axis(axis, x.rank())?].clone(),
+        };
+        if let (Some(last), Ok(whole)) = (last, whole.to_i64()) {
+            ensure!(
+                last < whole,
+                "the condition of a Compress keeps element {last}, and there are {whole}"
+            );
+        }
         match self.axis {
             None => shape = tvec!(kept),
             Some(axis) => shape[resolved_axis(axis, x.rank())?] = kept,

@@ -1,6 +1,7 @@
-//! MatMul of two vectors.
+//! MatMul of two vectors, and of integers for which there are no kernels.
 //!
-//! At fault: tract-hir, `ops/matmul.rs`, `MatMulInference::wire`, which refuses two inputs of one axis each.
+//! At fault: tract-hir, `ops/matmul.rs`, `MatMulInference::wire`, which refuses two inputs of one axis each; tract-linalg, which
+//! panics where it should say that it has no kernel for 64-bit integers.
 
 use tract_core::ops::einsum::EinSum;
 use tract_hir::internal::*;
@@ -24,6 +25,13 @@ impl Rewiring for MatMul {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
+        for input in inputs {
+            let dt = model.outlet_fact(*input)?.datum_type;
+            ensure!(
+                !matches!(dt, DatumType::I64 | DatumType::U32 | DatumType::U64),
+                "MatMul of {dt:?} is not implemented; of float32, float64, int32 and 8-bit integers it is"
+            );
+        }
         for input in inputs {
             if model.outlet_fact(*input)?.rank() != 1 {
                 return own.wire(prefix, model, inputs);

@@ -7,6 +7,7 @@ mod batch_normalization;
 mod bit_shift;
 mod branches;
 mod constant_of_shape;
+mod conv_transpose;
 mod einsum;
 mod exponentials;
 mod fused_mat_mul;
@@ -17,6 +18,7 @@ mod loops;
 mod mat_mul;
 mod mat_mul_nbits;
 mod modulo;
+mod non_max_suppression;
 mod pad;
 mod prelu;
 pub(super) mod quantize;
@@ -24,6 +26,7 @@ mod recurrent;
 mod reduce;
 mod resize;
 pub(super) mod round;
+mod scalars;
 mod scaler;
 mod slice;
 mod squeeze;
@@ -54,6 +57,12 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         constant_of_shape::constant_of_shape,
     ),
     (
+        "ConvTranspose",
+        "tract::ConvTranspose",
+        conv_transpose::conv_transpose,
+    ),
+    ("CumSum", "tract::CumSum", scalars::cum_sum),
+    (
         "DynamicQuantizeLSTM",
         "tract::DynamicQuantizeLSTM",
         recurrent::dynamic_quantize_lstm,
@@ -80,6 +89,11 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("Mish", "tract::Mish", gelu::mish),
     ("Mod", "tract::Mod", modulo::modulo),
+    (
+        "NonMaxSuppression",
+        "tract::NonMaxSuppression",
+        non_max_suppression::non_max_suppression,
+    ),
     ("OneHot", "tract::OneHot", gathers::one_hot),
     ("Pad", "tract::Pad", pad::pad),
     ("PRelu", "tract::PRelu", prelu::prelu),
@@ -106,6 +120,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("Softplus", "tract::Softplus", exponentials::softplus),
     ("Squeeze", "tract::Squeeze", squeeze::squeeze),
+    ("Trilu", "tract::Trilu", scalars::trilu),
     ("Upsample", "tract::Upsample", resize::upsample),
 ];
 

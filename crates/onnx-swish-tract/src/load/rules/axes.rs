@@ -12,6 +12,8 @@ use crate::error::Error;
 enum Span {
     /// From `-r` to `r - 1`.
     Existing,
+    /// Existing ones, each once.
+    Distinct,
     /// From `-r` to `r`: a place between axes, or at either end.
     Gap,
     /// An axis of what comes out, which has as many more as are named, each once.
@@ -68,8 +70,8 @@ const TABLE: &[(&[&str], Named, Span)] = &[
     (&BY_AXIS, Named::By("axis"), Span::Existing),
     (&["Flatten"], Named::By("axis"), Span::Gap),
     (&["OneHot"], Named::By("axis"), Span::Inserted),
-    (&REDUCE, Named::By("axes"), Span::Existing),
-    (&REDUCE, Named::In(1), Span::Existing),
+    (&REDUCE, Named::By("axes"), Span::Distinct),
+    (&REDUCE, Named::In(1), Span::Distinct),
     (
         &["MeanVarianceNormalization", "Resize", "Slice", "Squeeze"],
         Named::By("axes"),
@@ -129,7 +131,9 @@ fn broken(span: Span, named: &[i64], rank: usize) -> Option<String> {
     let (low, high, once) = match span {
         // Of a scalar ONNX Runtime takes both.
         Span::Existing if size == 0 => (-1, 0, false),
+        Span::Distinct if size == 0 => (-1, 0, false),
         Span::Existing => (-size, size - 1, false),
+        Span::Distinct => (-size, size - 1, true),
         Span::Gap => (-size, size, false),
         Span::Inserted => {
             let size = size.checked_add(i64::try_from(named.len()).ok()?)?;
@@ -160,6 +164,9 @@ mod tests {
             (Span::Existing, &[-3], 2, false),
             (Span::Existing, &[i64::MIN], 2, false),
             (Span::Existing, &[0], 0, true),
+            (Span::Existing, &[1, -1], 2, true),
+            (Span::Distinct, &[1, -1], 2, false),
+            (Span::Distinct, &[0, 1], 2, true),
             (Span::Gap, &[2], 2, true),
             (Span::Gap, &[3], 2, false),
             (Span::Inserted, &[0, 3], 2, true),

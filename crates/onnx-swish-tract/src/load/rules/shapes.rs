@@ -47,6 +47,7 @@ pub(super) fn check(node: &Node, known: &Known<'_>) -> Result<(), Error> {
         "Gemm" => gemm(node, known),
         "Reshape" => reshape(node, known),
         "Expand" => expand(node, known),
+        "Split" => split(node, known),
         "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" => {
             known.rank(0).and_then(|rank| no_image(node, rank))
         }
@@ -100,6 +101,14 @@ fn no_image(node: &Node, rank: usize) -> Option<String> {
 /// Whether sizes can be broadcast to a shape that is asked for, and back.
 fn expand(node: &Node, known: &Known<'_>) -> Option<String> {
     let (given, asked) = (known.shape(0)?, known.integers(1)?);
+    // tract counts such an axis in 32 bits.
+    if let Some(size) = asked.iter().find(|size| i32::try_from(**size).is_err()) {
+        return Some(format!(
+            "`{}` asks for an axis of {size} elements, and more than {} are not implemented",
+            node.input_name(1),
+            i32::MAX
+        ));
+    }
     let pairs = given.iter().rev().zip(asked.iter().rev());
     let clash = pairs
         .filter_map(|(size, asked)| Some((*size, usize::try_from(*asked).ok()?)))
@@ -107,6 +116,30 @@ fn expand(node: &Node, known: &Known<'_>) -> Option<String> {
     clash.map(|(size, asked)| {
         format!(
             "an axis of {size} elements in `{}` cannot be expanded to {asked}",
+            node.input_name(0)
+        )
+    })
+}
+
+/// Whether parts are together as long as the axis.
+fn split(node: &Node, known: &Known<'_>) -> Option<String> {
+    let parts = match node.attribute("split") {
+        Some(parts) => parts.to_vec(),
+        None => known.integers(1)?,
+    };
+    let dims = known.dims(0)?;
+    let axis = node
+        .attribute("axis")
+        .and_then(|axis| axis.first().copied());
+    let axis = axis.unwrap_or(0);
+    let rank = i64::try_from(dims.len()).ok()?;
+    let at = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok()?;
+    let size = (*dims.get(at)?)?;
+    let whole = parts.iter().map(|part| i128::from(*part)).sum::<i128>();
+    (whole != size as i128 || parts.iter().any(|part| *part < 0)).then(|| {
+        format!(
+            "its parts {} do not make up the {size} elements along axis {axis} of `{}`",
+            listed_all(&parts),
             node.input_name(0)
         )
     })
