@@ -3,6 +3,7 @@
 //! Promises: which scale, which code, which gate; and what a quantiser would have to do.
 
 use super::{Explainer, Words, short};
+use crate::graph::Value;
 use crate::quantised::Obstacle;
 use crate::quantised::params::Flaw;
 
@@ -121,7 +122,11 @@ impl Explainer<'_, '_> {
                     "{what}, a quantised activation, but {} is no constant",
                     self.name(value)
                 ),
-                "quantise statically, or leave the activation in floats",
+                if self.is_argument(value) {
+                    "inline the model's functions first: what calls this one gives the scale"
+                } else {
+                    "quantise statically, or leave the activation in floats"
+                },
             ),
             Flaw::Quotients(value) => Words::new(
                 "scale",
@@ -132,6 +137,15 @@ impl Explainer<'_, '_> {
                 "calibrate again",
             ),
         }
+    }
+
+    /// Whether a value is what a caller gives a function of the file.
+    fn is_argument(&self, value: Value) -> bool {
+        self.graph.producer(value).is_none()
+            && self
+                .graph
+                .function_of(self.graph.value_scope(value))
+                .is_some()
     }
 
     pub(super) fn in_function(&self) -> Words {
