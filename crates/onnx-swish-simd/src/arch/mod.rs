@@ -2,7 +2,8 @@
 //!
 //! Given what a token proves; promises what [`crate::Simd`] says of every operation.
 
-/// The token of an instruction set, from the standard library's question and the list of its features: how it is had, and a function with the features enabled.
+/// The token of an instruction set, from the standard library's question and the list of its features: how it is had, and a function
+/// with the features enabled.
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 macro_rules! token {
     ($(#[$meta:meta])* $token:ident: $detected:ident, $($feature:tt),*) => {
