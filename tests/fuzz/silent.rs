@@ -274,6 +274,8 @@ impl<'m> Products<'m> {
         };
         match op {
             b"Relu" => Some((0.0, above, first)),
+            // Before, bounds were attributes, and more inputs mean nothing.
+            b"Clip" if self.model.opset() < Some(11) => None,
             b"Clip" => Some((bound(1, below)?, bound(2, above)?, first)),
             b"Max" => one_of_two().map(|(of, bound)| (bound, above, of)),
             b"Min" => one_of_two().map(|(of, bound)| (below, bound, of)),
