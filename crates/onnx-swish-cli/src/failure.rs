@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
+#[cfg(feature = "engine")]
 use onnx_swish::RunError;
 use owo_colors::OwoColorize;
 use serde::Serialize;
@@ -74,9 +75,11 @@ impl Failure {
             {
                 Some("check the path".to_owned())
             }
+            #[cfg(feature = "engine")]
             onnx_swish::Error::Run(RunError::TooManyNodes { found, .. }) => {
                 Some(format!("--max-nodes {found}"))
             }
+            #[cfg(feature = "engine")]
             onnx_swish::Error::Run(RunError::BuildTime { limit }) => Some(format!(
                 "--max-build-time {}",
                 2.0 * limit.as_secs_f64().max(0.5)
