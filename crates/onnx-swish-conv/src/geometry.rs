@@ -107,6 +107,20 @@ impl Frame {
         }
     }
 
+    /// The frame without its rows where these mean nothing: to a kernel of one tap that reads every element.
+    pub(crate) fn flattened(&self, window: &Window) -> Option<Frame> {
+        let pointwise = window.taps() == 1
+            && window.stride == [1, 1]
+            && self.pad == [0, 0]
+            && self.input == self.output;
+        let area = self.output_area();
+        pointwise.then_some(Frame {
+            input: [1, area],
+            output: [1, area],
+            pad: [0, 0],
+        })
+    }
+
     /// Input elements of one channel.
     pub fn input_area(&self) -> usize {
         self.input[0] * self.input[1]

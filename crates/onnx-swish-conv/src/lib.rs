@@ -22,6 +22,7 @@
 mod unrolled;
 
 mod codes;
+mod columns;
 mod conv2d;
 mod depthwise;
 #[allow(unsafe_code)]

@@ -1,11 +1,36 @@
-//! How tasks share products.
+//! How tasks share work, products above all.
 //! Given: products (one for each image and group), each of some parts and some tiles of rows.
 //! Promise: every part of every tile of every product belongs to one task. Parts are split first; where those are few, rows
 //! are too, and each task of the same parts then unfolds them for itself.
 
 use std::ops::Range;
 
+use onnx_swish_threads::Workers;
+
 use crate::tuning::TASKS_PER_THREAD;
+
+/// How many tasks work should be split into for so many threads.
+pub(crate) fn tasks_for(threads: usize) -> usize {
+    if threads > 1 {
+        TASKS_PER_THREAD * threads
+    } else {
+        1
+    }
+}
+
+/// Runs tasks on these threads; for one thread here and now, without waking anybody.
+pub(crate) fn run_tasks(
+    threads: usize,
+    tasks: usize,
+    task: &(dyn Fn(usize) + Sync),
+    workers: &dyn Workers,
+) {
+    if threads == 1 {
+        (0..tasks).for_each(task);
+    } else {
+        workers.run(tasks, task);
+    }
+}
 
 /// A product's parts and tiles, split among tasks.
 #[derive(Debug)]
@@ -21,11 +46,7 @@ pub(crate) struct Split {
 
 impl Split {
     pub(crate) fn new(products: usize, parts: usize, tiles: usize, threads: usize) -> Split {
-        let wanted = if threads > 1 {
-            TASKS_PER_THREAD * threads
-        } else {
-            1
-        };
+        let wanted = tasks_for(threads);
         let part_splits = wanted.div_ceil(products).min(parts);
         let enough = wanted.min(2 * threads);
         let row_splits = if products * part_splits >= enough {

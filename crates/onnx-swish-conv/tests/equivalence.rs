@@ -3,6 +3,7 @@
 //! Promise: within the rounding bound of the sum, the same for any number of workers.
 
 mod naive;
+mod threads;
 
 use onnx_swish_conv::{
     Activation, Conv2d, ConvError, Frame, Isa, Operands, Outputs, Residual, Spec, Window,
@@ -10,26 +11,7 @@ use onnx_swish_conv::{
 use onnx_swish_threads::{Inline, Workers};
 use proptest::prelude::*;
 
-/// Runs tasks on threads of its own, last task first, to show that order does not matter.
-struct Threads(usize);
-
-impl Workers for Threads {
-    fn count(&self) -> usize {
-        self.0
-    }
-    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        std::thread::scope(|scope| {
-            for worker in 0..self.0 {
-                scope.spawn(move || {
-                    (0..tasks)
-                        .rev()
-                        .filter(|i| i % self.0 == worker)
-                        .for_each(task)
-                });
-            }
-        });
-    }
-}
+use threads::Threads;
 
 /// Reproducible values around zero, none special.
 fn noise(len: usize, seed: u32) -> Vec<f32> {

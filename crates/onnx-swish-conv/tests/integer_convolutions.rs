@@ -3,6 +3,7 @@
 //! Promise: exactly what `Ending` states, on every set and for any number of workers.
 
 mod integers;
+mod threads;
 
 use onnx_swish_conv::{
     Activation, CodeType, ConvError, DotIsa, Dynamic, Ending, Frame, QOperands, QOutput, Window,

@@ -20,7 +20,8 @@ use crate::epilogue::Epilogue;
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
-use crate::tuning::{DEPTHWISE_MACS_PER_NS, TASKS_PER_THREAD, threads_for};
+use crate::split::{run_tasks, tasks_for};
+use crate::tuning::{DEPTHWISE_MACS_PER_NS, threads_for};
 use crate::{Frame, Isa, Outputs, Spec, Window};
 
 /// What a depthwise convolution needs besides the tensors.
@@ -111,12 +112,7 @@ impl Depthwise {
         let planes = output.len() / area;
         let macs = output.len() * self.window.taps();
         let threads = threads_for(macs, DEPTHWISE_MACS_PER_NS, workers);
-        let wanted = if threads > 1 {
-            TASKS_PER_THREAD * threads
-        } else {
-            1
-        };
-        let per_task = planes.div_ceil(wanted.min(planes));
+        let per_task = planes.div_ceil(tasks_for(threads).min(planes));
         let tasks = planes.div_ceil(per_task);
         let output = SharedSlice::new(output);
         let sums = plane_sums.map(SharedSlice::new);
@@ -125,11 +121,7 @@ impl Depthwise {
             let share = self.planes(frame, input, &output, sums.as_ref(), first..end);
             scratch::with(plan.scratch, |scratch| share.compute(plan, scratch));
         };
-        if threads == 1 {
-            (0..tasks).for_each(task);
-        } else {
-            workers.run(tasks, &task);
-        }
+        run_tasks(threads, tasks, &task, workers);
     }
 
     /// The task that computes these planes. Each is computed by one task.

@@ -9,15 +9,9 @@ use onnx_swish_simd::{Kernel, Simd};
 use super::pack::Block;
 use super::tile::Tile;
 use super::{Gemm, PANEL_VECTORS, Share, tile_rows};
+use crate::columns::columns_apart;
 use crate::scratch::{Scratch, bytes_for};
 use crate::tuning::L2_COPY;
-
-/// Columns beyond whole vectors that are computed one by one, with a vector along the rows: up to a quarter of a
-/// vector that is cheaper than a vector along the columns most of whose lanes are thrown away.
-pub(super) fn columns_apart(lanes: usize, columns: usize) -> usize {
-    let rest = columns % lanes;
-    if 4 * rest <= lanes { rest } else { 0 }
-}
 
 /// Elements that a single column takes: registers may look behind its end.
 pub(super) fn vector_len(lanes: usize, depth: usize) -> usize {

@@ -36,7 +36,7 @@ use crate::epilogue::Epilogue;
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
-use crate::split::Split;
+use crate::split::{Split, run_tasks};
 use crate::tuning::{GEMM_MACS_PER_NS, threads_for};
 use crate::{Frame, Isa, Operands, Spec};
 
@@ -115,11 +115,7 @@ impl Gemm {
             let share = Share::new(self, plan, operands, output, product);
             scratch::with(plan.scratch, |scratch| share.compute(parts, tiles, scratch));
         };
-        if threads == 1 {
-            (0..split.tasks()).for_each(task);
-        } else {
-            workers.run(split.tasks(), &task);
-        }
+        run_tasks(threads, split.tasks(), &task, workers);
     }
 }
 

@@ -4,24 +4,19 @@
 
 use std::ops::Range;
 
-use super::gemv::{columns_apart, vector_len};
+use super::gemv::vector_len;
 use super::pack::Block;
 use super::tile::{Inputs, Spans, multiply};
 use super::unfold::Unfold;
 use super::{Gemm, PANEL_VECTORS, Share};
+use crate::columns::PanelColumns;
 use crate::scratch::{Scratch, bytes_for};
 use crate::tuning::{L2_COPY, SHALLOW_DEPTH};
 
 /// Panels of an image.
 #[derive(Debug)]
 pub(super) struct Panels {
-    pub count: usize,
-    /// Columns of a panel, apart from the last.
-    columns: usize,
-    /// Columns of the last panel that a tile computes.
-    last_columns: usize,
-    /// Columns behind them that are computed one by one.
-    apart: Range<usize>,
+    pub columns: PanelColumns,
     /// Panels that are unfolded together.
     together: usize,
     /// Where the vectors of a panel go, and those of the last.
@@ -36,30 +31,23 @@ impl Panels {
     /// The panels of images with so many output elements in a channel.
     pub(super) fn new(gemm: &Gemm, area: usize) -> Panels {
         let lanes = gemm.isa.lanes();
-        let columns = PANEL_VECTORS * lanes;
-        // A few columns beyond the last whole panel go with it.
-        let rest = area % columns;
-        let alone = rest > columns_apart(lanes, rest) || area < columns;
-        let count = area / columns + usize::from(rest > 0 && alone);
-        let last = area - (count - 1) * columns;
-        let apart = area - columns_apart(lanes, last)..area;
+        let each = PANEL_VECTORS * lanes;
+        let columns = PanelColumns::new(lanes, each, area);
+        let last = columns.last + columns.apart.len();
         let deepest = gemm.filters.deepest();
         let shallow = gemm.filters.blocks().len() == 1 && deepest <= SHALLOW_DEPTH;
         let together = if shallow {
-            (L2_COPY / size_of::<f32>() / (deepest * columns)).max(1)
+            (L2_COPY / size_of::<f32>() / (deepest * each)).max(1)
         } else {
             1
         };
         let spans = |columns: usize| std::array::from_fn(|v| Spans::flat(lanes, v, columns));
         Panels {
-            count,
             columns,
-            last_columns: last - apart.len(),
             together,
-            spans: [spans(columns), spans(last)],
-            unfolded_len: together * deepest * columns,
+            spans: [spans(each), spans(last)],
+            unfolded_len: together * deepest * each,
             apart_pitch: vector_len(lanes, deepest),
-            apart,
         }
     }
 
@@ -70,16 +58,13 @@ impl Panels {
 
     /// Elements of all columns apart.
     fn apart_len(&self) -> usize {
-        self.apart.len() * self.apart_pitch
+        self.columns.apart.len() * self.apart_pitch
     }
 
-    /// Columns of a panel that a tile computes, and where their vectors go.
+    /// PanelColumns of a panel that a tile computes, and where their vectors go.
     fn of(&self, panel: usize) -> (usize, &[Spans; PANEL_VECTORS]) {
-        if panel + 1 < self.count {
-            (self.columns, &self.spans[0])
-        } else {
-            (self.last_columns, &self.spans[1])
-        }
+        let is_last = panel + 1 == self.columns.panels;
+        (self.columns.of(panel), &self.spans[usize::from(is_last)])
     }
 }
 
@@ -96,8 +81,8 @@ impl Share<'_> {
         let vectors = scratch.take::<f32>(panels.apart_len());
         for first in range.clone().step_by(panels.together) {
             let run = first..range.end.min(first + panels.together);
-            let apart = if run.contains(&(panels.count - 1)) {
-                panels.apart.clone()
+            let apart = if run.contains(&(panels.columns.panels - 1)) {
+                panels.columns.apart.clone()
             } else {
                 0..0
             };
@@ -106,9 +91,9 @@ impl Share<'_> {
                     let pitch = panels.apart_pitch;
                     self.unfold_vectors(block, apart.clone(), unfolded, vectors, pitch);
                 }
-                let of_panel = block.depth * panels.columns;
+                let of_panel = block.depth * panels.columns.each;
                 for (panel, unfolded) in run.clone().zip(unfolded.chunks_exact_mut(of_panel)) {
-                    let first = panel * panels.columns;
+                    let first = panel * panels.columns.each;
                     self.unfold(block, first..first + panels.of(panel).0, unfolded);
                 }
                 for tile in tiles.clone() {
@@ -137,7 +122,7 @@ impl Share<'_> {
         let (columns, spans) = panels.of(panel);
         multiply(
             self.gemm.isa,
-            &self.tile(tile, panel * panels.columns, block.first, block.last),
+            &self.tile(tile, panel * panels.columns.each, block.first, block.last),
             self.filters(block, tile),
             Inputs::Unfolded(unfolded),
             spans,

@@ -32,15 +32,7 @@ pub(super) enum Way {
 impl Plan {
     pub(super) fn new(gemm: &Gemm, frame: &Frame) -> Plan {
         let area = frame.output_area();
-        let frame = if is_pointwise(&gemm.spec, frame) {
-            Frame {
-                input: [1, area],
-                output: [1, area],
-                pad: [0, 0],
-            }
-        } else {
-            *frame
-        };
+        let frame = frame.flattened(&gemm.spec.window).unwrap_or(*frame);
         if let Some(bands) = Bands::new(gemm, &frame) {
             return Plan {
                 frame,
@@ -60,19 +52,11 @@ impl Plan {
         let panels = Panels::new(gemm, area);
         Plan {
             frame,
-            parts: panels.count,
+            parts: panels.columns.panels,
             scratch: panels.scratch(),
             way: Way::Panels(panels),
         }
     }
-}
-
-/// A one-by-one kernel that reads every element: rows and columns mean nothing to it.
-fn is_pointwise(spec: &Spec, frame: &Frame) -> bool {
-    spec.window.kernel == [1, 1]
-        && spec.window.stride == [1, 1]
-        && frame.pad == [0, 0]
-        && frame.input == frame.output
 }
 
 /// Whether bands are the better way for images that are wide enough: while the input elements that a panel of outputs meets

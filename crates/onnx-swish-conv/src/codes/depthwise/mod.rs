@@ -22,7 +22,8 @@ use super::{Machine, Request};
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch, bytes_for};
 use crate::shared::SharedSlice;
-use crate::tuning::{CODE_DEPTHWISE_MACS_PER_NS, L1_COPY, TASKS_PER_THREAD, threads_for};
+use crate::split::{run_tasks, tasks_for};
+use crate::tuning::{CODE_DEPTHWISE_MACS_PER_NS, L1_COPY, threads_for};
 use crate::{Frame, Window};
 
 /// A depthwise convolution of codes.
@@ -135,12 +136,7 @@ impl Depthwise {
         let planes = output.len() / area;
         let macs = planes * frame.output_area() * self.spec.window.taps();
         let threads = threads_for(macs, CODE_DEPTHWISE_MACS_PER_NS, workers);
-        let wanted = if threads > 1 {
-            TASKS_PER_THREAD * threads
-        } else {
-            1
-        };
-        let per_task = planes.div_ceil(wanted.min(planes));
+        let per_task = planes.div_ceil(tasks_for(threads).min(planes));
         let tasks = planes.div_ceil(per_task);
         let output = SharedSlice::new(output);
         let task = |i: usize| {
@@ -157,11 +153,7 @@ impl Depthwise {
             };
             scratch::with(bytes_for::<u8>(plan.len), |scratch| share.compute(scratch));
         };
-        if threads == 1 {
-            (0..tasks).for_each(task);
-        } else {
-            workers.run(tasks, &task);
-        }
+        run_tasks(threads, tasks, &task, workers);
     }
 }
 

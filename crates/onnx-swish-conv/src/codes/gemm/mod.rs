@@ -39,7 +39,7 @@ use super::{Machine, Request};
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
-use crate::split::Split;
+use crate::split::{Split, run_tasks};
 use crate::tuning::{CODE_MACS_PER_NS, threads_for};
 use crate::{Frame, Isa};
 
@@ -132,11 +132,7 @@ impl Gemm {
             let share = Share::new(self, plan, input, call, output, product);
             scratch::with(plan.scratch, |scratch| share.compute(parts, tiles, scratch));
         };
-        if threads == 1 {
-            (0..split.tasks()).for_each(task);
-        } else {
-            workers.run(split.tasks(), &task);
-        }
+        run_tasks(threads, split.tasks(), &task, workers);
     }
 }
 

@@ -27,22 +27,11 @@ pub(super) enum Way {
 
 impl Plan {
     pub(super) fn new(gemm: &Gemm, frame: &Frame) -> Plan {
-        let area = frame.output_area();
-        let window = &gemm.spec.window;
-        // A one-by-one kernel that reads every element: rows and columns mean nothing to it.
-        let pointwise = window.taps() == 1
-            && window.stride == [1, 1]
-            && frame.pad == [0, 0]
-            && frame.input == frame.output;
-        if pointwise {
-            let panels = Panels::new(gemm, area);
+        if let Some(flat) = frame.flattened(&gemm.spec.window) {
+            let panels = Panels::new(gemm, flat.output_area());
             return Plan {
-                frame: Frame {
-                    input: [1, area],
-                    output: [1, area],
-                    pad: [0, 0],
-                },
-                parts: panels.count,
+                frame: flat,
+                parts: panels.columns.panels,
                 scratch: panels.scratch(),
                 way: Way::Panels(panels),
             };

@@ -8,13 +8,6 @@ use super::super::ending::{Finish, OfAll, Sums, Target};
 use super::tile::Tile;
 use super::tile_rows;
 
-/// Columns beyond whole vectors that are computed one by one: up to a quarter of a vector that is cheaper than a vector along the
-/// columns most of whose lanes are thrown away.
-pub(super) fn columns_apart(lanes: usize, columns: usize) -> usize {
-    let rest = columns % lanes;
-    if 4 * rest <= lanes { rest } else { 0 }
-}
-
 /// Independent sums, so that none waits for the one before.
 const CHAINS: usize = 4;
 
