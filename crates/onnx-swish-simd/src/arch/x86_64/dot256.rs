@@ -5,6 +5,7 @@
 
 use std::arch::x86_64::*;
 
+use super::apart;
 use super::avx2::Avx2;
 use crate::dot::{Dot, DotKernel, Format, PAIRS};
 
@@ -33,54 +34,6 @@ impl Avx2Pairs {
     pub fn new() -> Option<Self> {
         Avx2::new().map(Self)
     }
-}
-
-/// What both do alike.
-macro_rules! shared {
-    () => {
-        type S = Avx2;
-
-        #[inline(always)]
-        fn simd(self) -> Avx2 {
-            self.0
-        }
-        #[inline(always)]
-        fn to_float(self, i: __m256i) -> __m256 {
-            instruction!(_mm256_cvtepi32_ps(i))
-        }
-        #[inline(always)]
-        fn nearest(self, v: __m256) -> __m256i {
-            instruction!(_mm256_cvtps_epi32(v))
-        }
-        #[inline(always)]
-        unsafe fn store_saturated<const N: usize>(
-            self,
-            to: *mut u8,
-            i: [__m256i; N],
-            n: usize,
-            signed: bool,
-        ) {
-            // SAFETY: the token, and the caller's promise.
-            unsafe { store_saturated(to, i, n, signed) }
-        }
-    };
-}
-
-/// The method that runs a kernel with these features.
-macro_rules! vectorize {
-    ($token:ident: $($feature:tt),*) => {
-        #[inline(always)]
-        fn vectorize<K: DotKernel>(self, kernel: K) -> K::Output {
-            /// Never inlined: a kernel is to have the registers for itself.
-            #[inline(never)]
-            $( #[target_feature(enable = $feature)] )*
-            fn featured<K: DotKernel>(token: $token, kernel: K) -> K::Output {
-                kernel.run(token)
-            }
-            // SAFETY: the token is proof of the instructions.
-            unsafe { featured(self, kernel) }
-        }
-    };
 }
 
 /// [`Dot::store_saturated`].
@@ -123,27 +76,14 @@ unsafe fn store_saturated<const N: usize>(to: *mut u8, i: [__m256i; N], n: usize
     }
 }
 
-/// Words of the bytes at every `stride`, `group` bytes of each, one by one.
-///
-/// # Safety
-/// `7·stride + 4` bytes can be read at `from`.
-#[inline(always)]
-unsafe fn apart<const GROUP: usize>(from: *const u8, stride: usize) -> [u32; 8] {
-    let mut words = [0u32; 8];
-    for (i, word) in words.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        let bytes = unsafe { from.add(i * stride).cast::<[u8; 4]>().read() };
-        *word = if GROUP == 4 {
-            u32::from_le_bytes(bytes)
-        } else {
-            u32::from(bytes[0]) | u32::from(bytes[1]) << 16
-        };
-    }
-    words
-}
-
 impl Dot for AvxVnni {
-    shared!();
+    shared!(
+        Avx2,
+        __m256,
+        __m256i,
+        _mm256_cvtepi32_ps,
+        _mm256_cvtps_epi32
+    );
     vectorize!(AvxVnni: "avx2", "fma", "f16c", "avxvnni");
     const FORMAT: Format = Format {
         group: 4,
@@ -210,7 +150,7 @@ unsafe fn windows_of_four(from: *const u8, stride: usize) -> __m256i {
                 8,
                 _mm_setr_epi8(0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7, 8, 9),
             ),
-            _ => return _mm256_loadu_si256(apart::<4>(from, stride).as_ptr().cast()),
+            _ => return _mm256_loadu_si256(apart::<4, 8>(from, stride).as_ptr().cast()),
         };
         let low = _mm_loadu_si128(from.cast());
         let high = _mm_loadu_si128(from.add(upper).cast());
@@ -222,7 +162,13 @@ unsafe fn windows_of_four(from: *const u8, stride: usize) -> __m256i {
 }
 
 impl Dot for Avx2Pairs {
-    shared!();
+    shared!(
+        Avx2,
+        __m256,
+        __m256i,
+        _mm256_cvtepi32_ps,
+        _mm256_cvtps_epi32
+    );
     vectorize!(Avx2Pairs: "avx2", "fma", "f16c");
     const FORMAT: Format = PAIRS;
 
@@ -258,7 +204,7 @@ impl Dot for Avx2Pairs {
                     _mm256_cvtepu8_epi16(_mm_shuffle_epi8(bytes, pairs))
                 }
                 2 => _mm256_cvtepu8_epi16(bytes),
-                _ => _mm256_loadu_si256(apart::<2>(from, stride).as_ptr().cast()),
+                _ => _mm256_loadu_si256(apart::<2, 8>(from, stride).as_ptr().cast()),
             }
         }
     }

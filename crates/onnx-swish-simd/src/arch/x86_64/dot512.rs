@@ -5,6 +5,7 @@
 
 use std::arch::x86_64::*;
 
+use super::apart;
 use super::avx512::Avx512;
 use crate::dot::{Dot, DotKernel, Format, PAIRS};
 
@@ -33,54 +34,6 @@ impl Avx512Pairs {
     pub fn new() -> Option<Self> {
         Avx512::new().map(Self)
     }
-}
-
-/// What both do alike.
-macro_rules! shared {
-    () => {
-        type S = Avx512;
-
-        #[inline(always)]
-        fn simd(self) -> Avx512 {
-            self.0
-        }
-        #[inline(always)]
-        fn to_float(self, i: __m512i) -> __m512 {
-            instruction!(_mm512_cvtepi32_ps(i))
-        }
-        #[inline(always)]
-        fn nearest(self, v: __m512) -> __m512i {
-            instruction!(_mm512_cvtps_epi32(v))
-        }
-        #[inline(always)]
-        unsafe fn store_saturated<const N: usize>(
-            self,
-            to: *mut u8,
-            i: [__m512i; N],
-            n: usize,
-            signed: bool,
-        ) {
-            // SAFETY: the token, and the caller's promise.
-            unsafe { store_saturated(to, i, n, signed) }
-        }
-    };
-}
-
-/// The method that runs a kernel with these features.
-macro_rules! vectorize {
-    ($token:ident: $($feature:tt),*) => {
-        #[inline(always)]
-        fn vectorize<K: DotKernel>(self, kernel: K) -> K::Output {
-            /// Never inlined: a kernel is to have the registers for itself.
-            #[inline(never)]
-            $( #[target_feature(enable = $feature)] )*
-            fn featured<K: DotKernel>(token: $token, kernel: K) -> K::Output {
-                kernel.run(token)
-            }
-            // SAFETY: the token is proof of the instructions.
-            unsafe { featured(self, kernel) }
-        }
-    };
 }
 
 /// Where 32-bit lane `4·quarter + i` of a register comes from, for shuffles within a quarter of it.
@@ -176,23 +129,12 @@ unsafe fn windows_at<const GROUP: usize>(from: *const u8, stride: usize) -> __m5
         const BY_ONE: [i8; 16] = windows(1, GROUP);
         const BY_TWO: [i8; 16] = windows(2, GROUP);
     }
-    // SAFETY: the caller's promise; the widest load has 64 bytes, and the loop below reads what it says.
+    // SAFETY: the caller's promise; the widest load has 64 bytes, and `apart` reads what it says.
     unsafe {
         let (from_lanes, places) = match stride {
             1 => (&ON, &Places::<GROUP>::BY_ONE),
             2 => (&ON_BY_TWO, &Places::<GROUP>::BY_TWO),
-            _ => {
-                let mut words = [0u32; 16];
-                for (i, word) in words.iter_mut().enumerate() {
-                    let bytes = from.add(i * stride).cast::<[u8; 4]>().read();
-                    *word = if GROUP == 4 {
-                        u32::from_le_bytes(bytes)
-                    } else {
-                        u32::from(bytes[0]) | u32::from(bytes[1]) << 16
-                    };
-                }
-                return _mm512_loadu_si512(words.as_ptr().cast());
-            }
+            _ => return _mm512_loadu_si512(apart::<GROUP, 16>(from, stride).as_ptr().cast()),
         };
         let bytes = _mm512_loadu_si512(from.cast());
         let quarters =
@@ -203,7 +145,13 @@ unsafe fn windows_at<const GROUP: usize>(from: *const u8, stride: usize) -> __m5
 }
 
 impl Dot for Avx512Vnni {
-    shared!();
+    shared!(
+        Avx512,
+        __m512,
+        __m512i,
+        _mm512_cvtepi32_ps,
+        _mm512_cvtps_epi32
+    );
     vectorize!(Avx512Vnni: "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "avx2", "fma", "f16c");
     const FORMAT: Format = Format {
         group: 4,
@@ -243,7 +191,13 @@ impl Dot for Avx512Vnni {
 }
 
 impl Dot for Avx512Pairs {
-    shared!();
+    shared!(
+        Avx512,
+        __m512,
+        __m512i,
+        _mm512_cvtepi32_ps,
+        _mm512_cvtps_epi32
+    );
     vectorize!(Avx512Pairs: "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c");
     const FORMAT: Format = PAIRS;
 
