@@ -2,7 +2,7 @@
 //! Given the name of a shell.
 //! Promises a script on standard output that knows every verb and option of this build.
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
@@ -19,29 +19,13 @@ Examples:
 pub struct Arguments {
     /// For which shell
     #[arg(value_enum, value_name = "SHELL")]
-    shell: Choice,
-}
-
-/// The shells, named here so that the help lists them.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Choice {
-    Bash,
-    Elvish,
-    Fish,
-    Powershell,
-    Zsh,
+    shell: Shell,
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let shell = match arguments.shell {
-        Choice::Bash => Shell::Bash,
-        Choice::Elvish => Shell::Elvish,
-        Choice::Fish => Shell::Fish,
-        Choice::Powershell => Shell::PowerShell,
-        Choice::Zsh => Shell::Zsh,
-    };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "onnx-swish", &mut script);
+    let command = &mut Cli::command();
+    clap_complete::generate(arguments.shell, command, "onnx-swish", &mut script);
     term.raw(&script)?;
     Ok(Answer::Yes)
 }

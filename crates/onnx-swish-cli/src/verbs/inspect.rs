@@ -55,15 +55,15 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         let report = onnx_swish::inspect(&model, &options);
         #[cfg(feature = "engine")]
         let loaded = arguments.loading.loaded(&model, &source.model)?;
-        let text = told(term, (!several).then_some(source), &report);
-        #[cfg(feature = "engine")]
-        let text = match &loaded {
-            Some((convolutions, tables)) => {
-                text + &crate::engine::convolutions(term, convolutions)
-                    + &crate::engine::tables(term, tables)
+        let mut text = String::new();
+        if !term.json() {
+            text += &told(term, (!several).then_some(source), &report);
+            #[cfg(feature = "engine")]
+            if let Some((convolutions, tables)) = &loaded {
+                text += &crate::engine::convolutions(term, convolutions);
+                text += &crate::engine::tables(term, tables);
             }
-            None => text,
-        };
+        }
         #[cfg(feature = "engine")]
         let (convolutions, tables) = loaded.unzip();
         Ok(Told {
