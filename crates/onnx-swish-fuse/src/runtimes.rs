@@ -5,6 +5,8 @@
 use crate::emit::target::Emit;
 use crate::ops::Op;
 
+use Source::{Documented, Measured};
+
 /// A runtime, from one version on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Runtime {
@@ -96,13 +98,32 @@ const ALL: Loads = Loads {
 /// By name, then by version. ONNX Runtime has kernels for QuickGelu and HardSwish, so it is given these; OpenVINO and tract find
 /// x·σ(x) by themselves, so only what is an operator of the standard is written for them.
 const RUNTIMES: [Runtime; 11] = [
-    documented("burn", (0, 16), NONE, None),
-    measured("onnx-swish", (0, 1), ALL, Some(Emit::Custom)),
-    measured("onnxruntime", (1, 15), BUT_SWISH, Some(Emit::Contrib)),
-    measured("onnxruntime", (1, 24), ALL, Some(Emit::Contrib)),
-    measured("onnxruntime-web", (1, 17), BUT_SWISH, Some(Emit::Contrib)),
-    measured("onnxruntime-web", (1, 24), ALL, Some(Emit::Contrib)),
-    measured(
+    row(Documented, "burn", (0, 16), NONE, None),
+    row(Measured, "onnx-swish", (0, 1), ALL, Some(Emit::Custom)),
+    row(
+        Measured,
+        "onnxruntime",
+        (1, 15),
+        BUT_SWISH,
+        Some(Emit::Contrib),
+    ),
+    row(Measured, "onnxruntime", (1, 24), ALL, Some(Emit::Contrib)),
+    row(
+        Measured,
+        "onnxruntime-web",
+        (1, 17),
+        BUT_SWISH,
+        Some(Emit::Contrib),
+    ),
+    row(
+        Measured,
+        "onnxruntime-web",
+        (1, 24),
+        ALL,
+        Some(Emit::Contrib),
+    ),
+    row(
+        Measured,
         "openvino",
         (2023, 0),
         Loads {
@@ -111,35 +132,31 @@ const RUNTIMES: [Runtime; 11] = [
         },
         Some(Emit::Standard),
     ),
-    measured("openvino", (2024, 5), BUT_FUNCTIONS, Some(Emit::Standard)),
-    documented("tensorrt", (8, 4), NONE, None),
-    measured("tract", (0, 20), HARD_SWISH, Some(Emit::Standard)),
-    measured("tract", (0, 23), BUT_FUNCTIONS, Some(Emit::Standard)),
+    row(
+        Measured,
+        "openvino",
+        (2024, 5),
+        BUT_FUNCTIONS,
+        Some(Emit::Standard),
+    ),
+    row(Documented, "tensorrt", (8, 4), NONE, None),
+    row(Measured, "tract", (0, 20), HARD_SWISH, Some(Emit::Standard)),
+    row(
+        Measured,
+        "tract",
+        (0, 23),
+        BUT_FUNCTIONS,
+        Some(Emit::Standard),
+    ),
 ];
 
-const fn measured(
+const fn row(
+    source: Source,
     name: &'static str,
     from: (u16, u16),
     loads: Loads,
     write: Option<Emit>,
 ) -> Runtime {
-    let source = Source::Measured;
-    Runtime {
-        name,
-        from,
-        loads,
-        write,
-        source,
-    }
-}
-
-const fn documented(
-    name: &'static str,
-    from: (u16, u16),
-    loads: Loads,
-    write: Option<Emit>,
-) -> Runtime {
-    let source = Source::Documented;
     Runtime {
         name,
         from,

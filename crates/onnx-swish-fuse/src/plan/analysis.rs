@@ -243,14 +243,14 @@ impl Analysis<'_> {
             attempts = self.flattened(tries, element);
         }
         if attempts.is_empty() {
-            match through_quantisation(mismatch, meaning) {
-                Some((gate, partner, why)) => self.misses.push(Miss {
+            let reason = through_quantisation(mismatch, meaning);
+            if let Some((gate, partner, why)) = reason.or_else(|| self.reason(tries, mismatch)) {
+                self.misses.push(Miss {
                     output,
                     gate,
                     partner,
                     why,
-                }),
-                None => self.explain(output, tries, mismatch),
+                });
             }
             return;
         }

@@ -111,68 +111,43 @@ impl Analysis<'_> {
         }
     }
 
-    /// A product that is no activation: says why, if one of its operands is a gate or looks like one.
-    pub(super) fn explain(
+    /// What to say of a product that is no activation, if one of its operands is a gate or looks like one: the gate, its partner, and
+    /// why they are none.
+    pub(super) fn reason(
         &mut self,
-        output: Value,
         tries: &[(Value, bool, Value)],
         mismatch: Option<(Value, Value, Mismatch)>,
-    ) {
+    ) -> Option<(Value, Value, Why)> {
         if let Some((gate, partner, why)) = mismatch {
             let overflows = self.forms.is_overflowing_product(partner, gate);
             let why = match why {
                 Mismatch::AnotherTensor if overflows => Why::Almost(Almost::Overflowing),
                 why => Why::Mismatch(why),
             };
-            self.misses.push(Miss {
-                output,
-                gate,
-                partner,
-                why,
-            });
-            return;
+            return Some((gate, partner, why));
         }
         for &(gate, inverted, partner) in tries {
-            if inverted {
-                if self.forms.is_power_denominator(gate)
-                    && carried::varies(&self.graph, &self.facts, partner)
-                {
-                    self.misses.push(Miss {
-                        output,
-                        gate,
-                        partner,
-                        why: Why::Opaque,
-                    });
-                    return;
+            let why = if inverted {
+                let is_gate = self.forms.is_power_denominator(gate)
+                    && carried::varies(&self.graph, &self.facts, partner);
+                is_gate.then_some(Why::Opaque)
+            } else {
+                match self.forms.almost_gate(gate) {
+                    Some(almost) => Some(Why::Almost(almost)),
+                    None if self.is_opaque_gate(gate) => Some(Why::Opaque),
+                    None if self.forms.is_power_of_gates(gate) => Some(Why::Almost(Almost::Power)),
+                    None if self.is_picked(gate, partner) => Some(Why::Almost(Almost::Where)),
+                    None => None,
                 }
-                continue;
-            }
-            let why = match self.forms.almost_gate(gate) {
-                Some(almost) => Why::Almost(almost),
-                None if self.is_opaque_gate(gate) => Why::Opaque,
-                None if self.forms.is_power_of_gates(gate) => Why::Almost(Almost::Power),
-                None if self.is_picked(gate, partner) => Why::Almost(Almost::Where),
-                None => continue,
             };
-            self.misses.push(Miss {
-                output,
-                gate,
-                partner,
-                why,
-            });
-            return;
-        }
-        for &(gate, inverted, partner) in tries {
-            if let Some(why) = self.carried_gate(gate, inverted, partner) {
-                self.misses.push(Miss {
-                    output,
-                    gate,
-                    partner,
-                    why,
-                });
-                return;
+            if let Some(why) = why {
+                return Some((gate, partner, why));
             }
         }
+        tries.iter().find_map(|&(gate, inverted, partner)| {
+            let why = self.carried_gate(gate, inverted, partner)?;
+            Some((gate, partner, why))
+        })
     }
 
     /// What to say of a factor that is no gate, if a gate flows into it and the other factor is no constant.
