@@ -7,37 +7,22 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::wire::Wire;
-use super::{Built, Delegate, builtin};
+use super::{Built, Delegate, Rewiring, builtin_op, rewired};
 
 pub(super) fn prelu(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    let inner = builtin(ctx, node, "tract::PRelu")?;
     if ctx.onnx_operator_set_version > 6 {
-        return Ok((Box::new(inner), vec![]));
+        return builtin_op(ctx, node, "tract::PRelu");
     }
-    Ok((expand(PreluOfChannels { inner }), vec![]))
+    rewired(ctx, node, "tract::PRelu", PreluOfChannels)
 }
 
 #[derive(Debug, Clone)]
-struct PreluOfChannels {
-    inner: Delegate,
-}
+struct PreluOfChannels;
 
-impl Expansion for PreluOfChannels {
-    fn name(&self) -> StaticName {
-        "PRelu".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        self.inner.as_ref().rules(s, inputs, outputs)
-    }
-
+impl Rewiring for PreluOfChannels {
     fn wire(
         &self,
+        own: &Delegate,
         prefix: &str,
         model: &mut TypedModel,
         inputs: &[OutletId],
@@ -52,6 +37,6 @@ impl Expansion for PreluOfChannels {
         } else {
             slope
         };
-        self.inner.wire(prefix, model, &[x, slope])
+        own.wire(prefix, model, &[x, slope])
     }
 }
