@@ -31,9 +31,10 @@ pub fn convolutions(term: &Term, convolutions: &[Convolution]) -> String {
             work(&members) as f64 / 1e6
         );
         let _ = write!(text, "\n{}\n", title.bold());
-        let label = |one: &&Convolution| match (&one.kind, &one.left) {
-            (Some(kind), _) => kind.clone(),
-            (None, why) => format!("{}: {}", one.op, why.as_deref().unwrap_or_default()),
+        let label = |one: &&Convolution| match (&one.kind, &one.floats) {
+            (Some(kind), None) => kind.clone(),
+            (Some(kind), Some(why)) => format!("{kind}; with floats: {why}"),
+            (None, _) => format!("{}: {}", one.op, one.left.as_deref().unwrap_or_default()),
         };
         for (label, members) in grouped(members, label) {
             text += &group(members.len(), &label);

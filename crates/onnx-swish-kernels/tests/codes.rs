@@ -257,3 +257,113 @@ fn registers_become_what_slices_become() {
         }
     }
 }
+
+/// Codes in no order.
+fn noise(len: usize, seed: u32) -> Vec<u8> {
+    let mut word = seed;
+    let mut next = || {
+        word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (word >> 24) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Every combination of types, with scales of models, powers of two, and ones that overflow.
+fn pairs() -> Vec<Pair> {
+    let types = [ZeroPoint::U8(117), ZeroPoint::I8(-9)];
+    let mut all = Vec::new();
+    for (i, zero_points) in (0..8).map(|i| [i & 1, i >> 1 & 1, i >> 2]).enumerate() {
+        let scales = [
+            [0.0237, 0.0113, 0.0291],
+            [0.5, 0.25, 0.5],
+            [1e30, 1e20, 1e-9],
+        ];
+        for [a, b, to] in scales {
+            let linear = |at: usize, scale| Linear {
+                scale,
+                zero_point: types[zero_points[at]],
+            };
+            let (a, b, to) = (linear(0, a), linear(1, b), linear(2, to));
+            all.push(Pair {
+                a,
+                b,
+                to,
+                relu: i % 2 == 0,
+            });
+        }
+    }
+    all
+}
+
+fn rectified(x: f32, relu: bool) -> f32 {
+    if relu && x < 0.0 { 0.0 } else { x }
+}
+
+#[test]
+fn sums_of_codes_are_those_of_their_floats() {
+    for pair in pairs() {
+        for n in [0, 1, 7, 64, 65, 300] {
+            let (a, b) = (noise(n, 1), noise(n, 2));
+            let expected = a.iter().zip(&b).map(|(a, b)| {
+                let sum = one_float(*a, pair.a) + one_float(*b, pair.b);
+                one_code(rectified(sum, pair.relu), pair.to)
+            });
+            let expected: Vec<u8> = expected.collect();
+            for isa in Isa::available() {
+                let mut codes = vec![77; n];
+                add_with(isa, &pair, &a, &b, &mut codes);
+                assert_eq!(codes, expected, "{isa} {pair:?}");
+            }
+        }
+    }
+}
+
+/// Small planes are computed, large ones are looked up.
+#[test]
+fn products_of_planes_are_those_of_their_floats() {
+    for pair in pairs() {
+        for (planes, plane) in [(0, 5), (3, 1), (5, 49), (2, 2000)] {
+            let (a, b) = (noise(planes * plane, 3), noise(planes, 4));
+            let expected = a.iter().enumerate().map(|(i, a)| {
+                let product = one_float(*a, pair.a) * one_float(b[i / plane], pair.b);
+                one_code(rectified(product, pair.relu), pair.to)
+            });
+            let expected: Vec<u8> = expected.collect();
+            for isa in Isa::available() {
+                let mut codes = vec![77; a.len()];
+                scale_planes_with(isa, &pair, &a, &b, &mut codes);
+                assert_eq!(codes, expected, "{isa} {pair:?} {plane}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_of_planes_are_exact() {
+    for zero_point in [
+        ZeroPoint::U8(0),
+        ZeroPoint::U8(117),
+        ZeroPoint::I8(-128),
+        ZeroPoint::I8(5),
+    ] {
+        let linear = Linear {
+            scale: 0.013,
+            zero_point,
+        };
+        for (planes, plane) in [(0, 1), (3, 1), (4, 49), (2, 3_000_000)] {
+            let codes = noise(planes * plane, 5);
+            let exact = codes.chunks(plane).map(|codes| {
+                let codes = codes
+                    .iter()
+                    .map(|byte| zero_point.code(*byte) - zero_point.value());
+                codes.map(i64::from).sum::<i64>() as f32 * linear.scale
+            });
+            let exact: Vec<f32> = exact.collect();
+            for isa in Isa::available() {
+                let mut sums = vec![f32::NAN; planes];
+                plane_sums_with(isa, &codes, linear, &mut sums);
+                assert_eq!(sums, exact, "{isa} {linear:?}");
+            }
+        }
+    }
+}

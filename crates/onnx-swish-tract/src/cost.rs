@@ -19,7 +19,8 @@ const PRODUCTS: [&str; 7] = [
 /// Multiply-accumulates of one evaluation, of operators that are products.
 pub(crate) fn macs(op: &dyn TypedOp, inputs: &[&TypedFact]) -> Option<u64> {
     let name = op.name();
-    if !PRODUCTS.contains(&&*name) && !name.starts_with("FusedConv") {
+    let ours = name.starts_with("FusedConv") || name.starts_with("QConv");
+    if !PRODUCTS.contains(&&*name) && !ours {
         return None;
     }
     let costs = op.cost(inputs).ok()?;

@@ -23,6 +23,7 @@ pub(crate) struct EngineOptions {
     pub vzeroupper: bool,
     pub convolutions: Convolutions,
     pub tables: bool,
+    pub codes: bool,
     /// Whether to fuse the model in memory first.
     pub fuse: bool,
     pub native_half: bool,
@@ -42,6 +43,7 @@ impl EngineOptions {
             vzeroupper: true,
             convolutions: options.convolutions,
             tables: options.tables,
+            codes: options.codes,
             fuse: false,
             native_half: false,
             shapes: options.shapes.clone(),
@@ -108,6 +110,7 @@ fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
         .vzeroupper(options.vzeroupper)
         .convolutions(options.convolutions)
         .tables(options.tables)
+        .codes(options.codes)
         .native_half(options.native_half);
     if let Some(dir) = model.base_dir() {
         builder = builder.base_dir(dir);

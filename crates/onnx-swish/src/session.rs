@@ -162,6 +162,7 @@ pub struct SessionBuilder {
     fuse: bool,
     convolutions: Convolutions,
     tables: bool,
+    codes: bool,
     limits: Limits,
     native_half: bool,
     diagnostics: Diagnostics,
@@ -176,6 +177,7 @@ impl Default for SessionBuilder {
             fuse: true,
             convolutions: Convolutions::Auto,
             tables: true,
+            codes: true,
             limits: Limits::default(),
             native_half: false,
             diagnostics: Diagnostics::default(),
@@ -231,6 +233,13 @@ impl SessionBuilder {
         self
     }
 
+    /// Whether a quantised model's convolutions and products between 8-bit codes are computed on the codes, with exact sums. On by
+    /// default. A code next to the middle between two may differ by one from that of a sum of floats, whose rounding depends on the order.
+    pub fn codes(mut self, on: bool) -> Self {
+        self.codes = on;
+        self
+    }
+
     /// Refuses a model of more nodes, those in nested graphs and functions counted. No limit by default.
     ///
     /// tract's loading takes a time that grows with the square of the nodes: half a second for 10,000, five for 40,000. Sum, Mean, Max and
@@ -283,6 +292,7 @@ impl SessionBuilder {
             vzeroupper: true,
             convolutions: self.convolutions,
             tables: self.tables,
+            codes: self.codes,
             fuse: self.fuse,
             native_half: self.native_half,
             shapes: self.shapes,

@@ -41,6 +41,10 @@ pub struct Running {
     /// same: for those who want to see that, or what the tables bring
     #[arg(long, hide = true)]
     pub no_tables: bool,
+    /// Compute convolutions between 8-bit codes in float32; without this their sums are exact, in integers. For those who want to see what
+    /// that changes, or what it brings
+    #[arg(long, hide = true)]
+    pub no_codes: bool,
 }
 
 impl Running {

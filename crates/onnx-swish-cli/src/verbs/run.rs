@@ -84,6 +84,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         .threads(running.threads.into())
         .convolutions(running.convolutions())
         .tables(!running.no_tables)
+        .codes(!running.no_codes)
         .native_half(precision.native_half);
     if let Some(nodes) = limits.max_nodes {
         builder = builder.max_nodes(nodes);

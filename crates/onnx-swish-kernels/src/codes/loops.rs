@@ -11,7 +11,7 @@ use crate::slices::Slices;
 
 /// `1.5·2²³`: adding it to a float of magnitude below 2²² rounds to an integer, ties to even, and taking it away again is exact. Any
 /// larger magnitude stays one of at least 2²², which saturates.
-const ROUND: f32 = 12_582_912.0;
+pub(super) const ROUND: f32 = 12_582_912.0;
 
 /// Floats whose codes wait on the stack for the table.
 const BLOCK: usize = 512;

@@ -10,6 +10,9 @@
 //! | [`quantize`] | `saturate(round(x/scale) + zero point)` | ONNX `QuantizeLinear` |
 //! | [`dequantize`] | `(code − zero point)·scale` | ONNX `DequantizeLinear` |
 //! | [`look_up`] | `table[code]` | any function of one code |
+//! | [`add`] | the code of `a + b` | DequantizeLinear, Add, QuantizeLinear |
+//! | [`scale_planes`] | the code of `a·b`, one b for each plane of a | a squeeze-and-excite gate between codes |
+//! | [`plane_sums`] | the float of the exact sum of each plane's codes | a global average pool of codes |
 //! | [`requantize_in_place`] | the three of them, with or without a table | what stands between two float operators of a quantised model |
 //!
 //! The quotient is divided, not multiplied by a reciprocal, in f32; rounded to nearest, ties to even; and only then the zero point
@@ -17,6 +20,8 @@
 
 #[allow(unsafe_code)]
 mod loops;
+#[allow(unsafe_code)]
+mod pairs;
 
 use onnx_swish_simd::Isa;
 
@@ -50,6 +55,15 @@ impl ZeroPoint {
         match self {
             ZeroPoint::U8(_) => (0, 255),
             ZeroPoint::I8(_) => (-128, 127),
+        }
+    }
+
+    /// The code that a byte is.
+    #[must_use]
+    pub fn code(self, byte: u8) -> i16 {
+        match self {
+            ZeroPoint::U8(_) => byte.into(),
+            ZeroPoint::I8(_) => byte.cast_signed().into(),
         }
     }
 
@@ -108,6 +122,19 @@ impl Requantize {
     pub fn dequantize(&self) -> Linear {
         self.dequantize
     }
+}
+
+/// Codes of two tensors that become codes of a third.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pair {
+    /// What the first tensor's codes stand for.
+    pub a: Linear,
+    /// What the second's do.
+    pub b: Linear,
+    /// What those of the result are to stand for.
+    pub to: Linear,
+    /// Whether what is below zero becomes zero.
+    pub relu: bool,
 }
 
 /// Writes the code of each float.
@@ -178,4 +205,78 @@ pub fn requantize_in_place(xy: &mut [f32], by: &Requantize) {
 /// [`requantize_in_place`] on a given instruction set.
 pub fn requantize_in_place_with(isa: Isa, xy: &mut [f32], by: &Requantize) {
     isa.run(loops::RequantizeSlice { xy, by });
+}
+
+/// Writes the code of each sum.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add(pair: &Pair, a: &[u8], b: &[u8], codes: &mut [u8]) {
+    add_with(Isa::best(), pair, a, b, codes);
+}
+
+/// [`add`] on a given instruction set.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add_with(isa: Isa, pair: &Pair, a: &[u8], b: &[u8], codes: &mut [u8]) {
+    assert_eq!(a.len(), codes.len(), "a and codes differ in length");
+    assert_eq!(b.len(), codes.len(), "b and codes differ in length");
+    isa.run(pairs::Sum { pair, a, b, codes });
+}
+
+/// Writes the code of each product: `b` has one code for each of the planes that `a` is made of.
+///
+/// # Panics
+/// If the lengths of `a` and `codes` differ, or that of `b` does not divide them.
+pub fn scale_planes(pair: &Pair, a: &[u8], b: &[u8], codes: &mut [u8]) {
+    scale_planes_with(Isa::best(), pair, a, b, codes);
+}
+
+/// [`scale_planes`] on a given instruction set.
+///
+/// # Panics
+/// As [`scale_planes`].
+pub fn scale_planes_with(isa: Isa, pair: &Pair, a: &[u8], b: &[u8], codes: &mut [u8]) {
+    assert_eq!(a.len(), codes.len(), "a and codes differ in length");
+    let whole = if b.is_empty() {
+        a.is_empty()
+    } else {
+        a.len().is_multiple_of(b.len())
+    };
+    assert!(whole, "{} codes in {} planes", a.len(), b.len());
+    if !a.is_empty() {
+        isa.run(pairs::Product { pair, a, b, codes });
+    }
+}
+
+/// Writes the float of the sum of each plane: `f32(Σ (code − zero point))·scale`, where the sum is exact.
+///
+/// # Panics
+/// If the number of sums does not divide that of the codes.
+pub fn plane_sums(codes: &[u8], linear: Linear, sums: &mut [f32]) {
+    plane_sums_with(Isa::best(), codes, linear, sums);
+}
+
+/// [`plane_sums`] on a given instruction set.
+///
+/// # Panics
+/// As [`plane_sums`].
+pub fn plane_sums_with(isa: Isa, codes: &[u8], linear: Linear, sums: &mut [f32]) {
+    let (len, planes) = (codes.len(), sums.len());
+    let whole = if planes == 0 {
+        len == 0
+    } else {
+        len.is_multiple_of(planes)
+    };
+    assert!(whole, "{len} codes in {planes} planes");
+    if codes.is_empty() {
+        sums.fill(0.0);
+        return;
+    }
+    isa.run(pairs::PlaneSums {
+        codes,
+        linear,
+        sums,
+    });
 }

@@ -10,7 +10,7 @@ use tract_core::internal::*;
 use tract_core::ops::change_axes::AxisOp;
 
 use super::room::bytes_of;
-use crate::conv::FusedConv;
+use crate::conv::is_ours;
 
 /// Bytes below which the allocator keeps memory by itself.
 const WORTH_KEEPING: usize = 1 << 15;
@@ -162,7 +162,7 @@ impl Liveness {
         }
         let bytes = sizes.clone().next().flatten().unwrap_or(0);
         if let Some(last) = end.step
-            && node.op_is::<FusedConv>()
+            && is_ours(node)
             && !end.moved
             && bytes >= WORTH_KEEPING
         {
@@ -222,7 +222,7 @@ fn end(
         last_read: step,
         ..End::default()
     };
-    let ours = node.op_is::<FusedConv>();
+    let ours = is_ours(node);
     for (slot, outlet) in node.outputs.iter().enumerate() {
         let bytes = size(&outlet.fact);
         for reader in &outlet.successors {
@@ -232,7 +232,7 @@ fn end(
             end.last_read = end.last_read.max(read);
             end.step = end.step.map(|step| step.max(read));
             let by = model.node(reader.node);
-            if ours && slot > 0 || by.op_is::<FusedConv>() {
+            if ours && slot > 0 || is_ours(by) {
                 // A convolution's sums are small and have memory of their own.
                 continue;
             }

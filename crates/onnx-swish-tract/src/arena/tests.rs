@@ -51,7 +51,7 @@ fn plan() -> Arc<TypedSimplePlan> {
     let outputs = [last, leaves, gate];
     model.select_output_outlets(&outputs).unwrap();
     let mut model = model.into_decluttered().unwrap();
-    crate::conv::take_over(&mut model, crate::conv::Convolutions::Ours).unwrap();
+    crate::conv::take_over(&mut model, crate::conv::Convolutions::Ours, &HashMap::new()).unwrap();
     TypedSimplePlan::new(model.into_optimized().unwrap()).unwrap()
 }
 

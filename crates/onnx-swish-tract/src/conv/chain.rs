@@ -16,7 +16,7 @@ use super::root::Root;
 use crate::ops;
 
 /// A run of nodes.
-pub(super) struct Chain {
+pub(crate) struct Chain {
     /// All nodes that one operator replaces, the convolution included.
     pub nodes: Vec<usize>,
     /// What it replaces them by: the value of the last one.
@@ -34,9 +34,16 @@ pub(super) struct Chain {
     pub tables: Vec<String>,
 }
 
+/// Whether a tensor that is added goes into the convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Residuals {
+    Taken,
+    Left,
+}
+
 impl Chain {
     /// The run that starts with `root`.
-    pub fn after(model: &TypedModel, root: &Root) -> TractResult<Chain> {
+    pub fn after(model: &TypedModel, root: &Root, residuals: Residuals) -> TractResult<Chain> {
         let mut chain = Chain {
             nodes: vec![root.node],
             last: OutletId::new(root.node, 0),
@@ -58,7 +65,7 @@ impl Chain {
             let taken = if let Some(op) = node.op_as::<ElementWiseOp>() {
                 chain.take_activation(op)
             } else if let Some(op) = node.op_as::<TypedBinOp>() {
-                chain.take_binary(model, root, node, op, successor.slot)?
+                chain.take_binary(model, root, residuals, (node, op, successor.slot))?
             } else {
                 false
             };
@@ -117,9 +124,8 @@ impl Chain {
         &mut self,
         model: &TypedModel,
         root: &Root,
-        node: &TypedNode,
-        op: &TypedBinOp,
-        slot: usize,
+        residuals: Residuals,
+        (node, op, slot): (&TypedNode, &TypedBinOp, usize),
     ) -> TractResult<bool> {
         let other = node.inputs[1 - slot];
         let fact = model.outlet_fact(other)?;
@@ -133,7 +139,8 @@ impl Chain {
             return Ok(false);
         }
         let Some(constant) = &fact.konst else {
-            return Ok(op.0.is::<Add>() && self.take_residual(model, root, other)?);
+            let residual = residuals == Residuals::Taken && op.0.is::<Add>();
+            return Ok(residual && self.take_residual(model, root, other)?);
         };
         if op.0.is::<Max>() || op.0.is::<Min>() {
             return Ok(self.take_bound(constant, op.0.is::<Max>()));
@@ -247,7 +254,7 @@ fn per_channel(constant: &Tensor, root: &Root) -> Option<Vec<f64>> {
     match *values {
         [value] => Some(vec![value.into(); root.out_channels]),
         _ if values.len() == root.out_channels
-            && constant.shape().get(root.channel_axis()) == Some(&values.len()) =>
+            && constant.shape().get(root.place.channel_axis()) == Some(&values.len()) =>
         {
             Some(values.iter().map(|value| f64::from(*value)).collect())
         }

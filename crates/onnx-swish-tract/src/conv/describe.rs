@@ -2,9 +2,11 @@
 //!
 //! Given what an operator computes, or why one was not made; promises the field's names, and the same words for the same work.
 
-use onnx_swish_conv::{Activation, Residual, Spec};
+use onnx_swish_conv::{Activation, Ending, QSpec, Residual, Spec, Window};
 use onnx_swish_kernels::codes::Requantize;
 use serde::Serialize;
+
+use super::codes::Table;
 
 /// A convolution of a graph, or a product with constant weights that could be one, and who computes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,6 +23,11 @@ pub struct Convolution {
     pub info: Option<String>,
     /// Why it stays on tract: a clause about the convolution. None for one of ours.
     pub left: Option<String>,
+    /// Whether it computes with 8-bit codes.
+    pub codes: bool,
+    /// Why it computes with floats although its weights were codes: a clause about it. None for one that computes with codes, and for
+    /// weights that were floats.
+    pub floats: Option<String>,
     /// The nodes of tract's graph that went into it, itself included.
     pub nodes: Vec<String>,
     /// Multiply-accumulates of one run, if tract or we can count them.
@@ -29,9 +36,13 @@ pub struct Convolution {
 
 /// `depthwise`, `pointwise` or `dense`.
 pub(super) fn method(spec: &Spec) -> &'static str {
-    if spec.is_depthwise() {
+    method_of(spec.is_depthwise(), &spec.window)
+}
+
+fn method_of(is_depthwise: bool, window: &Window) -> &'static str {
+    if is_depthwise {
         "depthwise"
-    } else if spec.window.taps() == 1 {
+    } else if window.taps() == 1 {
         "pointwise"
     } else {
         "dense"
@@ -40,33 +51,69 @@ pub(super) fn method(spec: &Spec) -> &'static str {
 
 /// `pointwise, SiLU, residual`.
 pub(super) fn kind(spec: &Spec, tables: &[String]) -> String {
-    format!("{}{}", filter(spec), extras(spec, tables))
+    let filter = filter(method(spec), &spec.window);
+    format!("{filter}{}", extras(spec, tables))
+}
+
+/// `pointwise of codes, to codes, SiLU`.
+pub(super) fn kind_of_codes(spec: &QSpec, table: Option<&Table>) -> String {
+    let filter = filter(method_of(spec.is_depthwise(), &spec.window), &spec.window);
+    format!("{filter} of codes{}", endings(spec, table))
+}
+
+/// `dense 3x3 of codes, stride 1x1, 16 to 16 channels, to floats, SiLU`.
+pub(super) fn info_of_codes(spec: &QSpec, table: Option<&Table>) -> String {
+    let filter = filter(method_of(spec.is_depthwise(), &spec.window), &spec.window);
+    let sizes = sizes(
+        &spec.window,
+        [spec.in_channels, spec.out_channels, spec.groups],
+    );
+    format!("{filter} of codes{sizes}{}", endings(spec, table))
+}
+
+/// What a convolution of codes ends in, in the order in which it is computed.
+fn endings(spec: &QSpec, table: Option<&Table>) -> String {
+    let (kind, by) = match spec.ending {
+        Ending::Sums => ("sums", Activation::None),
+        Ending::Floats(by) => ("floats", by),
+        Ending::Codes(_, by) => ("codes", by),
+    };
+    let by = activation(by).map(|by| format!(", {by}"));
+    let table = table.map(|table| format!(", {} by table", table.what));
+    format!(
+        "{}, to {kind}{}",
+        by.unwrap_or_default(),
+        table.unwrap_or_default()
+    )
 }
 
 /// `depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish`.
 pub(super) fn info(spec: &Spec, tables: &[String]) -> String {
-    let Spec {
-        window,
-        in_channels,
-        out_channels,
-        groups,
-        ..
-    } = spec;
+    let filter = filter(method(spec), &spec.window);
+    let sizes = sizes(
+        &spec.window,
+        [spec.in_channels, spec.out_channels, spec.groups],
+    );
+    format!("{filter}{sizes}{}", extras(spec, tables))
+}
+
+/// `, stride 2x2, 16 to 16 channels in 16 groups`.
+fn sizes(window: &Window, [in_channels, out_channels, groups]: [usize; 3]) -> String {
     let pair = |[y, x]: [usize; 2]| format!("{y}x{x}");
-    let mut text = format!("{}, stride {}", filter(spec), pair(window.stride));
+    let mut text = format!(", stride {}", pair(window.stride));
     if window.dilation != [1, 1] {
         text += &format!(", dilation {}", pair(window.dilation));
     }
     text += &format!(", {in_channels} to {out_channels} channels");
-    if *groups > 1 {
+    if groups > 1 {
         text += &format!(" in {groups} groups");
     }
-    text + &extras(spec, tables)
+    text
 }
 
-fn filter(spec: &Spec) -> String {
-    let [y, x] = spec.window.kernel;
-    match method(spec) {
+fn filter(method: &str, window: &Window) -> String {
+    let [y, x] = window.kernel;
+    match method {
         "pointwise" => "pointwise".to_owned(),
         method => format!("{method} {y}x{x}"),
     }

@@ -4,13 +4,16 @@
 //! before them and the constant scales, offsets, activation, residual and plane sums after them, become one node each, and that
 //! everything else stays as tract has it.
 
-mod chain;
+pub(crate) mod chain;
+pub(crate) mod codes;
 mod describe;
 mod op;
-mod policy;
-mod root;
+mod place;
+pub(crate) mod policy;
+pub(crate) mod root;
 mod squeeze;
 
+pub(crate) use codes::QConv;
 pub use describe::Convolution;
 pub use op::FusedConv;
 pub use policy::Convolutions;
@@ -18,7 +21,8 @@ pub use policy::Convolutions;
 use tract_core::internal::*;
 
 use crate::cost::macs;
-use chain::Chain;
+use crate::ops::CodePair;
+use chain::{Chain, Residuals};
 use policy::Policy;
 use root::{Found, Root};
 use squeeze::{Gate, plane_sums};
@@ -27,6 +31,7 @@ use squeeze::{Gate, plane_sums};
 pub(crate) fn take_over(
     model: &mut TypedModel,
     asked: Convolutions,
+    floats: &HashMap<String, String>,
 ) -> TractResult<Vec<Convolution>> {
     let policy = Policy::new(asked);
     let mut convolutions = Vec::new();
@@ -44,7 +49,7 @@ pub(crate) fn take_over(
             convolutions.push(left(model, id, why.to_owned()));
             continue;
         }
-        let chain = Chain::after(model, &root)?;
+        let chain = Chain::after(model, &root, Residuals::Taken)?;
         let name = model.node(chain.last.node).name.clone();
         let gate = Gate::before(model, &root)?;
         let sums = plane_sums(model, &root, chain.last)?;
@@ -73,6 +78,8 @@ pub(crate) fn take_over(
             kind: Some(op.kind()),
             info: Some(op.details()),
             left: None,
+            codes: false,
+            floats: floats.get(&model.node(id).name).cloned(),
             nodes: replaced
                 .iter()
                 .map(|node| model.node(*node).name.clone())
@@ -94,6 +101,34 @@ pub(crate) fn take_over(
     Ok(convolutions)
 }
 
+/// A convolution of codes that takes the place of these nodes.
+pub(crate) fn of_codes(
+    model: &TypedModel,
+    node: &TypedNode,
+    nodes: &[usize],
+    op: &QConv,
+    input: OutletId,
+) -> TractResult<Convolution> {
+    let names = nodes.iter().map(|node| model.node(*node).name.clone());
+    Ok(Convolution {
+        node: node.name.clone(),
+        op: op.name().into_owned(),
+        ours: true,
+        kind: Some(op.kind()),
+        info: Some(op.details()),
+        left: None,
+        codes: true,
+        floats: None,
+        nodes: names.collect(),
+        macs: macs(op, &[model.outlet_fact(input)?]),
+    })
+}
+
+/// Whether a node's operator is one of ours that takes and gives blocks of memory.
+pub(crate) fn is_ours(node: &TypedNode) -> bool {
+    node.op_is::<FusedConv>() || node.op_is::<QConv>() || node.op_is::<CodePair>()
+}
+
 /// A convolution that stays on tract.
 fn left(model: &TypedModel, node: usize, why: String) -> Convolution {
     let facts = model.node_input_facts(node).unwrap_or_default();
@@ -105,6 +140,8 @@ fn left(model: &TypedModel, node: usize, why: String) -> Convolution {
         kind: None,
         info: None,
         left: Some(why),
+        codes: false,
+        floats: None,
         nodes: vec![node.name.clone()],
         macs: macs(&*node.op, &facts),
     }

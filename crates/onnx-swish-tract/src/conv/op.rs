@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use onnx_swish_conv::{Conv2d, Frame, Operands, Outputs, Residual, Spec};
+use onnx_swish_conv::{Conv2d, Operands, Outputs, Residual, Spec};
 use onnx_swish_threads::Workers;
 use tract_core::internal::*;
 use tract_core::ops::nn::DataFormat;
 
 use super::chain::Chain;
 use super::describe;
-use super::root::{OutputAxis, Place, Root};
+use super::place::Place;
+use super::root::Root;
 use crate::arena::{Arena, elements, uninitialized};
 use crate::workers::with_workers;
 
@@ -69,46 +70,6 @@ impl FusedConv {
         })
     }
 
-    /// Images, the frame of each, and the output's shape.
-    fn geometry(&self, shape: &[usize]) -> TractResult<(usize, Frame, TVec<usize>)> {
-        let channels = self.conv.spec().out_channels;
-        match &self.place {
-            Place::Pointwise {
-                channel_axis,
-                output,
-            } => {
-                let images = shape[..*channel_axis].iter().product();
-                let pixels = shape[channel_axis + 1..].iter().product();
-                let frame = Frame {
-                    input: [1, pixels],
-                    output: [1, pixels],
-                    pad: [0, 0],
-                };
-                Ok((images, frame, pointwise_shape(output, shape, channels)))
-            }
-            Place::Pool(spec) => {
-                let input = spec.data_format.shape(shape)?;
-                let mut frame = Frame {
-                    input: [1, 1],
-                    output: [1, 1],
-                    pad: [0, 0],
-                };
-                let axes = spec.computed_padding(input.hw_dims());
-                let first = 2 - axes.len();
-                for (i, (axis, size)) in axes.iter().zip(input.hw_dims()).enumerate() {
-                    frame.input[first + i] = *size;
-                    frame.output[first + i] = axis.convoluted;
-                    frame.pad[first + i] = axis.pad_before;
-                }
-                Ok((
-                    *input.n().unwrap_or(&1),
-                    frame,
-                    spec.output_shape(shape)?.shape,
-                ))
-            }
-        }
-    }
-
     /// The shape of the planes' sums: the output's with one element for each plane.
     fn sums_shape<D: DimLike>(&self, output: &[D]) -> TVec<D> {
         let mut shape: TVec<D> = output.into();
@@ -156,8 +117,8 @@ impl EvalOp for FusedConv {
 
     fn eval(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = inputs.first().context("a convolution without an input")?;
-        let (images, frame, shape) = self.geometry(input.shape())?;
         let spec = self.conv.spec();
+        let (images, frame, shape) = self.place.geometry(input.shape(), spec.out_channels)?;
         let mut given = inputs[1..].iter();
         let mut optional = |wanted: bool| {
             let tensor = if wanted { given.next() } else { None };
@@ -198,12 +159,8 @@ impl EvalOp for FusedConv {
 impl TypedOp for FusedConv {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let input = inputs.first().context("a convolution without an input")?;
-        let shape: TVec<TDim> = match &self.place {
-            Place::Pool(spec) => spec.output_shape(&input.shape)?.shape,
-            Place::Pointwise { output, .. } => {
-                pointwise_shape(output, &input.shape, self.conv.spec().out_channels.to_dim())
-            }
-        };
+        let channels = self.conv.spec().out_channels.to_dim();
+        let shape: TVec<TDim> = self.place.output_shape(&input.shape, channels)?;
         let mut facts = tvec!(DatumType::F32.fact(&shape));
         if self.conv.spec().plane_sums {
             facts.push(DatumType::F32.fact(self.sums_shape(&shape)));
@@ -219,14 +176,4 @@ impl TypedOp for FusedConv {
     }
 
     as_op!();
-}
-
-/// The output's shape.
-fn pointwise_shape<D: DimLike>(axes: &[OutputAxis], input: &[D], channels: D) -> TVec<D> {
-    let size = |axis: &OutputAxis| match axis {
-        OutputAxis::Channels => channels.clone(),
-        OutputAxis::Input(axis) => input[*axis].clone(),
-        OutputAxis::One => 1.into(),
-    };
-    axes.iter().map(size).collect()
 }

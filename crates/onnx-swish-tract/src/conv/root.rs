@@ -4,37 +4,12 @@
 
 use onnx_swish_conv::{Window, is_depthwise};
 use tract_core::internal::*;
-use tract_core::ops::cnn::{Conv, Deconv, KernelFormat, PoolSpec};
+use tract_core::ops::cnn::{Conv, Deconv, KernelFormat};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::DataFormat;
 
 use super::f32_constant;
-
-/// How an input's axes become images, channels, height and width.
-// One for each convolution of a model: its size does not matter.
-#[allow(clippy::large_enum_variant)]
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Place {
-    /// As a pooling specification says, over one or two spatial axes.
-    Pool(PoolSpec),
-    /// Axes before the channels are images, axes behind them pixels, of which the kernel reads one.
-    Pointwise {
-        channel_axis: usize,
-        /// What each axis of the output is.
-        output: TVec<OutputAxis>,
-    },
-}
-
-/// An axis of a pointwise convolution's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum OutputAxis {
-    /// The output channels.
-    Channels,
-    /// This axis of the input.
-    Input(usize),
-    /// An axis of one element that the input does not have.
-    One,
-}
+use super::place::{OutputAxis, Place};
 
 /// Each vector reads all weights anew: with more of them tract's product of matrices is the better one.
 const FEW_VECTORS: usize = 2;
@@ -45,7 +20,7 @@ const SINGLE_PIXELS: usize = 4;
 /// What a node is to the pass.
 // One for each node of a model: its size does not matter.
 #[allow(clippy::large_enum_variant)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// A convolution that is covered.
     Root(Root),
     /// A convolution that is not, and why: a clause about it.
@@ -55,7 +30,7 @@ pub(super) enum Found {
 }
 
 /// A convolution that [`super::FusedConv`] can compute.
-pub(super) struct Root {
+pub(crate) struct Root {
     pub node: usize,
     pub input: OutletId,
     pub place: Place,
@@ -86,25 +61,6 @@ impl Root {
     /// Whether each output channel reads one input channel.
     pub fn is_depthwise(&self) -> bool {
         is_depthwise(self.in_channels, self.groups)
-    }
-
-    /// The position of the channels in the input's shape.
-    pub fn input_channel_axis(&self) -> usize {
-        match &self.place {
-            Place::Pool(spec) => usize::from(spec.data_format == DataFormat::NCHW),
-            Place::Pointwise { channel_axis, .. } => *channel_axis,
-        }
-    }
-
-    /// The position of the channels in the output's shape.
-    pub fn channel_axis(&self) -> usize {
-        match &self.place {
-            Place::Pool(spec) => usize::from(spec.data_format == DataFormat::NCHW),
-            Place::Pointwise { output, .. } => {
-                let channels = output.iter().position(|axis| *axis == OutputAxis::Channels);
-                channels.unwrap_or(0)
-            }
-        }
     }
 
     fn of_conv(model: &TypedModel, node: &TypedNode, conv: &Conv) -> TractResult<Found> {

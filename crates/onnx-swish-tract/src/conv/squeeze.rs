@@ -30,7 +30,7 @@ impl Gate {
             return Ok(None);
         }
         let whole = &model.outlet_fact(root.input)?.shape;
-        let pixels = root.input_channel_axis() + 1;
+        let pixels = root.place.input_channel_axis() + 1;
         for (images, factors) in [(0, 1), (1, 0)] {
             let (input, factors) = (node.inputs[images], node.inputs[factors]);
             let (x, gate) = (model.outlet_fact(input)?, model.outlet_fact(factors)?);
@@ -62,7 +62,7 @@ pub(super) fn plane_sums(
     if !root.is_depthwise() {
         return Ok(None);
     }
-    let first = root.channel_axis() + 1;
+    let first = root.place.channel_axis() + 1;
     for successor in &model.node(outlet.node).outputs[outlet.slot].successors {
         let node = model.node(successor.node);
         let Some(reduce) = node.op_as::<Reduce>() else {

@@ -3,8 +3,10 @@
 //! Given ONNX bytes and the directory of their external data, or an NNEF archive; promises that every node means in tract
 //! what it means in the file, or an error that names the node.
 
+pub(crate) mod dequantized;
 mod limits;
 mod operators;
+mod qlinear;
 mod repairs;
 mod rules;
 mod signature;
@@ -57,7 +59,7 @@ impl Source {
     pub fn signature(&self, operators: Operators) -> Result<Signature> {
         match self.format {
             Format::Onnx { .. } => {
-                let proto = self.decode()?;
+                let proto = self.decode(operators)?;
                 self.limits.check_nodes(&proto)?;
                 operators.check(&proto)?;
                 Signature::of(&proto)
@@ -81,7 +83,7 @@ impl Source {
     ) -> Result<TypedModel> {
         match &self.format {
             Format::Onnx { base_dir } => {
-                let mut proto = self.decode()?;
+                let mut proto = self.decode(operators)?;
                 let widening = self.widening(operators);
                 widening.apply(&mut proto, base_dir.as_deref())?;
                 guard(Stage::Build, || {
@@ -116,8 +118,14 @@ impl Source {
         }
     }
 
-    fn decode(&self) -> Result<ModelProto> {
-        ModelProto::decode(self.bytes.clone()).map_err(|error| Error::Decode(error.to_string()))
+    /// The model as tract is to see it.
+    fn decode(&self, operators: Operators) -> Result<ModelProto> {
+        let mut model = ModelProto::decode(self.bytes.clone())
+            .map_err(|error| Error::Decode(error.to_string()))?;
+        if operators != Operators::Stock {
+            qlinear::expand(&mut model);
+        }
+        Ok(model)
     }
 
     fn archive(&self) -> Result<TypedModel> {

@@ -8,7 +8,7 @@ use tract_core::optim::Optimizer;
 use tract_hir::internal::*;
 use tract_onnx::pb::ModelProto;
 
-use super::{Operators, Signature, Widening};
+use super::{Operators, Signature, Widening, dequantized};
 use crate::passes;
 
 /// What is known of the inputs before the model runs, in their order.
@@ -63,7 +63,8 @@ pub(super) fn from_onnx(
         };
         model.set_input_fact(index, fact)?;
     }
-    finished(model.into_typed()?, operators)
+    let model = dequantized::remembering(|| model.into_typed())?;
+    finished(model, operators)
 }
 
 /// Of an NNEF archive, its symbols replaced by sizes.

@@ -11,7 +11,7 @@ use tract_core::internal::*;
 use tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 
 use super::activation::in_place;
-use crate::arena::uninitialized;
+use crate::arena::{elements, uninitialized};
 use crate::workers::in_chunks;
 
 /// The parameters for codes of 8 bits; `None` for other types, and for a zero point that the type does not have.
@@ -30,11 +30,10 @@ pub(crate) fn is_code(dt: DatumType) -> bool {
 }
 
 /// The bytes of a tensor of codes.
-pub(super) fn bytes(codes: &Tensor) -> TractResult<&[u8]> {
-    let plain = codes.try_as_plain_ram()?;
+pub(crate) fn bytes(codes: &Tensor) -> TractResult<&[u8]> {
     match codes.datum_type() {
-        DatumType::U8 => plain.as_slice::<u8>(),
-        DatumType::I8 => Ok(cast_slice(plain.as_slice::<i8>()?)),
+        DatumType::U8 => elements::<u8>(codes),
+        DatumType::I8 => Ok(cast_slice(elements::<i8>(codes)?)),
         other => bail!("codes of {other:?}"),
     }
 }

@@ -10,6 +10,7 @@ mod elementary;
 pub(crate) mod function;
 mod gate;
 pub(crate) mod operand;
+mod pairs;
 mod quantize;
 mod quantize_by;
 mod reference;
@@ -34,6 +35,7 @@ pub(crate) enum Form {
 pub(crate) use bounds::{Clamp, Extremum, Tanh};
 pub(crate) use codes::{LookUp, Requantize, is_code};
 pub(crate) use elementary::Elementary;
+pub(crate) use pairs::{CodePair, CodeSums, Second};
 pub(crate) use quantize::{Dequantize, Quantize};
 pub(crate) use quantize_by::{Direction, QuantizeBy};
 pub(crate) use reference::{Reference, UnfusedSigmoid};

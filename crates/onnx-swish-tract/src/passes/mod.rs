@@ -4,6 +4,7 @@
 
 mod activations;
 mod bounds;
+mod codes;
 mod elementary;
 mod gates;
 mod softmax;
@@ -15,7 +16,7 @@ use tract_core::internal::*;
 use tract_core::optim::Optimizer;
 
 use crate::conv::{self, Convolution, Convolutions};
-use crate::load::watch_passes;
+use crate::load::{dequantized, watch_passes};
 
 /// What the passes found on their way.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(crate) struct Findings {
     pub convolutions: Vec<Convolution>,
     /// What is computed from one 8-bit code.
     pub tables: Vec<CodeTable>,
+    /// Why convolutions whose weights or images were codes compute with floats, by their node.
+    pub floats: HashMap<String, String>,
 }
 
 /// Which of the rewrites that can be left out are wanted.
@@ -31,6 +34,7 @@ pub(crate) struct Findings {
 pub(crate) struct Wanted {
     pub convolutions: Convolutions,
     pub tables: bool,
+    pub codes: bool,
 }
 
 /// When a pass runs.
@@ -46,6 +50,8 @@ enum When {
     BeforeRun,
     /// As `BeforeRun`, where regions between 8-bit codes are to be tables.
     BeforeRunWithTables,
+    /// As `BeforeRun`, where convolutions are to be ours, and those of codes on the codes.
+    BeforeRunWithCodes,
     /// As `BeforeRun`, where convolutions are to be ours.
     BeforeRunWithConvolutions,
     /// After tract's code generation, whoever computes: what its operators get wrong.
@@ -83,6 +89,19 @@ const PASSES: &[Pass] = &[
         run: |model, _, _| crate::ops::operand::take_out(model),
     },
     Pass {
+        name: "codes of weights",
+        when: When::Archived,
+        run: |model, _, _| {
+            dequantized::forget(model);
+            Ok(())
+        },
+    },
+    Pass {
+        name: "moves of codes",
+        when: When::BeforeRunWithCodes,
+        run: |model, _, _| codes::moves::take_over(model),
+    },
+    Pass {
         name: "tables",
         when: When::BeforeRunWithTables,
         run: |model, findings, _| {
@@ -91,10 +110,21 @@ const PASSES: &[Pass] = &[
         },
     },
     Pass {
+        name: "codes",
+        when: When::BeforeRunWithCodes,
+        run: |model, findings, who| codes::take_over(model, who, findings),
+    },
+    Pass {
+        name: "codes between floats",
+        when: When::BeforeRunWithTables,
+        run: |model, findings, _| tables::between_floats(model, &mut findings.tables),
+    },
+    Pass {
         name: "convolutions",
         when: When::BeforeRunWithConvolutions,
         run: |model, findings, who| {
-            findings.convolutions = conv::take_over(model, who)?;
+            let others = conv::take_over(model, who, &findings.floats)?;
+            findings.convolutions.extend(others);
             Ok(())
         },
     },
@@ -140,6 +170,7 @@ pub(crate) fn before_run(model: &mut TypedModel, wanted: Wanted) -> TractResult<
     run(model, wanted.convolutions, |when| match when {
         When::BeforeRun => true,
         When::BeforeRunWithTables => wanted.tables,
+        When::BeforeRunWithCodes => wanted.codes && wanted.convolutions != Convolutions::Tract,
         When::BeforeRunWithConvolutions => wanted.convolutions != Convolutions::Tract,
         When::Raw | When::Loaded | When::Archived | When::Lowered => false,
     })

@@ -43,6 +43,7 @@ impl SessionBuilder {
                 listener: Listener::default(),
                 convolutions: Convolutions::Auto,
                 tables: true,
+                codes: true,
             },
         }
     }
@@ -104,6 +105,15 @@ impl SessionBuilder {
     #[must_use]
     pub fn tables(mut self, on: bool) -> Self {
         self.options.tables = on;
+        self
+    }
+
+    /// Whether convolutions and products between 8-bit codes are computed on the codes, with exact sums, and additions, gates and pools
+    /// between them too. On by default, and without effect unless convolutions are ours. Codes next to the middle between two may differ
+    /// by one from those of sums of floats, whose rounding depends on their order.
+    #[must_use]
+    pub fn codes(mut self, on: bool) -> Self {
+        self.options.codes = on;
         self
     }
 
@@ -184,6 +194,7 @@ impl SessionBuilder {
             threads: 1,
             convolutions: Convolutions::Tract,
             tables: false,
+            codes: false,
             ..self.options.clone()
         };
         let session = Session {

@@ -33,6 +33,8 @@ pub(super) struct PlanOptions {
     pub convolutions: Convolutions,
     /// Tables for what is computed from one 8-bit code, if the activations are ours.
     pub tables: bool,
+    /// Convolutions between 8-bit codes on the codes, if convolutions are ours.
+    pub codes: bool,
 }
 
 /// The shape of each input.

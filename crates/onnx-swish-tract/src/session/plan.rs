@@ -56,6 +56,7 @@ impl Plan {
                 let wanted = passes::Wanted {
                     convolutions: options.convolutions,
                     tables: options.tables,
+                    codes: options.codes,
                 };
                 findings = passes::before_run(&mut model, wanted)?;
             }

@@ -47,6 +47,9 @@ pub struct BenchOptions {
     /// Whether what a quantised model computes from one 8-bit code runs as a table, as in
     /// [`SessionBuilder::tables`](crate::SessionBuilder::tables). On by default.
     pub tables: bool,
+    /// Whether convolutions between 8-bit codes are computed on the codes, as in
+    /// [`SessionBuilder::codes`](crate::SessionBuilder::codes). On by default.
+    pub codes: bool,
     /// A counting allocator, if the application has installed one: the report then says how much memory each contender needs.
     pub heap: Option<HeapMeter>,
     /// Refuses models of more nodes, as [`SessionBuilder::max_nodes`](crate::SessionBuilder::max_nodes) does. No limit by default.
@@ -67,6 +70,7 @@ impl Default for BenchOptions {
             profile: false,
             convolutions: Convolutions::Auto,
             tables: true,
+            codes: true,
             heap: None,
             max_nodes: None,
             max_build_time: None,
@@ -196,6 +200,7 @@ impl Contender {
             vzeroupper: kind.vzeroupper,
             convolutions: kind.convolutions,
             tables: options.tables,
+            codes: options.codes,
             fuse: kind.operators == Operators::OnnxSwish,
             native_half: false,
             shapes: options.shapes.clone(),

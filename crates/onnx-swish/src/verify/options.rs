@@ -41,6 +41,9 @@ pub struct VerifyOptions {
     /// Whether what the fused model computes from one 8-bit code runs as a table, as in
     /// [`SessionBuilder::tables`](crate::SessionBuilder::tables). On by default.
     pub tables: bool,
+    /// Whether the fused model's convolutions between 8-bit codes are computed on the codes, as in
+    /// [`SessionBuilder::codes`](crate::SessionBuilder::codes). On by default.
+    pub codes: bool,
 }
 
 impl Default for VerifyOptions {
@@ -58,6 +61,7 @@ impl Default for VerifyOptions {
             max_nodes: None,
             max_build_time: None,
             tables: true,
+            codes: true,
         }
     }
 }

@@ -44,6 +44,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         threads: arguments.running.threads.into(),
         convolutions: arguments.running.convolutions(),
         tables: !arguments.running.no_tables,
+        codes: !arguments.running.no_codes,
         runs: arguments.runs as usize,
         shapes: feed::shapes(&model, &arguments.running.sizes)?,
         seed: arguments.running.seed,

@@ -70,6 +70,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         threads: arguments.running.threads.into(),
         convolutions: arguments.running.convolutions(),
         tables: !arguments.running.no_tables,
+        codes: !arguments.running.no_codes,
         max_nodes: arguments.limits.max_nodes,
         max_build_time: arguments.limits.max_build_time,
     };

@@ -58,7 +58,7 @@ fn model(
 
 /// The reason that the pass gives for the one convolution there is.
 fn reason(mut model: TypedModel) -> String {
-    let found = take_over(&mut model, Convolutions::Ours).unwrap();
+    let found = take_over(&mut model, Convolutions::Ours, &HashMap::new()).unwrap();
     assert!(model.nodes().iter().all(|node| !node.op_is::<FusedConv>()));
     let [only] = &*found else { panic!("{found:?}") };
     assert!(only.kind.is_none() && only.info.is_none());
@@ -98,11 +98,11 @@ fn products_of_matrices_are_left_and_those_of_activations_are_no_convolutions() 
         "a product of two matrices, of more than 2 rows"
     );
     assert!(
-        take_over(&mut product(3, false), Convolutions::Ours)
+        take_over(&mut product(3, false), Convolutions::Ours, &HashMap::new())
             .unwrap()
             .is_empty()
     );
-    let taken = take_over(&mut product(2, true), Convolutions::Ours).unwrap();
+    let taken = take_over(&mut product(2, true), Convolutions::Ours, &HashMap::new()).unwrap();
     assert_eq!(
         (taken.len(), &taken[0].left, taken[0].macs),
         (1, &None, Some(2 * 4 * 6))

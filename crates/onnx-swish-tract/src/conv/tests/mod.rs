@@ -201,7 +201,7 @@ impl Case {
     fn check(&self) -> TypedModel {
         let plain = self.model();
         let mut fused = plain.clone();
-        take_over(&mut fused, Convolutions::Ours).unwrap();
+        take_over(&mut fused, Convolutions::Ours, &HashMap::new()).unwrap();
         let fused = fused.into_optimized().unwrap();
         let convs = fused
             .nodes()
@@ -397,7 +397,7 @@ fn a_value_with_two_readers_or_an_output_is_not_swallowed() {
         .unwrap()
         .into_runnable()
         .unwrap();
-    take_over(&mut model, Convolutions::Ours).unwrap();
+    take_over(&mut model, Convolutions::Ours, &HashMap::new()).unwrap();
     let fused = model.into_optimized().unwrap().into_runnable().unwrap();
     let x = noise(&[1, 4, 9, 11], 10).into_tvalue();
     let (got, want) = (

@@ -61,7 +61,7 @@ impl Block {
     fn check(&self) -> Vec<String> {
         let plain = self.model().into_decluttered().unwrap();
         let mut fused = plain.clone();
-        take_over(&mut fused, Convolutions::Ours).unwrap();
+        take_over(&mut fused, Convolutions::Ours, &HashMap::new()).unwrap();
         let fused = fused.into_optimized().unwrap();
         let inputs: TVec<TValue> = plain
             .input_outlets()

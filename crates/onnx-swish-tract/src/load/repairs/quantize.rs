@@ -12,6 +12,7 @@ use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use crate::load::dequantized;
 use crate::ops::{Dequantize, Direction, Quantize, QuantizeBy};
 
 pub(in crate::load) fn quantize(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -47,6 +48,35 @@ impl Linear {
             block: node.get_attr_opt("block_size")?.unwrap_or(0),
             output,
         })
+    }
+
+    /// Keeps in mind what codes weights are, which become floats here.
+    fn remember(
+        &self,
+        model: &TypedModel,
+        inputs: &[OutletId],
+        wires: &[OutletId],
+    ) -> TractResult<()> {
+        let constant = |at: usize| {
+            let outlet = inputs.get(at).copied();
+            TractResult::Ok(match outlet {
+                Some(outlet) => model.outlet_fact(outlet)?.konst.clone(),
+                None => None,
+            })
+        };
+        let (Some(codes), Some(scales)) = (constant(0)?, constant(1)?) else {
+            return Ok(());
+        };
+        let floats = match wires.first() {
+            Some(wire) => model.outlet_fact(*wire)?.konst.clone(),
+            None => None,
+        };
+        let (Direction::Dequantize, 0, Some(floats)) = (self.direction, self.block, floats) else {
+            return Ok(());
+        };
+        let zero_points = constant(2)?;
+        let codes = codes.datum_type();
+        dequantized::remember(&floats, codes, &scales, zero_points.as_deref())
     }
 
     /// A number for the whole tensor.
@@ -131,7 +161,9 @@ impl Expansion for Linear {
                 }
                 .into_op(),
             };
-            return wire_or_fold(prefix, model, op, &[x]);
+            let wires = wire_or_fold(prefix, model, op, &[x])?;
+            self.remember(model, inputs, &wires)?;
+            return Ok(wires);
         }
         let rank = model.outlet_fact(x)?.rank() as i64;
         let axis = if self.axis < 0 {
@@ -147,7 +179,9 @@ impl Expansion for Linear {
             axis,
             block: self.block,
         };
-        wire_or_fold(prefix, model, op, inputs)
+        let wires = wire_or_fold(prefix, model, op, inputs)?;
+        self.remember(model, inputs, &wires)?;
+        Ok(wires)
     }
 }
 

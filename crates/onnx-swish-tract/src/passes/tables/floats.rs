@@ -38,6 +38,7 @@ pub(super) fn take_over(model: &mut TypedModel, found: &mut Vec<CodeTable>) -> T
             node: name.clone(),
             what: run.what.clone().unwrap_or_else(|| ROUNDING.to_owned()),
             between_codes: false,
+            table: run.table.is_some(),
             left: None,
             nodes,
         });

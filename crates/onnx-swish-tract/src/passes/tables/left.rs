@@ -22,6 +22,7 @@ pub(super) fn of(model: &TypedModel) -> TractResult<Vec<CodeTable>> {
             node: node.name.clone(),
             what: "QuantizeLinear".to_owned(),
             between_codes: false,
+            table: false,
             left: Some(why),
             nodes: vec![node.name.clone()],
         });

@@ -31,6 +31,8 @@ pub struct CodeTable {
     pub what: String,
     /// Whether codes come in and go out. Else floats do: nobody reads the codes, and convolutions take the whole along.
     pub between_codes: bool,
+    /// Whether a table of 256 entries is looked up.
+    pub table: bool,
     /// Why floats become codes in a node of their own here: a clause about them. None for what is a table or an activation.
     pub left: Option<String>,
     /// The nodes of tract's graph that went into it.
@@ -43,8 +45,12 @@ impl CodeTable {
         let what = &self.what;
         if let Some(left) = &self.left {
             format!("{what}: {left}")
-        } else if self.between_codes {
+        } else if self.between_codes && self.table {
             format!("{what} from codes to codes, table of 256")
+        } else if self.between_codes {
+            format!("{what} from codes to codes")
+        } else if !self.table && what != floats::ROUNDING {
+            what.clone()
         } else if what == floats::ROUNDING {
             "rounding to codes, from floats to floats".to_owned()
         } else {
@@ -78,19 +84,27 @@ pub(super) fn take_over(model: &mut TypedModel) -> TractResult<Vec<CodeTable>> {
         // What lies within a region has no reader any more, and must not count as one.
         model.compact()?;
     }
-    floats::take_over(model, &mut found)?;
-    model.compact()?;
-    found.extend(left::of(model)?);
     Ok(found)
 }
 
+/// Makes activations of codes that nobody reads, and lists what floats still become codes for.
+pub(super) fn between_floats(
+    model: &mut TypedModel,
+    found: &mut Vec<CodeTable>,
+) -> TractResult<()> {
+    floats::take_over(model, found)?;
+    model.compact()?;
+    found.extend(left::of(model)?);
+    Ok(())
+}
+
 /// The operator of a node, if it is of this kind.
-fn element_wise<T: ElementWiseMiniOp>(node: &TypedNode) -> Option<&T> {
+pub(super) fn element_wise<T: ElementWiseMiniOp>(node: &TypedNode) -> Option<&T> {
     node.op_as::<ElementWiseOp>()?.0.downcast_ref::<T>()
 }
 
 /// Whether a scale is one that engines agree about: with zero, infinite or subnormal ones they do not.
-fn is_sane(scale: f32) -> bool {
+pub(super) fn is_sane(scale: f32) -> bool {
     scale.is_normal() && scale > 0.0
 }
 
@@ -131,6 +145,7 @@ fn describe(model: &TypedModel, region: &Region) -> TractResult<CodeTable> {
         node: name(&region.end.node),
         what: words::of(model, region)?,
         between_codes: true,
+        table: true,
         left: None,
         nodes: region.nodes.iter().map(name).collect(),
     })

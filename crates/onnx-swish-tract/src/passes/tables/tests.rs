@@ -71,6 +71,7 @@ fn run(model: &TypedModel, tables: bool) -> (Vec<Tensor>, Vec<CodeTable>, TypedM
     let wanted = Wanted {
         tables,
         convolutions: false.into(),
+        codes: false,
     };
     let found = passes::before_run(&mut model, wanted).unwrap().tables;
     let rewritten = model.clone();

@@ -1,0 +1,138 @@
+//! A convolution of 8-bit codes as a tract operator.
+//!
+//! Given codes; promises codes or floats, as the [`Ending`] of its convolution says, with exact sums.
+
+use std::sync::Arc;
+
+use bytemuck::cast_slice_mut;
+use onnx_swish_conv::{CodeType, Ending, QConv2d, QOperands, QOutput};
+use onnx_swish_threads::Workers;
+use tract_core::internal::*;
+
+use super::describe;
+use super::place::Place;
+use crate::arena::Arena;
+use crate::ops::codes::bytes;
+use crate::workers::with_workers;
+
+/// A convolution of codes, its bias, and what its sums end in, in one pass.
+#[derive(Debug, Clone)]
+pub struct QConv {
+    pub(super) conv: Arc<QConv2d>,
+    pub(super) place: Place,
+    /// What its table computes.
+    pub(super) table: Option<Table>,
+}
+
+/// A table of codes that a convolution has taken along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// `SiLU`.
+    pub what: String,
+    /// Of the entries.
+    pub to: DatumType,
+}
+
+impl PartialEq for QConv {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.conv, &other.conv) && self.place == other.place
+    }
+}
+
+impl Eq for QConv {}
+
+impl QConv {
+    pub(crate) fn new(conv: QConv2d, place: Place, table: Option<Table>) -> QConv {
+        let conv = Arc::new(conv);
+        QConv { conv, place, table }
+    }
+
+    fn output_type(&self) -> DatumType {
+        match (&self.table, self.conv.spec().ending) {
+            (Some(table), _) => table.to,
+            (None, Ending::Sums) => DatumType::I32,
+            (None, Ending::Floats(_)) => DatumType::F32,
+            (None, Ending::Codes(output, _)) => match output.codes {
+                CodeType::U8 => DatumType::U8,
+                CodeType::I8 => DatumType::I8,
+            },
+        }
+    }
+
+    /// What it does, without sizes.
+    pub(crate) fn kind(&self) -> String {
+        describe::kind_of_codes(self.conv.spec(), self.table.as_ref())
+    }
+
+    /// What it does.
+    pub(crate) fn details(&self) -> String {
+        describe::info_of_codes(self.conv.spec(), self.table.as_ref())
+    }
+}
+
+impl Op for QConv {
+    fn name(&self) -> StaticName {
+        let spec = self.conv.spec();
+        if spec.is_depthwise() {
+            "QConvDepthwise"
+        } else if spec.window.taps() == 1 {
+            "QConvPointwise"
+        } else {
+            "QConv"
+        }
+        .into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        Ok(vec![self.details()])
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for QConv {
+    op_out_of_plan!();
+
+    fn eval(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let input = inputs.first().context("a convolution without an input")?;
+        let channels = self.conv.spec().out_channels;
+        let (images, frame, shape) = self.place.geometry(input.shape(), channels)?;
+        let operands = QOperands {
+            input: bytes(input)?,
+            dynamic: None,
+        };
+        let run = |output: QOutput| {
+            let mut output = Some(output);
+            with_workers(|workers: &dyn Workers| {
+                let output = output.take().context("an output that is gone")?;
+                Ok(self.conv.run(images, &frame, operands, output, workers)?)
+            })
+        };
+        let output = match self.output_type() {
+            DatumType::F32 => Arena::output(ctx, &shape, |output| run(QOutput::Floats(output))),
+            DatumType::I32 => Arena::output(ctx, &shape, |output| run(QOutput::Sums(output))),
+            DatumType::I8 => Arena::output(ctx, &shape, |output: &mut [i8]| {
+                run(QOutput::Codes(cast_slice_mut(output)))
+            }),
+            _ => Arena::output(ctx, &shape, |output| run(QOutput::Codes(output))),
+        }?;
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for QConv {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let input = inputs.first().context("a convolution without an input")?;
+        let channels = self.conv.spec().out_channels.to_dim();
+        let shape: TVec<TDim> = self.place.output_shape(&input.shape, channels)?;
+        Ok(tvec!(self.output_type().fact(&shape)))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let outputs: TDim = self.output_facts(inputs)?[0].shape.iter().product();
+        let terms = self.conv.spec().macs_per_output();
+        Ok(tvec!((Cost::FMA(DatumType::I8), outputs * terms)))
+    }
+
+    as_op!();
+}

@@ -1,0 +1,395 @@
+//! Operators that take codes and give codes, written out as what they mean.
+//!
+//! Given a decoded model; promises DequantizeLinear, the operator on floats and QuantizeLinear in the place of each `QLinear...` operator of
+//! the standard and of com.microsoft, in nested graphs too. The passes make codes of them again where that pays; whoever does not
+//! run these computes the floats between.
+//!
+//! tract 0.23.9 knows two of them, `QLinearConv` and `QLinearMatMul`, and rounds in its own way. ONNX Runtime computes most of them as floats
+//! between codes, up to rounding: `MlasQLinearAdd` and `MlasQLinearMul` divide the scales by each other first, and so may send a value
+//! next to the middle between two codes to the other one; its QLinearConv rounds as [`onnx_swish_conv::Ending::Codes`] does.
+
+use std::collections::HashSet;
+
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto};
+
+/// One operator: its domain, its type, and what it is written out as.
+type Row = (&'static str, &'static str, fn(&NodeProto, &mut Nodes<'_>));
+
+const MICROSOFT: &str = "com.microsoft";
+
+const OPERATORS: [Row; 11] = [
+    ("", "QLinearConv", conv),
+    ("", "QLinearMatMul", |node, nodes| {
+        let a = nodes.dequantized(node, [0, 1, 2], None);
+        // Scales of columns.
+        let b = nodes.dequantized(node, [3, 4, 5], Some(-1));
+        let y = nodes.floats(node, "MatMul", &[a, b], &[]);
+        nodes.quantized(node, y, [6, 7]);
+    }),
+    (MICROSOFT, "QLinearMatMul", |node, nodes| {
+        let a = nodes.dequantized(node, [0, 1, 2], None);
+        let b = nodes.dequantized(node, [3, 4, 5], Some(-1));
+        let y = nodes.floats(node, "MatMul", &[a, b], &[]);
+        nodes.quantized(node, y, [6, 7]);
+    }),
+    (MICROSOFT, "QGemm", gemm),
+    (MICROSOFT, "QLinearAdd", |node, nodes| {
+        binary(node, nodes, "Add")
+    }),
+    (MICROSOFT, "QLinearMul", |node, nodes| {
+        binary(node, nodes, "Mul")
+    }),
+    (MICROSOFT, "QLinearSigmoid", |node, nodes| {
+        unary(node, nodes, "Sigmoid", &[])
+    }),
+    (MICROSOFT, "QLinearLeakyRelu", |node, nodes| {
+        unary(node, nodes, "LeakyRelu", &["alpha"])
+    }),
+    (MICROSOFT, "QLinearGlobalAveragePool", |node, nodes| {
+        unary(node, nodes, "GlobalAveragePool", &[]);
+    }),
+    (MICROSOFT, "QLinearAveragePool", |node, nodes| {
+        let options = [
+            "auto_pad",
+            "ceil_mode",
+            "count_include_pad",
+            "kernel_shape",
+            "pads",
+            "strides",
+        ];
+        unary(node, nodes, "AveragePool", &options);
+    }),
+    (MICROSOFT, "QLinearConcat", concat),
+];
+
+/// Writes out all of a model's.
+pub(super) fn expand(model: &mut ModelProto) {
+    let mut any = false;
+    for_each_graph(model, |graph| {
+        any |= graph.node.iter().any(|node| row(node).is_some())
+    });
+    if !any {
+        return;
+    }
+    let mut taken = HashSet::new();
+    for_each_graph(model, |graph| {
+        let values = graph.input.iter().map(|value| &value.name);
+        let constants = graph.initializer.iter().map(|tensor| &tensor.name);
+        let outputs = graph.node.iter().flat_map(|node| &node.output);
+        taken.extend(values.chain(constants).chain(outputs).cloned());
+    });
+    for_each_graph(model, |graph| {
+        let mut nodes = Nodes {
+            written: Vec::new(),
+            taken: &taken,
+        };
+        for node in std::mem::take(&mut graph.node) {
+            match row(&node) {
+                Some((_, _, write)) => write(&node, &mut nodes),
+                None => nodes.written.push(node),
+            }
+        }
+        graph.node = nodes.written;
+    });
+}
+
+/// Nested ones too.
+fn for_each_graph(model: &mut ModelProto, mut work: impl FnMut(&mut GraphProto)) {
+    let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
+    while let Some(graph) = graphs.pop() {
+        work(graph);
+        for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+            graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
+        }
+    }
+}
+
+/// The row of a node that can be written out.
+fn row(node: &NodeProto) -> Option<&'static Row> {
+    let domain = if node.domain == "ai.onnx" {
+        ""
+    } else {
+        &node.domain
+    };
+    // Codes of images whose channels come last.
+    let channels_last = integer(node, "channels_last") != 0;
+    let mut rows = OPERATORS.iter();
+    rows.find(|(of, name, _)| *of == domain && *name == node.op_type && !channels_last)
+}
+
+fn conv(node: &NodeProto, nodes: &mut Nodes) {
+    let x = nodes.dequantized(node, [0, 1, 2], None);
+    let w = nodes.dequantized(node, [3, 4, 5], Some(0));
+    let mut inputs = vec![x, w];
+    if given(node, 8) {
+        let scale = nodes.floats(node, "Mul", &[input(node, 1), input(node, 4)], &[]);
+        inputs.push(nodes.standard(
+            node,
+            "DequantizeLinear",
+            &[input(node, 8), scale],
+            vec![axis(0)],
+        ));
+    }
+    let options = [
+        "auto_pad",
+        "dilations",
+        "group",
+        "kernel_shape",
+        "pads",
+        "strides",
+    ];
+    let y = nodes.floats(node, "Conv", &inputs, &options);
+    nodes.quantized(node, y, [6, 7]);
+}
+
+/// The float bias is `C·alpha·(a scale·b scale)`.
+fn gemm(node: &NodeProto, nodes: &mut Nodes) {
+    let a = nodes.dequantized(node, [0, 1, 2], None);
+    let columns = i64::from(integer(node, "transB") == 0);
+    let b = nodes.dequantized(node, [3, 4, 5], Some(columns));
+    let mut inputs = vec![a, b];
+    if given(node, 6) {
+        let scale = nodes.floats(node, "Mul", &[input(node, 1), input(node, 4)], &[]);
+        let c = nodes.standard(
+            node,
+            "DequantizeLinear",
+            &[input(node, 6), scale],
+            vec![axis(-1)],
+        );
+        inputs.push(c);
+    }
+    let mut options = copied(node, &["alpha", "transA", "transB"]);
+    if let Some(alpha) = attribute(node, "alpha") {
+        // It multiplies the bias, too.
+        options.push(AttributeProto {
+            name: "beta".to_owned(),
+            ..alpha.clone()
+        });
+    }
+    if given(node, 7) {
+        let y = nodes.standard(node, "Gemm", &inputs, options);
+        nodes.quantized(node, y, [7, 8]);
+    } else {
+        nodes.last(node, "Gemm", inputs, options);
+    }
+}
+
+fn unary(node: &NodeProto, nodes: &mut Nodes, op_type: &str, options: &[&str]) {
+    let x = nodes.dequantized(node, [0, 1, 2], None);
+    let y = nodes.floats(node, op_type, &[x], options);
+    nodes.quantized(node, y, [3, 4]);
+}
+
+fn binary(node: &NodeProto, nodes: &mut Nodes, op_type: &str) {
+    let a = nodes.dequantized(node, [0, 1, 2], None);
+    let b = nodes.dequantized(node, [3, 4, 5], None);
+    let y = nodes.floats(node, op_type, &[a, b], &[]);
+    nodes.quantized(node, y, [6, 7]);
+}
+
+/// Scale and zero point of the result come first, then each input with its own.
+fn concat(node: &NodeProto, nodes: &mut Nodes) {
+    let each = (2..node.input.len()).step_by(3);
+    let inputs: Vec<String> = each
+        .map(|at| nodes.dequantized(node, [at, at + 1, at + 2], None))
+        .collect();
+    let y = nodes.floats(node, "Concat", &inputs, &["axis"]);
+    nodes.quantized(node, y, [0, 1]);
+}
+
+/// The nodes of a graph while they are written.
+struct Nodes<'a> {
+    written: Vec<NodeProto>,
+    /// Names of the model's own values.
+    taken: &'a HashSet<String>,
+}
+
+impl Nodes<'_> {
+    /// The floats of the codes, the scale and the zero point at these inputs, with scales along an axis if there are several.
+    fn dequantized(&mut self, node: &NodeProto, at: [usize; 3], along: Option<i64>) -> String {
+        let mut inputs: Vec<String> = at[..2].iter().map(|at| input(node, *at)).collect();
+        if given(node, at[2]) {
+            inputs.push(input(node, at[2]));
+        }
+        self.standard(
+            node,
+            "DequantizeLinear",
+            &inputs,
+            along.map(axis).into_iter().collect(),
+        )
+    }
+
+    /// What an operator makes of floats, with these attributes of the node's.
+    fn floats(
+        &mut self,
+        node: &NodeProto,
+        op_type: &str,
+        inputs: &[String],
+        options: &[&str],
+    ) -> String {
+        self.standard(node, op_type, inputs, copied(node, options))
+    }
+
+    /// The output of a new node.
+    fn standard(
+        &mut self,
+        node: &NodeProto,
+        op_type: &str,
+        inputs: &[String],
+        attribute: Vec<AttributeProto>,
+    ) -> String {
+        let first = node.output.first().map_or("", String::as_str);
+        let mut name = format!("{first}.{op_type}.{}", self.written.len());
+        while self.taken.contains(&name) {
+            name.push('_');
+        }
+        self.written.push(NodeProto {
+            input: inputs.to_vec(),
+            output: vec![name.clone()],
+            name: format!("{}.{op_type}.{}", node.name, self.written.len()),
+            op_type: op_type.to_owned(),
+            attribute,
+            ..NodeProto::default()
+        });
+        name
+    }
+
+    /// The node's own output as the codes of `floats`, with the scale and the zero point at these inputs.
+    fn quantized(&mut self, node: &NodeProto, floats: String, at: [usize; 2]) {
+        let mut inputs = vec![floats, input(node, at[0])];
+        if given(node, at[1]) {
+            inputs.push(input(node, at[1]));
+        }
+        self.last(node, "QuantizeLinear", inputs, Vec::new());
+    }
+
+    /// A node with the outputs and the name of the one that is written out.
+    fn last(
+        &mut self,
+        node: &NodeProto,
+        op_type: &str,
+        input: Vec<String>,
+        attribute: Vec<AttributeProto>,
+    ) {
+        self.written.push(NodeProto {
+            input,
+            output: node.output.clone(),
+            name: node.name.clone(),
+            op_type: op_type.to_owned(),
+            attribute,
+            ..NodeProto::default()
+        });
+    }
+}
+
+/// The name of an input; empty where there is none.
+fn input(node: &NodeProto, at: usize) -> String {
+    node.input.get(at).cloned().unwrap_or_default()
+}
+
+fn given(node: &NodeProto, at: usize) -> bool {
+    node.input.get(at).is_some_and(|name| !name.is_empty())
+}
+
+fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|it| it.name == name)
+}
+
+fn integer(node: &NodeProto, name: &str) -> i64 {
+    attribute(node, name).map_or(0, |it| it.i)
+}
+
+/// These of a node's attributes.
+fn copied(node: &NodeProto, names: &[&str]) -> Vec<AttributeProto> {
+    let wanted = node.attribute.iter();
+    let wanted = wanted.filter(|it| names.contains(&it.name.as_str()));
+    wanted.cloned().collect()
+}
+
+fn axis(axis: i64) -> AttributeProto {
+    AttributeProto {
+        name: "axis".to_owned(),
+        r#type: AttributeType::Int.into(),
+        i: axis,
+        ..AttributeProto::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(node: NodeProto) -> ModelProto {
+        let graph = GraphProto {
+            node: vec![node],
+            ..GraphProto::default()
+        };
+        ModelProto {
+            graph: Some(graph),
+            ..ModelProto::default()
+        }
+    }
+
+    fn node(domain: &str, op_type: &str, inputs: &[&str]) -> NodeProto {
+        NodeProto {
+            domain: domain.to_owned(),
+            op_type: op_type.to_owned(),
+            name: "n".to_owned(),
+            input: inputs.iter().map(|it| (*it).to_owned()).collect(),
+            output: vec!["y".to_owned()],
+            ..NodeProto::default()
+        }
+    }
+
+    fn types(mut model: ModelProto) -> Vec<String> {
+        expand(&mut model);
+        let nodes = model.graph.unwrap().node;
+        nodes.into_iter().map(|node| node.op_type).collect()
+    }
+
+    #[test]
+    fn a_convolution_is_one_of_floats_between_codes() {
+        let inputs = ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"];
+        let mut model = model(node("", "QLinearConv", &inputs));
+        expand(&mut model);
+        let nodes = model.graph.unwrap().node;
+        let kinds: Vec<&str> = nodes.iter().map(|node| &*node.op_type).collect();
+        let expected = [
+            "DequantizeLinear",
+            "DequantizeLinear",
+            "Mul",
+            "DequantizeLinear",
+            "Conv",
+            "QuantizeLinear",
+        ];
+        assert_eq!(kinds, expected);
+        let last = nodes.last().unwrap();
+        assert_eq!((&*last.name, &*last.output[0]), ("n", "y"));
+        assert_eq!(last.input[1..], ["ys", "yz"]);
+    }
+
+    #[test]
+    fn operators_of_other_domains_and_layouts_are_left() {
+        assert_eq!(types(model(node("my", "QLinearAdd", &[]))), ["QLinearAdd"]);
+        let mut pool = node(
+            MICROSOFT,
+            "QLinearGlobalAveragePool",
+            &["x", "s", "z", "s", "z"],
+        );
+        let written = ["DequantizeLinear", "GlobalAveragePool", "QuantizeLinear"];
+        assert_eq!(types(model(pool.clone())), written);
+        pool.attribute.push(AttributeProto {
+            name: "channels_last".to_owned(),
+            i: 1,
+            ..AttributeProto::default()
+        });
+        assert_eq!(types(model(pool)), ["QLinearGlobalAveragePool"]);
+    }
+
+    #[test]
+    fn a_product_without_a_scale_of_its_own_ends_in_floats() {
+        let gemm = node(MICROSOFT, "QGemm", &["a", "s", "z", "b", "s", "z", "c"]);
+        assert_eq!(types(model(gemm)).last().unwrap(), "Gemm");
+    }
+}

@@ -1,0 +1,92 @@
+//! Convolutions and products between 8-bit codes, on the codes.
+//!
+//! Given a decluttered graph whose tables are made; promises what its nodes compute, up to the rounding of float sums: sums of codes are
+//! exact, and a code may differ by one where the float next to the middle between two codes went to the other side.
+
+mod convolutions;
+pub(super) mod moves;
+mod pairs;
+
+#[cfg(test)]
+mod tests;
+
+use onnx_swish_conv::{CodeType, DotIsa, Quantization};
+use onnx_swish_kernels::Isa;
+use onnx_swish_kernels::codes::{Linear, ZeroPoint};
+use tract_core::internal::*;
+
+use super::Findings;
+use super::tables::{element_wise, is_sane};
+use crate::conv::Convolutions;
+use crate::ops::{Dequantize, Quantize, is_code};
+
+/// Replaces what it covers, and notes what it leaves and why.
+pub(super) fn take_over(
+    model: &mut TypedModel,
+    asked: Convolutions,
+    findings: &mut Findings,
+) -> TractResult<()> {
+    let is_dequantized = |node: &TypedNode| element_wise::<Dequantize>(node).is_some();
+    if !model.nodes().iter().any(is_dequantized) || !pays(asked) {
+        return Ok(());
+    }
+    convolutions::take_over(model, findings)?;
+    pairs::take_over(model, findings)?;
+    // Floats that nobody reads any more must not count as readers of the codes.
+    model.compact()
+}
+
+/// Whether codes are faster than floats here: a set without instructions for them runs by plain Rust.
+fn pays(asked: Convolutions) -> bool {
+    asked == Convolutions::Ours || DotIsa::of(Isa::best()).name() != "portable"
+}
+
+/// The codes that this value is dequantised from, and how, if it is.
+fn dequantized(model: &TypedModel, floats: OutletId) -> TractResult<Option<(OutletId, Linear)>> {
+    let node = model.node(floats.node);
+    let Some(op) = element_wise::<Dequantize>(node) else {
+        return Ok(None);
+    };
+    let &[codes] = &*node.inputs else {
+        return Ok(None);
+    };
+    let fact = model.outlet_fact(codes)?;
+    let sane = is_sane(op.scale) && op.to == DatumType::F32;
+    if !sane || !is_code(fact.datum_type) || !fact.is_plain() {
+        return Ok(None);
+    }
+    Ok(op.linear(fact.datum_type).map(|linear| (codes, linear)))
+}
+
+/// The QuantizeLinear that is the only reader of this value, and how it quantises.
+fn quantized(model: &TypedModel, floats: OutletId) -> TractResult<Option<(usize, Linear)>> {
+    let Some(reader) = only_reader(model, floats)? else {
+        return Ok(None);
+    };
+    let Some(op) = element_wise::<Quantize>(model.node(reader)) else {
+        return Ok(None);
+    };
+    let linear = op.linear().filter(|linear| is_sane(linear.scale));
+    Ok(linear.map(|linear| (reader, linear)))
+}
+
+/// The only node that reads this value, if it is no output of the model.
+fn only_reader(model: &TypedModel, value: OutletId) -> TractResult<Option<usize>> {
+    let &[reader] = &*model.node(value.node).outputs[value.slot].successors else {
+        return Ok(None);
+    };
+    let is_output = model.output_outlets()?.contains(&value);
+    Ok((!is_output).then_some(reader.node))
+}
+
+/// The same to the convolutions.
+fn quantization(linear: Linear) -> Quantization {
+    Quantization {
+        codes: match linear.zero_point {
+            ZeroPoint::U8(_) => CodeType::U8,
+            ZeroPoint::I8(_) => CodeType::I8,
+        },
+        scale: linear.scale,
+        zero_point: linear.zero_point.value().into(),
+    }
+}
