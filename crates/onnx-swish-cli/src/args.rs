@@ -37,6 +37,12 @@ pub enum Format {
     Human,
     /// One JSON document, `schema_version` 1
     Json,
+    /// Markdown, for the summary of a pull request; `diff` only
+    #[value(hide = true)]
+    Markdown,
+    /// One HTML file; `diff` only
+    #[value(hide = true)]
+    Html,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

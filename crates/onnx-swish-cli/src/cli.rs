@@ -6,10 +6,11 @@ use clap::{Parser, Subcommand};
 
 use crate::args::Global;
 use crate::failure::Outcome;
+use crate::page;
 use crate::term::Term;
 #[cfg(feature = "engine")]
 use crate::verbs::{bench, run, verify};
-use crate::verbs::{completions, expand, fuse, inspect, man};
+use crate::verbs::{completions, diff, expand, fuse, inspect, man, report};
 #[cfg(not(feature = "engine"))]
 use crate::verbs::{no_engine as bench, no_engine as run, no_engine as verify};
 
@@ -36,6 +37,8 @@ pub struct Cli {
 pub enum Verb {
     Fuse(fuse::Arguments),
     Inspect(inspect::Arguments),
+    Report(report::Arguments),
+    Diff(diff::Arguments),
     Verify(verify::Arguments),
     Run(run::Arguments),
     Bench(bench::Arguments),
@@ -46,9 +49,14 @@ pub enum Verb {
 
 impl Verb {
     pub fn carry_out(self, term: &Term) -> Outcome {
+        if !matches!(self, Verb::Diff(_)) {
+            page::refuse(term.format)?;
+        }
         match self {
             Verb::Fuse(arguments) => fuse::main(term, arguments),
             Verb::Inspect(arguments) => inspect::main(term, arguments),
+            Verb::Report(arguments) => report::main(term, arguments),
+            Verb::Diff(arguments) => diff::main(term, arguments),
             Verb::Expand(arguments) => expand::main(term, arguments),
             Verb::Completions(arguments) => completions::main(term, arguments),
             Verb::Man(arguments) => man::main(term, arguments),

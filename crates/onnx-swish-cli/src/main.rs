@@ -14,6 +14,7 @@ mod files;
 #[cfg(feature = "engine")]
 mod heap;
 mod many;
+mod page;
 mod report;
 mod rewrite;
 #[cfg(feature = "engine")]

@@ -44,6 +44,7 @@ mod report;
 mod runtimes;
 mod shapes;
 mod types;
+mod view;
 
 pub use emit::apply::apply;
 pub use emit::functions::OwnFunctions;
@@ -57,3 +58,4 @@ pub use report::{
     ActivationKind, AlreadyFused, BetaValue, FusionEntry, NearMissGroup, QuantisedEntry, Report,
 };
 pub use runtimes::{Loads, Runtime, Source, UnknownRuntime};
+pub use view::{Origin, Place, Places, Size, ValueId, View};

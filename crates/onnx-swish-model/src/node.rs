@@ -75,6 +75,11 @@ impl Node {
         self.overload
     }
 
+    /// Where the node's message stands in the file.
+    pub fn span(&self) -> Span {
+        self.located.span
+    }
+
     /// Whether there are attributes.
     pub fn has_attributes(&self) -> bool {
         self.flags.contains(NodeFlags::ATTRIBUTES)

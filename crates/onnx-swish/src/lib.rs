@@ -9,6 +9,7 @@
 //! | see what would be fused, and why the rest is not | [`inspect`] |
 //! | fuse it | [`fuse()`] |
 //! | write it, safely | [`save()`] |
+//! | show what fusing changed, or how two models differ | [`report()`], [`diff()`], [`document_html`] |
 //! | run it | [`Session`] |
 //! | see which convolutions run on our kernels | [`Session::convolutions`] |
 //! | see what a quantised model looks up in tables | [`Session::tables`] |
@@ -29,6 +30,7 @@ mod error;
 mod fuse;
 #[cfg(feature = "engine")]
 mod inputs;
+mod report;
 #[cfg(feature = "engine")]
 mod session;
 #[cfg(feature = "engine")]
@@ -58,11 +60,16 @@ pub use onnx_swish_model::{
     Error as ModelError, ExternalError, Invalid, Model, Progress as SaveProgress, SaveError,
     SaveOptions, Saved, Spliced, save,
 };
+pub use onnx_swish_report::{
+    Document, EntryKind, OperatorCount, Summary, html as document_html,
+    markdown as document_markdown,
+};
 #[cfg(feature = "engine")]
 pub use onnx_swish_tract::{
     CodeTable, Convolution, Convolutions, Dim, Element, ElementType, Error as RunError, Event,
     Outputs, Port, Tensor, silence_contained_panics,
 };
+pub use report::{diff, report};
 #[cfg(feature = "engine")]
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "engine")]

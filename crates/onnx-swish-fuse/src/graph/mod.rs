@@ -353,6 +353,13 @@ impl<'m> Graph<'m> {
         }
     }
 
+    /// The node of the arena that has this number in the model.
+    pub(crate) fn node_of(&self, id: NodeId) -> Option<Node> {
+        let nodes = &self.scopes.get(id.scope as usize)?.nodes;
+        let node = nodes.start.checked_add(id.node)?;
+        nodes.contains(&node).then_some(Node(node))
+    }
+
     /// The node in the model.
     pub(crate) fn node(&self, node: Node) -> Option<NodeRef<'m>> {
         self.model.node(self.id(node))

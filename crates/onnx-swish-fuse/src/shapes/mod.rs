@@ -121,6 +121,12 @@ impl Shapes {
         Dim::Symbol(symbol)
     }
 
+    /// The names that the file has for open sizes, by the number of their symbol.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let names = self.names.iter();
+        names.map(|((_, name), &symbol)| (symbol, name.as_slice()))
+    }
+
     fn has(&self, symbol: u32, bit: u8) -> bool {
         self.symbols
             .get(symbol as usize)

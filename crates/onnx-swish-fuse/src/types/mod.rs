@@ -95,6 +95,12 @@ impl DataType {
             .then_some(i32::from(self.0))
     }
 
+    /// The name that ONNX's schemas use, if it is one certain type.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        let code = usize::try_from(self.code()?).ok()?;
+        NAMES.get(code).copied()
+    }
+
     /// Whether more can be learned.
     fn is_open(self) -> bool {
         self == Self::UNKNOWN || self == Self::FLOAT

@@ -35,6 +35,11 @@ impl Tensor {
         self.name
     }
 
+    /// Where the tensor's message stands in the file.
+    pub fn span(&self) -> Span {
+        self.located.span
+    }
+
     /// The element type as written, 0 when missing.
     pub fn element_type(&self) -> i32 {
         self.data_type

@@ -1,0 +1,47 @@
+//! Which stored tensors of one model are in another.
+//! Given: graphs that correspond.
+//! Promises: tensors of one name are compared byte for byte; nothing is decoded.
+
+use std::collections::HashMap;
+
+use onnx_swish_model::{Model, Span};
+
+use super::Pair;
+
+/// How many stored tensors are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct TensorCounts {
+    pub(crate) kept: usize,
+    pub(crate) removed: usize,
+    pub(crate) added: usize,
+    pub(crate) changed: usize,
+}
+
+/// Compares the tensors of graphs that correspond; also gives the bytes of those that are the same.
+pub(super) fn compare(pair: &Pair<'_>, scopes: &[(u32, u32)]) -> (TensorCounts, u64) {
+    let (before, after) = (pair.before.model, pair.after.model);
+    let mut counts = TensorCounts::default();
+    let mut bytes = 0u64;
+    for &(a, b) in scopes {
+        let mut by_name: HashMap<&[u8], Span> = tensors(before, a).collect();
+        for (name, span) in tensors(after, b) {
+            match by_name.remove(name) {
+                None => counts.added += 1,
+                Some(other) if before.text(other) == after.text(span) => {
+                    counts.kept += 1;
+                    bytes = bytes.saturating_add(u64::from(span.len));
+                }
+                Some(_) => counts.changed += 1,
+            }
+        }
+        counts.removed += by_name.len();
+    }
+    (counts, bytes)
+}
+
+fn tensors(model: &Model, scope: u32) -> impl Iterator<Item = (&[u8], Span)> {
+    let tensors = model.scopes().get(scope as usize);
+    let tensors = tensors.map_or(&[][..], |scope| scope.initializers());
+    let tensors = tensors.iter();
+    tensors.map(|tensor| (model.text(tensor.name()), tensor.span()))
+}

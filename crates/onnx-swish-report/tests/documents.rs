@@ -1,0 +1,254 @@
+//! Documents of every fixture, and of models that are made to be difficult.
+//! Given: fixtures.
+//! Promises: what a document says is what the plan says; positions in it are positions; each node that differs is shown or counted.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use onnx_swish_fuse::{Options, analyze, apply};
+use onnx_swish_model::Model;
+use onnx_swish_report::{Document, Entry, EntryKind, Side, html, markdown};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+fn fixture(name: &str) -> Model {
+    Model::open(folder().join(name)).unwrap()
+}
+
+const CLASSIFIER: &str = "real/ch_ppocr_mobile_v2.0_cls_infer.onnx";
+
+fn fused(model: &Model) -> Model {
+    let plan = analyze(model, &Options::default());
+    apply(model, &plan).unwrap().into_model().unwrap()
+}
+
+fn report(model: &Model) -> Document {
+    Document::report(&analyze(model, &Options::default()), &fused(model))
+}
+
+fn every_fixture() -> impl Iterator<Item = PathBuf> {
+    let folders = [
+        "exporters",
+        "handmade",
+        "quantised",
+        "real",
+        "repairs",
+        "half",
+    ];
+    let mut found: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|name| std::fs::read_dir(folder().join(name)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "onnx")
+        })
+        .collect();
+    found.sort();
+    assert!(found.len() > 200, "the fixtures are not where they were");
+    found.into_iter()
+}
+
+fn sides(entry: &Entry) -> impl Iterator<Item = &Side> {
+    std::iter::once(&entry.before).chain(&entry.after)
+}
+
+/// Every position in a document is one of its tables.
+fn assert_consistent(document: &Document, of: &Path) {
+    let (nodes, values) = (&document.graph.nodes, &document.graph.values);
+    for entry in &document.entries {
+        for side in sides(entry) {
+            for &node in side.nodes.iter().chain(&side.around) {
+                assert!((node as usize) < nodes.len(), "{}", of.display());
+            }
+        }
+        if let Some(curve) = entry.curve {
+            assert!((curve as usize) < document.curves.len(), "{}", of.display());
+        }
+    }
+    for value in nodes
+        .iter()
+        .flat_map(|node| node.inputs.iter().chain(&node.outputs))
+    {
+        assert!(
+            *value >= -1 && *value < values.len() as i64,
+            "{}",
+            of.display()
+        );
+    }
+    let summary = &document.summary;
+    let [before, after] = [&document.before, &document.after].map(|facts| facts.nodes);
+    assert_eq!(
+        summary.nodes_kept + summary.nodes_removed,
+        before,
+        "{}",
+        of.display()
+    );
+    assert_eq!(
+        summary.nodes_kept + summary.nodes_added,
+        after,
+        "{}",
+        of.display()
+    );
+}
+
+#[test]
+fn every_fixture_has_a_report_that_says_what_the_plan_says() {
+    for path in every_fixture() {
+        let model = Model::open(&path).unwrap();
+        let plan = analyze(&model, &Options::default());
+        let found = plan.report();
+        let document = Document::report(&plan, &fused(&model));
+        assert_consistent(&document, &path);
+        let summary = &document.summary;
+        let counts = [
+            summary.fusions,
+            summary.quantised,
+            summary.already_fused,
+            summary.near_misses,
+        ];
+        let wanted = [
+            found.fusions.len(),
+            found.quantised.len(),
+            found.already_fused.len(),
+            found.near_misses.len(),
+        ];
+        assert_eq!(counts, wanted, "{}", path.display());
+        let mut fusions = found.fusions.iter();
+        for entry in document.entries.iter().filter(|entry| entry.op.is_some()) {
+            let fusion = fusions.next().unwrap();
+            assert_eq!(
+                entry.kind,
+                EntryKind::Fusion,
+                "{}: {} is fused",
+                path.display(),
+                entry.output
+            );
+            assert_eq!(entry.output, fusion.output);
+            assert_eq!(
+                entry.before.nodes.len(),
+                fusion.nodes.len(),
+                "{}",
+                path.display()
+            );
+            let after = entry.after.as_ref().unwrap();
+            let ops: BTreeSet<&str> = after
+                .nodes
+                .iter()
+                .map(|&node| document.graph.nodes[node as usize].op.as_str())
+                .collect();
+            assert!(
+                ops.contains(fusion.op.as_str()),
+                "{}: {ops:?}",
+                path.display()
+            );
+        }
+        // Nothing else was changed: what is left are constants that nobody reads any more.
+        assert_eq!(
+            summary.identical,
+            found.fusions.is_empty(),
+            "{}",
+            path.display()
+        );
+        let page = html(&document);
+        assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    }
+}
+
+#[test]
+fn a_diff_finds_each_fusion_as_a_place_of_its_own() {
+    let model = fixture(CLASSIFIER);
+    let document = Document::diff(&model, &fused(&model));
+    let summary = &document.summary;
+    assert_eq!((summary.changes, summary.nodes_added), (18, 18));
+    assert!(summary.in_common && !summary.identical);
+    for entry in &document.entries {
+        let ops: Vec<&str> = entry
+            .before
+            .nodes
+            .iter()
+            .map(|&node| document.graph.nodes[node as usize].op.as_str())
+            .collect();
+        for op in ["Add", "Clip", "Mul", "Div"] {
+            assert_eq!(
+                ops.iter().filter(|&&found| found == op).count(),
+                1,
+                "{ops:?}"
+            );
+        }
+        assert_eq!(entry.after.as_ref().unwrap().nodes.len(), 1);
+    }
+    let said = markdown(&document);
+    assert!(said.contains("| `Clip` | 18 | 0 |"), "{said}");
+}
+
+#[test]
+fn a_file_is_the_same_as_itself_and_has_nothing_in_common_with_another() {
+    let (a, b) = (fixture(CLASSIFIER), fixture("handmade/two_inputs.onnx"));
+    let same = Document::diff(&a, &a);
+    assert!(same.summary.identical && same.entries.is_empty());
+    assert!(markdown(&same).contains("the same, byte for byte"));
+    let other = Document::diff(&a, &b);
+    assert!(!other.summary.in_common);
+    assert!(markdown(&other).contains("nothing in common"));
+}
+
+#[test]
+fn a_constant_that_many_places_read_joins_none_of_them() {
+    // 150 activations share constants; each stays a place of its own, in both directions.
+    let model = fixture("handmade/many_gates.onnx");
+    let fused = fused(&model);
+    let there = Document::diff(&model, &fused);
+    assert_eq!(there.summary.changes, 150);
+    let back = Document::diff(&fused, &model);
+    assert_eq!(back.summary.changes, 150);
+    assert_eq!(back.summary.nodes_removed, there.summary.nodes_added);
+}
+
+#[test]
+fn a_fused_file_that_is_another_one_says_what_is_not_fused() {
+    let model = fixture(CLASSIFIER);
+    let plan = analyze(&model, &Options::default());
+    let document = Document::report(&plan, &model);
+    let kinds: BTreeSet<bool> = document
+        .entries
+        .iter()
+        .map(|entry| entry.kind == EntryKind::Fusion)
+        .collect();
+    assert_eq!(kinds, BTreeSet::from([false]));
+    assert_eq!(document.summary.fusions, 18);
+}
+
+#[test]
+fn a_range_that_was_seen_belongs_to_the_curve() {
+    let mut document = report(&fixture(CLASSIFIER));
+    let outputs: Vec<String> = document
+        .entries
+        .iter()
+        .map(|entry| entry.output.clone())
+        .collect();
+    document.observe(&outputs[0], -1.5, 2.0);
+    document.observe(&outputs[1], -0.5, 7.0);
+    document.observe("no such value", -1e9, 1e9);
+    assert_eq!(document.curves.len(), 1);
+    assert_eq!(document.curves[0].range, Some([-1.5, 7.0]));
+    assert_eq!(document.curves[0].count, 18);
+}
+
+#[test]
+fn a_path_that_is_markup_stays_text() {
+    let mut document = report(&fixture("handmade/shared_gate.onnx"));
+    let path = "</title></script><script>alert(1)</script>.onnx";
+    document.before.model = Some(path.to_owned());
+    let page = html(&document);
+    assert!(!page.contains("<script>alert"), "a name began a script");
+    assert_eq!(page.matches("</title>").count(), 1);
+    document.before.model = Some("a`b|c\nd.onnx".to_owned());
+    assert!(
+        markdown(&document).starts_with("### `` a`b\\|c d.onnx ``"),
+        "{}",
+        markdown(&document)
+    );
+}
