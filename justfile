@@ -54,6 +54,14 @@ models *arguments:
 files:
     python docs/files.py
 
+# The command as it is published, in target/dist: fat LTO, takes several times as long as a release build.
+dist:
+    cargo build --profile dist --workspace --bin onnx-swish
+
+# What changed for callers of a crate since a commit (needs cargo-public-api and a nightly Rust).
+interface crate="onnx-swish" since="HEAD~1":
+    cargo public-api -p {{ crate }} diff {{ since }}..HEAD
+
 # Fuzzes the reading, the analysis and the splice, for so many seconds.
 fuzz seconds="600":
     tests/fuzz/run.sh {{ seconds }}
