@@ -3,6 +3,7 @@
 //! The only place where the two towers meet. Given a `Model`; promises that what tract is handed is valid and holds no function
 //! that tract would not see, and that a bad file is told from a defect of fusing it.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use onnx_swish_fuse::OwnFunctions;
@@ -114,6 +115,9 @@ fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
         .native_half(options.native_half);
     if let Some(dir) = model.base_dir() {
         builder = builder.base_dir(dir);
+        for (location, file) in linked_data(model, dir)? {
+            builder = builder.data_file(location, file);
+        }
     }
     if let Some(count) = options.cached_shapes {
         builder = builder.cached_shapes(count);
@@ -133,6 +137,21 @@ fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
             builder.on_event(move |event| diagnostics.tell(|| Diagnostic::Engine(event.clone())));
     }
     Ok(builder.build()?)
+}
+
+/// Where the external data of a model is by its locations, if any of it is a link out of the folder that may be followed: caches of
+/// downloaded models keep model and data as links into one folder.
+fn linked_data(model: &Model, base_dir: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let base = base_dir.canonicalize().unwrap_or_default();
+    let mut files = Vec::new();
+    for location in model.external_locations() {
+        let file = model.external_file(location)?.canonical;
+        files.push((String::from_utf8_lossy(location).into_owned(), file));
+    }
+    if files.iter().all(|(_, file)| file.starts_with(&base)) {
+        files.clear();
+    }
+    Ok(files)
 }
 
 /// tract ignores functions, ours too, which it knows as operators where it is to compute with them.

@@ -5,6 +5,7 @@
 
 pub(crate) mod dequantized;
 mod limits;
+mod linked;
 mod operators;
 mod qlinear;
 mod repairs;
@@ -17,7 +18,9 @@ pub use operators::Operators;
 pub use signature::{Dim, Port};
 
 pub(crate) use limits::{Limits, TimeIsUp, watch_passes};
+pub(crate) use linked::Files;
 pub(crate) use signature::Signature;
+pub(crate) use typed::declutter;
 pub(crate) use widen::{Half, Widening};
 
 use std::path::PathBuf;
@@ -49,6 +52,8 @@ pub(crate) enum Format {
     Onnx {
         /// Where external data lies; tract refuses to leave it.
         base_dir: Option<PathBuf>,
+        /// Where its files are instead, if they are linked from elsewhere.
+        files: Files,
     },
     /// An NNEF archive that tract wrote.
     Nnef,
@@ -82,13 +87,15 @@ impl Source {
         values: &[Option<Tensor>],
     ) -> Result<TypedModel> {
         match &self.format {
-            Format::Onnx { base_dir } => {
+            Format::Onnx { base_dir, files } => {
                 let mut proto = self.decode(operators)?;
+                let linked = linked::relocate(&mut proto, files);
+                let base_dir = linked.as_ref().or(base_dir.as_ref());
                 let widening = self.widening(operators);
-                widening.apply(&mut proto, base_dir.as_deref())?;
+                widening.apply(&mut proto, base_dir.map(PathBuf::as_path))?;
                 guard(Stage::Build, || {
                     let inputs = typed::Inputs { shapes, values };
-                    let base_dir = base_dir.as_deref();
+                    let base_dir = base_dir.map(PathBuf::as_path);
                     typed::from_onnx(proto, base_dir, operators, widening, signature, inputs)
                 })
             }

@@ -51,8 +51,19 @@ impl SessionBuilder {
     /// The directory that holds an ONNX model's external data, normally the model's own.
     #[must_use]
     pub fn base_dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        if let Format::Onnx { base_dir } = &mut self.source.format {
+        if let Format::Onnx { base_dir, .. } = &mut self.source.format {
             *base_dir = Some(dir.into());
+        }
+        self
+    }
+
+    /// Where the file of external data is that tensors of an ONNX model give this location for, when it is not below the base directory:
+    /// a link out of it, for example, which would not be followed. Whoever calls vouches for the path, which must be absolute and free of
+    /// links; all files of the model have to be given, or none.
+    #[must_use]
+    pub fn data_file(mut self, location: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        if let Format::Onnx { files, .. } = &mut self.source.format {
+            files.insert(location.into(), file.into());
         }
         self
     }

@@ -17,6 +17,7 @@ pub use outputs::Outputs;
 pub use profile::{NodeInfo, NodeTime};
 pub use watch::{ActivationRange, Formula, Watched};
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -52,7 +53,13 @@ struct Inner {
 impl Session {
     /// Starts building a session from the bytes of an ONNX file.
     pub fn builder(model: impl Into<Bytes>) -> SessionBuilder {
-        SessionBuilder::new(model.into(), Format::Onnx { base_dir: None })
+        SessionBuilder::new(
+            model.into(),
+            Format::Onnx {
+                base_dir: None,
+                files: HashMap::new(),
+            },
+        )
     }
 
     /// Starts building a session from an NNEF archive, as [`write_nnef`](Session::write_nnef) makes them.

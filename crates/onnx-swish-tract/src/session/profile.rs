@@ -11,6 +11,7 @@ use crate::tensor::Tensor as Value;
 
 /// A node of the optimised graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NodeInfo {
     /// The node's name in tract's optimised graph, which keeps the model's names.
     pub node: String,
@@ -24,6 +25,7 @@ pub struct NodeInfo {
 
 /// How long one node took in one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NodeTime {
     /// The node's name in tract's optimised graph, which keeps the model's names.
     pub node: String,
