@@ -557,3 +557,50 @@ fn an_edited_function_of_ours_runs_as_its_body_says() {
     let silu = run(&model);
     assert!(found.iter().zip(&silu).any(|(a, b)| (a - b).abs() > 1e-3));
 }
+
+#[test]
+fn a_pipeline_of_ones_own_computes_what_a_session_does() {
+    use onnx_swish_tract::pipeline;
+    use tract_onnx::prelude as tract;
+    use tract_onnx::prelude::Framework as _;
+
+    let model = Model::open(fixture(SMALL)).unwrap();
+    let fused = onnx_swish::fuse(&model, &onnx_swish::FuseOptions::default()).unwrap();
+    let fused = fused.into_model().unwrap();
+
+    let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+    pipeline::register(&mut onnx);
+    let loaded = onnx.model_for_read(&mut fused.bytes().as_ref()).unwrap();
+    let optimized = pipeline::optimize(loaded.into_typed().unwrap()).unwrap();
+    // The convolution has taken the HardSwish along.
+    let operators: Vec<_> = optimized
+        .nodes()
+        .iter()
+        .map(|node| node.op.name())
+        .collect();
+    assert!(
+        operators.iter().any(|op| op == "FusedConv"),
+        "{operators:?}"
+    );
+
+    let values: Vec<f32> = (0..192).map(|i| i as f32 / 24.0 - 4.0).collect();
+    let input = tract::Tensor::from_shape(&[1, 3, 8, 8], &values).unwrap();
+    let plan = optimized.into_runnable().unwrap();
+    let found = plan.run(tract::tvec!(input.into())).unwrap();
+
+    let image = Array4::from_shape_vec((1, 3, 8, 8), values).unwrap();
+    let session = Session::builder().fuse(false).load(&model).unwrap();
+    let plain = session.run([("x", image.clone())]).unwrap();
+    let session = Session::open(fixture(SMALL)).unwrap();
+    let expected = session.run([("x", image)]).unwrap();
+    let expected = expected[0].view::<f32>().unwrap();
+    let found = found[0].to_plain_array_view::<f32>().unwrap();
+    assert_eq!(
+        found.iter().copied().collect::<Vec<_>>(),
+        expected.iter().copied().collect::<Vec<_>>()
+    );
+    let plain = plain[0].view::<f32>().unwrap();
+    for (one, other) in plain.iter().zip(found.iter()) {
+        assert!((one - other).abs() < 1e-5, "{one} {other}");
+    }
+}

@@ -6,7 +6,7 @@
 //! The crate `onnx-swish` ties it to reading, validating and fusing files and is what applications want. This one knows
 //! nothing of recognition: what is not spelled as an operator of the family runs as it is written.
 //!
-//! tract's own types appear in [`ops`] and [`nnef`] only, for those who build tract graphs themselves.
+//! tract's own types appear in [`pipeline`], [`ops`] and [`nnef`] only, for those who build tract graphs themselves.
 
 #![deny(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod load;
 pub mod nnef;
 pub mod ops;
 mod passes;
+pub mod pipeline;
 mod session;
 mod tensor;
 mod words;

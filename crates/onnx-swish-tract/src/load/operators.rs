@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use tract_hir::internal::*;
 use tract_onnx::Onnx;
-use tract_onnx::model::ParsingContext;
+use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 use crate::error::{Error, Result};
@@ -87,34 +87,39 @@ impl Operators {
         // Exporters' value_info repeats what shape inference finds, with symbols where the caller may want numbers
         // ("Impossible to unify"), and may name types that tract lacks on values that it never touches.
         let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
-        super::repairs::register(&mut onnx.op_register);
+        self.register(&mut onnx.op_register);
+        onnx
+    }
+
+    /// Replaces tract's builders of operators by ours.
+    pub(crate) fn register(self, register: &mut OnnxOpRegister) {
+        super::repairs::register(register);
         for (name, _) in ROUNDINGS {
-            onnx.op_register.insert(name, round::round);
+            register.insert(name, round::round);
         }
         if self != Operators::Stock {
             for (name, builder) in QUANTISED {
-                onnx.op_register.insert(name, builder);
+                register.insert(name, builder);
             }
         }
         match self {
             Operators::Stock => {}
             Operators::OnnxSwish => {
                 for name in OURS.into_iter().chain(THEIRS) {
-                    onnx.op_register.insert(name, fused);
+                    register.insert(name, fused);
                 }
-                onnx.op_register.insert("HardSigmoid", hard_sigmoid);
+                register.insert("HardSigmoid", hard_sigmoid);
             }
             Operators::Reference => {
                 for name in OURS.into_iter().chain(THEIRS) {
-                    onnx.op_register.insert(name, reference);
+                    register.insert(name, reference);
                 }
-                onnx.op_register.insert("Sigmoid", |_, _| {
+                register.insert("Sigmoid", |_, _| {
                     Ok((UnfusedSigmoid.into_op().into_hir(), vec![]))
                 });
             }
         }
-        super::rules::register(&mut onnx.op_register);
-        onnx
+        super::rules::register(register);
     }
 
     /// Refuses a model with a node that tract lacks or would take for another, or with constants of a type that it lacks.

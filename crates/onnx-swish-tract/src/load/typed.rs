@@ -105,7 +105,7 @@ fn finished(model: TypedModel, operators: Operators) -> TractResult<TypedModel> 
 ///
 /// At fault: tract-core, `ops/cnn/conv/conv.rs`, `Conv::change_axes`, which takes a change of the bias for one of the image. It
 /// comes to that while a constant that belongs to the bias is not folded yet.
-fn declutter(model: &mut TypedModel) -> TractResult<()> {
+pub(crate) fn declutter(model: &mut TypedModel) -> TractResult<()> {
     let mut optimizer = Optimizer::declutter();
     if let Some(fold) = Optimizer::prop_consts().passes.pop() {
         let before_axes = optimizer.passes.len().saturating_sub(1);
