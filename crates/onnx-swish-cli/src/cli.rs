@@ -52,6 +52,10 @@ impl Verb {
         if !matches!(self, Verb::Diff(_)) {
             page::refuse(term.format)?;
         }
+        #[cfg(feature = "engine")]
+        if matches!(self, Verb::Verify(_) | Verb::Run(_) | Verb::Bench(_)) {
+            warn_of_instruction_set(term);
+        }
         match self {
             Verb::Fuse(arguments) => fuse::main(term, arguments),
             Verb::Inspect(arguments) => inspect::main(term, arguments),
@@ -73,6 +77,18 @@ impl Verb {
             #[cfg(not(feature = "engine"))]
             Verb::Bench(arguments) => bench::main("bench", arguments),
         }
+    }
+}
+
+/// The kernels ignore what they cannot do; whoever asked for it should know.
+#[cfg(feature = "engine")]
+fn warn_of_instruction_set(term: &Term) {
+    if let Err(error) = onnx_swish::Isa::from_environment() {
+        term.warn(&format!(
+            "{}: {error}; computing with {}",
+            onnx_swish::ISA_VARIABLE,
+            onnx_swish::Isa::best()
+        ));
     }
 }
 

@@ -2,6 +2,8 @@
 //! Given the global options; every verb writes through here and nowhere else.
 //! Promises that a closed pipe is not an error, and that nothing but the result reaches standard output.
 
+#[cfg(feature = "engine")]
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -115,7 +117,7 @@ pub struct Progress(ProgressBar);
 impl Progress {
     /// What is being done now.
     #[cfg(feature = "engine")]
-    pub fn say(&self, label: &'static str) {
+    pub fn say(&self, label: impl Into<Cow<'static, str>>) {
         self.0.set_message(label);
     }
 

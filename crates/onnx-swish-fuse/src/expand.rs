@@ -20,6 +20,7 @@ use crate::ops::{OUR_DOMAIN, Op, QUICK_GELU_ALPHA};
 use crate::runtimes::Runtime;
 
 /// What expanding did.
+#[non_exhaustive]
 pub struct Expansion {
     /// The new file.
     pub model: Spliced,

@@ -14,6 +14,7 @@ use crate::quantised::Region;
 
 /// Everything that a plan says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// Version of this format.
     pub schema_version: u32,
@@ -51,6 +52,7 @@ pub struct Report {
 
 /// One fusion.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FusionEntry {
     /// Which function.
     pub activation: ActivationKind,
@@ -80,6 +82,7 @@ pub struct FusionEntry {
 
 /// A region from one 8-bit code to another that computes a Swish or HardSwish.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct QuantisedEntry {
     /// Which function.
     pub activation: ActivationKind,
@@ -125,6 +128,7 @@ pub enum BetaValue {
 
 /// A Swish or HardSwish that is one operator already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct AlreadyFused {
     /// The operator.
     pub op: String,
@@ -136,6 +140,7 @@ pub struct AlreadyFused {
 
 /// Near misses of one kind.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct NearMissGroup<'r> {
     /// The kind.
     pub reason: &'r str,

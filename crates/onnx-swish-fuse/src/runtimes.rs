@@ -95,9 +95,9 @@ const ALL: Loads = Loads {
     ..BUT_SWISH
 };
 
-/// By name, then by version. ONNX Runtime has kernels for QuickGelu and HardSwish, so it is given these; OpenVINO and tract find
-/// x·σ(x) by themselves, so only what is an operator of the standard is written for them.
-const RUNTIMES: [Runtime; 11] = [
+/// By name, then by version. ONNX Runtime has kernels for QuickGelu and HardSwish, so it is given these; OpenVINO, rten and tract find
+/// x·σ(x) by themselves, and QNN computes QuickGelu as Sigmoid and Mul, so only what is an operator of the standard is written for them.
+const RUNTIMES: [Runtime; 13] = [
     row(Documented, "burn", (0, 16), NONE, None),
     row(Measured, "onnx-swish", (0, 1), ALL, Some(Emit::Custom)),
     row(
@@ -108,6 +108,16 @@ const RUNTIMES: [Runtime; 11] = [
         Some(Emit::Contrib),
     ),
     row(Measured, "onnxruntime", (1, 24), ALL, Some(Emit::Contrib)),
+    row(
+        Documented,
+        "onnxruntime-qnn",
+        (2, 4),
+        Loads {
+            quick_gelu: true,
+            ..HARD_SWISH
+        },
+        Some(Emit::Standard),
+    ),
     row(
         Measured,
         "onnxruntime-web",
@@ -136,6 +146,13 @@ const RUNTIMES: [Runtime; 11] = [
         Measured,
         "openvino",
         (2024, 5),
+        BUT_FUNCTIONS,
+        Some(Emit::Standard),
+    ),
+    row(
+        Measured,
+        "rten",
+        (0, 27),
         BUT_FUNCTIONS,
         Some(Emit::Standard),
     ),
@@ -265,7 +282,7 @@ mod tests {
         ));
         let unknown = from("onnxrt").unwrap_err().to_string();
         assert!(
-            unknown.contains("onnxruntime, onnxruntime-web, openvino"),
+            unknown.contains("onnxruntime, onnxruntime-qnn, onnxruntime-web"),
             "{unknown}"
         );
     }

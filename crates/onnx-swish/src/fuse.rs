@@ -26,6 +26,7 @@ pub fn inspect(model: &Model, options: &Options) -> Report {
 
 /// A fused model, not yet written anywhere.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Fused {
     /// What was done.
     pub report: Report,

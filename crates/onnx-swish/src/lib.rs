@@ -32,6 +32,10 @@ mod fuse;
 mod inputs;
 mod report;
 #[cfg(feature = "engine")]
+mod processor;
+#[cfg(feature = "engine")]
+mod progress;
+#[cfg(feature = "engine")]
 mod session;
 #[cfg(feature = "engine")]
 mod verify;
@@ -40,8 +44,8 @@ mod words;
 
 #[cfg(feature = "engine")]
 pub use bench::{
-    BenchOptions, BenchReport, HeapMeter, Memory, NodeProfile, OpTime, Progress as BenchProgress,
-    Ratio, Timing, Variant, bench,
+    BenchOptions, BenchReport, HeapMeter, Memory, NodeProfile, OpTime, Ratio, Timing, Variant,
+    bench,
 };
 #[cfg(feature = "engine")]
 pub use diagnostics::Diagnostic;
@@ -56,6 +60,8 @@ pub use onnx_swish_fuse::{
     Loads, NearMiss, NearMissGroup, Options as FuseOptions, QuantisedEntry, Report, Runtime,
     Source as RuntimeSource, UnknownRuntime,
 };
+#[cfg(feature = "engine")]
+pub use onnx_swish_kernels::{ISA_VARIABLE, Isa, IsaError};
 pub use onnx_swish_model::{
     Error as ModelError, ExternalError, Invalid, Model, Progress as SaveProgress, SaveError,
     SaveOptions, Saved, Spliced, save,
@@ -71,12 +77,14 @@ pub use onnx_swish_tract::{
 };
 pub use report::{diff, report};
 #[cfg(feature = "engine")]
+pub use progress::Progress;
+#[cfg(feature = "engine")]
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "engine")]
 pub use verify::{
     Codes, Coverage, FirstOff, Inexact, JudgedBy, OffFrom, OnnxRuntimeError, OutputComparison,
-    Progress as VerifyProgress, Reference, Rows, TestDataError, TestSet, Tolerance, VerifyOptions,
-    VerifyReport, Worst, read_test_data, verify,
+    Reference, Rows, TestDataError, TestSet, Tolerance, VerifyOptions, VerifyReport, Worst,
+    read_test_data, verify,
 };
 
 /// Tensors by the names of inputs or outputs.

@@ -45,7 +45,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         &arguments.target,
         &verb,
         |model| {
-            let Fused { report, file } = onnx_swish::fuse(model, &options)?;
+            let Fused { report, file, .. } = onnx_swish::fuse(model, &options)?;
             Ok(Rewritten {
                 file,
                 changes: report.fusions.len(),

@@ -19,6 +19,7 @@ use crate::plan::{Miss, Plan, Why};
 
 /// A gate that multiplies something and is left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct NearMiss {
     /// The product.
     pub output: String,

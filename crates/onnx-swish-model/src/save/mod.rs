@@ -88,6 +88,7 @@ pub struct SaveOptions<'a> {
 
 /// What saving has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Saved {
     /// Length of the model file in bytes.
     pub bytes: u64,

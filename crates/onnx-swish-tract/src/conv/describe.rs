@@ -10,6 +10,7 @@ use super::codes::Table;
 
 /// A convolution of a graph, or a product with constant weights that could be one, and who computes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Convolution {
     /// The node's name in tract's graph, which keeps the model's names.
     pub node: String,

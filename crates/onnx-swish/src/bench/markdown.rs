@@ -10,7 +10,7 @@ impl BenchReport {
     /// The contenders as a Markdown table, warnings below it.
     pub fn to_markdown(&self) -> String {
         let mut text = String::from(
-            "| | median ms | min ms | spread | of the row above | onnx-swish takes | loading MB | running MB | tensors MB |\n\
+            "| | median | fastest | spread | of the row above | onnx-swish takes | loading MB | running MB | tensors MB |\n\
              |---|---|---|---|---|---|---|---|---|\n",
         );
         for variant in &self.variants {
@@ -38,10 +38,10 @@ impl BenchReport {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "| {} | {:.2} | {:.2} | {:.0} % | {of_previous} | {takes} | {loading} | {running} | {} |",
+                "| {} | {} | {} | {:.0} % | {of_previous} | {takes} | {loading} | {running} | {} |",
                 variant.name,
-                timing.median_ms,
-                timing.min_ms,
+                time(timing.median_ms),
+                time(timing.min_ms),
                 timing.spread * 100.0,
                 megabytes(variant.peak_activation_bytes)
             );
@@ -53,12 +53,21 @@ impl BenchReport {
         };
         let _ = writeln!(
             text,
-            "\n{} {plural}, {} interleaved runs, {}.",
-            self.threads, self.runs, self.isa
+            "\n{} {plural}, {} interleaved runs, {} kernels on {}; onnx-swish {}, tract {}.",
+            self.threads, self.runs, self.isa, self.processor, self.version, self.tract_version
         );
         for warning in &self.warnings {
             let _ = writeln!(text, "\n> {warning}");
         }
         text
+    }
+}
+
+/// Milliseconds, in microseconds below one.
+fn time(ms: f64) -> String {
+    if ms < 1.0 {
+        format!("{:.1} µs", ms * 1e3)
+    } else {
+        format!("{ms:.2} ms")
     }
 }

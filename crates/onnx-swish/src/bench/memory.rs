@@ -21,6 +21,7 @@ pub struct HeapMeter {
 
 /// What a contender asked of the allocator, in bytes that were alive at the same time. Inputs are apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Memory {
     /// The most while the model was read, fused, built and its weights packed.
     pub loading_bytes: usize,

@@ -23,6 +23,7 @@ use crate::diagnostics::Diagnostics;
 use crate::engine::{EngineOptions, Limits, engine};
 use crate::error::Result;
 use crate::inputs::{self, Shapes};
+use crate::progress::Progress;
 use crate::words::counted;
 use profile::Profile;
 
@@ -78,23 +79,9 @@ impl Default for BenchOptions {
     }
 }
 
-/// What has just been done, for a progress bar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// A contender is about to be loaded.
-    Loading(&'static str),
-    /// This many runs of this many are done, warm-up and profile included.
-    Run {
-        /// Runs done.
-        done: usize,
-        /// Runs in all.
-        of: usize,
-    },
-}
-
 /// One contender's figures.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Variant {
     /// `tract`, `tract+vzeroupper`, `onnx-swish-no-convolutions` or `onnx-swish`.
     pub name: &'static str,
@@ -115,6 +102,7 @@ pub struct Variant {
 
 /// Everything that was measured.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct BenchReport {
     /// The version of this structure.
     pub schema_version: u32,
@@ -124,6 +112,12 @@ pub struct BenchReport {
     pub runs: usize,
     /// The instruction set of our kernels.
     pub isa: &'static str,
+    /// The processor, as the operating system names it, or its architecture.
+    pub processor: String,
+    /// The version of onnx-swish.
+    pub version: &'static str,
+    /// The version of tract.
+    pub tract_version: &'static str,
     /// Whether onnx-swish computed convolutions.
     pub convolutions: bool,
     /// The contenders, onnx-swish last.
@@ -295,7 +289,7 @@ pub fn bench(
     let mut done = 0;
     let mut step = || {
         done += 1;
-        progress(Progress::Run { done, of });
+        progress(Progress::Timed { done, of });
     };
     for round in 0..options.warmup + runs {
         for index in rounds::order(round, contenders.len()) {
@@ -361,6 +355,9 @@ fn report(
         threads: options.threads,
         runs: ours.len(),
         isa: onnx_swish_kernels::Isa::best().name(),
+        processor: crate::processor::name(),
+        version: env!("CARGO_PKG_VERSION"),
+        tract_version: onnx_swish_tract::TRACT_VERSION,
         convolutions: options.convolutions != Convolutions::Tract,
         warnings: warnings(&variants, ours.len()),
         variants,

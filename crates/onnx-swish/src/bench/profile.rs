@@ -12,6 +12,7 @@ use super::Timing;
 
 /// Time of one kind of operator in one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct OpTime {
     /// tract's name of the operator; ours begin with `Fused`, or `Simd` where they fuse nothing. `LookUp` is a table of 8-bit codes, and
     /// `Requantize` floats that go through codes.
@@ -26,6 +27,7 @@ pub struct OpTime {
 
 /// Time of one node in one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct NodeProfile {
     /// The node's name in the optimised graph, which keeps the model's names.
     pub node: String,

@@ -24,6 +24,7 @@ fn sorted(mut sample: Vec<f64>) -> Vec<f64> {
 
 /// What a contender's timings come to, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Timing {
     /// The median.
     pub median_ms: f64,
@@ -47,6 +48,7 @@ impl Timing {
 
 /// One contender's time over another's, round by round: below 1 is faster.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Ratio {
     /// The median of the rounds' ratios.
     pub median: f64,

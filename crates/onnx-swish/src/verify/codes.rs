@@ -21,6 +21,7 @@ pub(super) const CODES: f64 = 255.0;
 
 /// How an output moved in steps of its quantisation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Codes {
     /// The width of a step: the scale of the DequantizeLinear that writes the output, 1 for codes themselves, and 1/255 of the
     /// output's range where float operators come after the last quantisation; for one value all over, the scale of the

@@ -13,6 +13,7 @@ use crate::{ElementType, Tensor};
 
 /// One output of the original against the same output of the fused model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct OutputComparison {
     /// The output's name.
     pub name: String,
@@ -68,6 +69,7 @@ pub enum JudgedBy {
 
 /// An element and its two values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Worst {
     /// Its position, one index per dimension.
     pub index: Vec<usize>,

@@ -17,6 +17,7 @@ use crate::ElementType;
 
 /// What one fused activation was given and how exactly it computed, over all input sets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Coverage {
     /// The node.
     pub node: String,
@@ -47,6 +48,7 @@ pub struct Coverage {
 
 /// An input, what the formula makes of it, and what the activation made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Inexact {
     /// The input.
     pub x: f64,

@@ -26,7 +26,7 @@ mod values;
 pub use codes::Codes;
 pub use compare::{JudgedBy, OutputComparison, Worst};
 pub use formula::{Coverage, Inexact};
-pub use options::{Progress, VerifyOptions};
+pub use options::VerifyOptions;
 pub use reference::{OnnxRuntimeError, Reference};
 pub use report::{FirstOff, OffFrom, VerifyReport};
 pub use rows::Rows;
@@ -40,6 +40,7 @@ use onnx_swish_tract::Operators;
 use crate::Model;
 use crate::engine::{EngineOptions, engine, flattened, fused_in_memory};
 use crate::error::Result;
+use crate::progress::Progress;
 use crate::words::counted;
 use reference::Runner;
 use sides::Sides;
@@ -72,9 +73,9 @@ pub fn verify(
     options: &VerifyOptions,
     mut progress: impl FnMut(Progress),
 ) -> Result<VerifyReport> {
-    progress(Progress::LoadingOriginal);
+    progress(Progress::Loading("original"));
     let reference = Runner::load(original, options)?;
-    progress(Progress::LoadingFused);
+    progress(Progress::Loading("fused"));
     let in_memory;
     let fused = match fused {
         Some(fused) => fused,

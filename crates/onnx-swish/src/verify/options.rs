@@ -65,22 +65,3 @@ impl Default for VerifyOptions {
         }
     }
 }
-
-/// What has just been done, for a progress bar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// The original is being loaded.
-    LoadingOriginal,
-    /// The fused model is being loaded.
-    LoadingFused,
-    /// Both are run on this set of inputs, counted from 0.
-    Running(usize),
-    /// The values of this many activations have been compared one by one.
-    Values {
-        /// How many.
-        done: usize,
-        /// Of how many.
-        of: usize,
-    },
-}

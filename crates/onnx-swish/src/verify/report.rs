@@ -11,6 +11,7 @@ use crate::words::counted;
 
 /// Everything that was compared.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// The version of this structure.
     pub schema_version: u32,
@@ -34,6 +35,7 @@ pub struct VerifyReport {
 
 /// Where a model goes wrong first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct FirstOff {
     /// The node of the fused activation.
     pub node: String,

@@ -13,8 +13,9 @@ use super::judge::{Judge, Judged, narrower};
 use super::origin::{self, Origin};
 use super::reference::Runner;
 use super::values::Models;
-use super::{OutputComparison, Progress, Tolerance, VerifyOptions, VerifyReport};
+use super::{OutputComparison, Tolerance, VerifyOptions, VerifyReport};
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::{ElementType, Model, NamedTensors, inputs};
 
 /// The magnitude that inputs of activations should reach: there SiLU is flat to within f32, and HardSwish long straight.

@@ -14,6 +14,7 @@ use crate::ElementType;
 /// It is NumPy's `allclose` but for m: a value near zero in an output of hundreds is a sum that cancelled, and keeps the
 /// rounding of its terms; and in an output of thousandths an error of a ten-thousandth is a wrong answer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Tolerance {
     /// Relative to the original value.
     pub rtol: f64,

@@ -16,9 +16,10 @@ use super::judge::{by_codes, narrower};
 use super::origin;
 use super::reference::Runner;
 use super::tolerance::Tolerance;
-use super::{FirstOff, OffFrom, OutputComparison, Progress, VerifyOptions};
+use super::{FirstOff, OffFrom, OutputComparison, VerifyOptions};
 use crate::engine::{EngineOptions, engine};
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::{ElementType, Model, NamedTensors, Outputs};
 
 /// Bytes of values that are kept at once, on each side.
@@ -52,7 +53,7 @@ pub(super) fn compare(
     let mut rest = open.as_mut_slice();
     while !rest.is_empty() {
         let (group, after) = rest.split_at_mut(fitting(rest, models.inputs.len()));
-        progress(Progress::Values { done, of });
+        progress(Progress::Compared { done, of });
         compare_group(models, group)?;
         done += group.len();
         rest = after;

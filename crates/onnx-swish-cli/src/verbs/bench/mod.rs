@@ -7,7 +7,7 @@ mod text;
 use std::path::PathBuf;
 
 use clap::Args;
-use onnx_swish::{BenchOptions, BenchProgress};
+use onnx_swish::{BenchOptions, Progress};
 
 use crate::args::{Limits, Running, Source};
 use crate::failure::{Answer, Failure, Outcome};
@@ -56,8 +56,11 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     };
     let progress = term.progress("loading");
     let report = onnx_swish::bench(&model, &options, |step| match step {
-        BenchProgress::Run { done, of } => progress.set(done as u64, of as u64),
-        BenchProgress::Loading(name) => progress.say(name),
+        Progress::Timed { done, of } => {
+            progress.say("timing, --runs for fewer");
+            progress.set(done as u64, of as u64);
+        }
+        Progress::Loading(name) => progress.say(format!("loading {name}")),
         _ => {}
     })
     .map_err(|error| Failure::on("time", &arguments.source.model, error))?;

@@ -43,8 +43,8 @@ pub fn told(term: &Term, report: &BenchReport) -> String {
         format!("{} threads", report.threads)
     };
     let summary = format!(
-        "{threads}, {} interleaved runs, {} kernels",
-        report.runs, report.isa
+        "{threads}, {} interleaved runs, {} kernels on {}; onnx-swish {}, tract {}",
+        report.runs, report.isa, report.processor, report.version, report.tract_version
     );
     let _ = writeln!(text, "\n{}", summary.dimmed());
     text

@@ -8,7 +8,7 @@ mod text;
 use std::path::PathBuf;
 
 use clap::Args;
-use onnx_swish::{VerifyOptions, VerifyProgress};
+use onnx_swish::{Progress, VerifyOptions};
 
 use crate::args::{Feed, Limits, Running, Source};
 use crate::failure::{Answer, Outcome};
@@ -76,12 +76,13 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     };
     let progress = term.progress("loading");
     let report = onnx_swish::verify(&original, fused.as_ref(), &options, |step| match step {
-        VerifyProgress::Running(_) => progress.say("running both"),
-        VerifyProgress::Values { done, of } => {
+        Progress::Running(set) => progress.say(format!("running both on inputs {}", set + 1)),
+        Progress::Compared { done, of } => {
             progress.say("comparing activations");
             progress.set(done as u64, of as u64);
         }
-        _ => progress.say("loading"),
+        Progress::Loading(which) => progress.say(format!("loading the {which}")),
+        _ => {}
     })
     .map_err(|error| against::failure(&source.model, error))?;
     drop(progress);

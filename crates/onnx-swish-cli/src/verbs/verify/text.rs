@@ -17,6 +17,7 @@ use crate::verbs::run::short;
 pub fn told(term: &Term, report: &VerifyReport, each: bool) -> String {
     let mut text = format!("{}\n\n", outputs(term, &report.outputs));
     worst(&mut text, report, term.verbose);
+    near_zero(&mut text, &report.outputs);
     classes(&mut text, report);
     if each && !report.coverage.is_empty() {
         let _ = writeln!(text, "{}", activations(term, &report.coverage));
@@ -41,12 +42,37 @@ fn outputs(term: &Term, outputs: &[OutputComparison]) -> String {
             short(output.largest),
             format!("{:.1e}", output.max_abs),
             format!("{:.1e}", output.max_rel),
-            output.max_ulp.to_string(),
+            ulps(output.max_ulp),
             output.outside.to_string(),
         ]);
     }
     table::align_right(&mut table, 3..8);
     table.trim_fmt()
+}
+
+/// Distances too long to be counted in are given by their size.
+fn ulps(distance: u64) -> String {
+    if distance < 100_000 {
+        distance.to_string()
+    } else {
+        format!("{:.1e}", distance as f64)
+    }
+}
+
+/// Relative distances of elements next to zero say nothing; where they stand beside "Equal", this says why.
+fn near_zero(text: &mut String, outputs: &[OutputComparison]) {
+    for output in outputs {
+        let Tolerance { rtol, .. } = output.tolerance;
+        // What the relative tolerance refuses, only the absolute one can have taken.
+        let by_atol = output.equal && output.outside == 0 && output.max_rel > rtol;
+        if by_atol && output.judged_by == JudgedBy::Tolerance {
+            let _ = writeln!(
+                text,
+                "`{}`: max rel and max ulp are of elements near zero, which are off by {:.1e} at most; atol is for them",
+                output.name, output.max_abs
+            );
+        }
+    }
 }
 
 fn activations(term: &Term, coverage: &[Coverage]) -> String {

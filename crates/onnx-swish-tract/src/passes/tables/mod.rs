@@ -24,6 +24,7 @@ use regions::Region;
 
 /// What a quantised model computes from one 8-bit code alone, and how it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct CodeTable {
     /// The node's name in tract's graph, which keeps the model's names.
     pub node: String,
