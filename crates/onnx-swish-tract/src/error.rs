@@ -265,6 +265,28 @@ pub const TRACT_VERSION: &str = "0.23.9";
 /// The result of loading or running.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+impl Error {
+    /// Whether what the caller gave is at fault, an input or its shape, rather than the model or the machine: what a service answers with
+    /// "bad request".
+    #[must_use]
+    pub fn is_input_error(&self) -> bool {
+        match self {
+            Error::InputValues { .. }
+            | Error::FreeDimension { .. }
+            | Error::ShapeNeeded { .. }
+            | Error::UnknownInput { .. }
+            | Error::WhichInput { .. }
+            | Error::StoredInput(_)
+            | Error::MissingInput { .. }
+            | Error::DuplicateInput(_)
+            | Error::InputType { .. }
+            | Error::InputShape { .. } => true,
+            Error::Operand(refused) => refused.origin != Origin::Constant,
+            _ => false,
+        }
+    }
+}
+
 fn at_node(node: &Option<String>) -> String {
     node.as_ref()
         .map(|node| format!(" at node `{node}`"))
@@ -394,6 +416,24 @@ mod tests {
             blame(&error),
             (Some("inner/Conv".to_owned()), "no rank".to_owned())
         );
+    }
+
+    #[test]
+    fn a_refused_operand_is_the_callers_unless_the_model_stores_it() {
+        let refused = |origin| {
+            Error::Operand(Box::new(Refused {
+                node: "n".into(),
+                operator: "Gather".into(),
+                origin,
+                value: "9".into(),
+                role: "an index".into(),
+                rule: "-4 to 3".into(),
+            }))
+        };
+        assert!(refused(Origin::Input("i".into())).is_input_error());
+        assert!(refused(Origin::Computed).is_input_error());
+        assert!(!refused(Origin::Constant).is_input_error());
+        assert!(!Error::Decode(String::new()).is_input_error());
     }
 
     #[test]

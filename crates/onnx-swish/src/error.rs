@@ -74,5 +74,19 @@ pub enum Error {
     NotComparable(String),
 }
 
+#[cfg(feature = "engine")]
+impl Error {
+    /// Whether what the caller gave is at fault, an input or its shape, rather than the model or the machine: what a service answers with
+    /// "bad request".
+    #[must_use]
+    pub fn is_input_error(&self) -> bool {
+        match self {
+            Error::Run(error) => error.is_input_error(),
+            Error::ShapeNeeded { .. } | Error::Input { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// The result of anything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
