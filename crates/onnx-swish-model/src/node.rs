@@ -31,6 +31,7 @@ impl NodeFlags {
     pub const METADATA: Self = Self(4);
     pub const DEVICES: Self = Self(8);
     pub const UNKNOWN_FIELDS: Self = Self(16);
+    pub const DOC_STRING: Self = Self(32);
 
     pub fn insert(&mut self, other: Self) {
         self.0 |= other.0;
@@ -88,6 +89,11 @@ impl Node {
     /// Whether an attribute holds graphs.
     pub fn has_subgraphs(&self) -> bool {
         self.flags.contains(NodeFlags::SUBGRAPHS)
+    }
+
+    /// Whether there is a `doc_string`.
+    pub fn has_doc_string(&self) -> bool {
+        self.flags.contains(NodeFlags::DOC_STRING)
     }
 
     /// Whether there is `metadata_props`.
@@ -179,6 +185,14 @@ impl<'m> NodeRef<'m> {
         fields(model.bytes(), span)
             .filter(|field| field.number == 5)
             .filter_map(move |field| Some(Attribute::new(model, field.located()?)))
+    }
+
+    /// Whether two nodes have the same attributes, byte for byte and in one order.
+    pub fn has_attributes_of(&self, other: &NodeRef<'_>) -> bool {
+        let bytes = |attribute: &Attribute<'_>| attribute.located.span;
+        let mine = self.attributes().map(|a| self.model.text(bytes(&a)));
+        let theirs = other.attributes().map(|a| other.model.text(bytes(&a)));
+        mine.eq(theirs)
     }
 
     /// The first attribute of that name.

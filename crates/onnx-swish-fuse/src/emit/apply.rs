@@ -135,7 +135,8 @@ impl<'p, 'm> Apply<'p, 'm> {
             reads.extend(nodes::reads(fusion, |number| self.existing(fusion, number)));
         }
         let sweep = sweep(self.graph, &self.plan.facts, &mut removed, &reads);
-        let mut gone = BTreeSet::new();
+        // A node that two fusions share goes once; one that ends a fusion is replaced.
+        let mut replaced = vec![false; removed.len()];
         for fusion in &self.plan.fusions {
             let Some(last) = self.graph.producer(fusion.end) else {
                 continue;
@@ -154,22 +155,17 @@ impl<'p, 'm> Apply<'p, 'm> {
                 },
             );
             edit.replace_node(self.graph.id(last), &with)?;
-            gone.extend(
-                fusion
-                    .pattern
-                    .nodes
-                    .iter()
-                    .copied()
-                    .filter(|&node| node != last),
-            );
-        }
-        // A node that two fusions share goes once; one that ends a fusion has been replaced.
-        for fusion in &self.plan.fusions {
-            if let Some(last) = self.graph.producer(fusion.end) {
-                gone.remove(&last);
+            if let Some(replaced) = replaced.get_mut(last.index()) {
+                *replaced = true;
             }
         }
-        gone.extend(sweep.nodes.iter().copied());
+        let goes = removed.iter().zip(&replaced);
+        let goes = goes.map(|(&removed, &replaced)| removed && !replaced);
+        let gone: Vec<Node> = (0..)
+            .map(Node)
+            .zip(goes)
+            .filter_map(|(node, goes)| goes.then_some(node))
+            .collect();
         for &node in &gone {
             edit.remove_node(self.graph.id(node))?;
         }
@@ -186,12 +182,7 @@ impl<'p, 'm> Apply<'p, 'm> {
     }
 
     /// Value infos of what vanishes; initializers that nothing reads; inputs that must not look overridable.
-    fn declarations(
-        &self,
-        edit: &mut Edit<'m>,
-        gone: &BTreeSet<Node>,
-        sweep: &Sweep,
-    ) -> Result<(), Error> {
+    fn declarations(&self, edit: &mut Edit<'m>, gone: &[Node], sweep: &Sweep) -> Result<(), Error> {
         let values = gone
             .iter()
             .flat_map(|&node| self.graph.outputs(node))

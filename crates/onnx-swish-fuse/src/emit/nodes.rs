@@ -136,11 +136,11 @@ fn fused(
     nodes: &mut Vec<schema::NodeProto>,
 ) -> schema::NodeProto {
     let root = Bytes::copy_from_slice(graph.name(fusion.root));
-    let node = |op: &str, domain: &str, attribute| schema::NodeProto {
+    let node = |op: &'static str, domain: &'static str, attribute| schema::NodeProto {
         input: std::iter::once(root.clone()).chain(beta.clone()).collect(),
         output: vec![output.clone()],
-        op_type: Some(text(op)),
-        domain: (!domain.is_empty()).then(|| text(domain)),
+        op_type: Some(Bytes::from_static(op.as_bytes())),
+        domain: (!domain.is_empty()).then(|| Bytes::from_static(domain.as_bytes())),
         attribute,
         ..Default::default()
     };
@@ -182,7 +182,13 @@ fn inherit(graph: &Graph<'_>, fusion: &Fusion, fused: &mut schema::NodeProto) {
         return;
     };
     let decode = |node: Node| graph.node(node).and_then(|node| node.decode().ok());
-    if let Some(last) = decode(last) {
+    // Most nodes have a name and nothing else that lives on: no need to read them whole.
+    let only_name = graph.node(last).filter(|node| {
+        !node.name().is_empty() && !node.node().has_doc_string() && !node.node().has_metadata()
+    });
+    if let Some(last) = only_name {
+        fused.name = Some(Bytes::copy_from_slice(last.name()));
+    } else if let Some(last) = decode(last) {
         fused.name = last.name;
         fused.doc_string = last.doc_string;
         fused.metadata_props = last.metadata_props;

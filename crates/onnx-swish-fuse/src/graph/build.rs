@@ -27,21 +27,36 @@ struct Builder<'m> {
 /// An operator, and its signatures if the table has them.
 type Operator = (Op, Option<&'static Family>);
 
+/// Domain and name of an operator.
+type Names<'m> = (&'m [u8], &'m [u8]);
+
 /// Operators that were looked up by name: a file has few, and each of them often.
 #[derive(Default)]
 struct Operators<'m> {
-    /// By domain and name.
-    known: HashMap<(&'m [u8], &'m [u8]), Operator>,
+    known: HashMap<Names<'m>, Operator>,
+    /// The last few of them, which are mostly the next ones, too.
+    recent: [Option<(Names<'m>, Operator)>; RECENT],
+    next: usize,
 }
 
 impl<'m> Operators<'m> {
     fn find(&mut self, domain: &'m [u8], op_type: &'m [u8]) -> Operator {
-        *self.known.entry((domain, op_type)).or_insert_with(|| {
+        let names = (domain, op_type);
+        let mut recent = self.recent.iter().flatten();
+        if let Some(&(_, operator)) = recent.find(|(known, _)| *known == names) {
+            return operator;
+        }
+        let operator = *self.known.entry(names).or_insert_with(|| {
             (
                 Op::parse(domain, op_type),
                 signature::family(domain, op_type),
             )
-        })
+        });
+        if let Some(slot) = self.recent.get_mut(self.next % RECENT) {
+            *slot = Some((names, operator));
+        }
+        self.next += 1;
+        operator
     }
 }
 

@@ -167,6 +167,20 @@ impl Types<'_, '_> {
     /// Outputs of an operator that the table knows.
     fn apply(&mut self, node: Node, signature: &Signature) {
         let graph = self.graph;
+        if let (Some((variable, count)), &[output]) =
+            (signature.only_variable(), graph.outputs(node))
+        {
+            let inputs = graph.inputs(node).iter().take(count);
+            let known = inputs.fold(DataType::UNKNOWN, |known, &input| {
+                if input.is_absent() {
+                    known
+                } else {
+                    narrow(known, self.get(input), variable)
+                }
+            });
+            self.refine(output, narrow(known, DataType::UNKNOWN, variable));
+            return;
+        }
         let variables = self.variables(node, signature);
         for (position, &output) in graph.outputs(node).iter().enumerate() {
             if !output.is_absent() {

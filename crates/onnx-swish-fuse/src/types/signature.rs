@@ -76,9 +76,21 @@ pub(crate) struct Signature {
     /// For each output the rules to try, one after the other.
     outputs: Vec<Vec<Rule>>,
     more_outputs: bool,
+    /// The variable of all inputs that say anything, and of the only output: of most operators.
+    only_variable: Option<Variable>,
 }
 
 impl Signature {
+    /// The variable of the only output and of this many inputs, if nothing else decides on types.
+    pub(crate) fn only_variable(&self) -> Option<(Variable, usize)> {
+        let count = if self.more_inputs {
+            usize::MAX
+        } else {
+            self.inputs.len()
+        };
+        self.only_variable.map(|variable| (variable, count))
+    }
+
     /// The input at a position.
     pub(crate) fn input(&self, position: usize) -> Input {
         let last = self.inputs.last().filter(|_| self.more_inputs);
@@ -160,14 +172,22 @@ fn version(text: &'static str) -> Option<(i64, Signature)> {
     let (inputs, outputs) = signature.split_once("->")?;
     let terms = |list: &'static str| list.split(',').filter(|term| !term.is_empty());
     let bare = |term: &'static str| term.trim_end_matches('*');
-    let signature = Signature {
+    let mut signature = Signature {
         inputs: terms(inputs).map(|term| input(bare(term))).collect(),
         more_inputs: inputs.ends_with('*'),
         outputs: terms(outputs)
             .map(|term| bare(term).split('|').map(rule).collect())
             .collect(),
         more_outputs: outputs.ends_with('*'),
+        only_variable: None,
     };
+    if let ([one], [Input::Like(first), rest @ ..]) =
+        (&signature.outputs[..], &signature.inputs[..])
+        && one[..] == [Rule::Like(*first)]
+        && rest.iter().all(|input| *input == Input::Like(*first))
+    {
+        signature.only_variable = Some(*first);
+    }
     Some((since.parse().ok()?, signature))
 }
 

@@ -58,7 +58,10 @@ impl Builder<'_> {
                     }
                     continue;
                 }
-                (6, Value::Bytes(_)) => "doc_string",
+                (6, Value::Bytes(_)) => {
+                    node.flags.insert(NodeFlags::DOC_STRING);
+                    "doc_string"
+                }
                 (7, Value::Bytes(span)) => {
                     node.domain = span;
                     "domain"
