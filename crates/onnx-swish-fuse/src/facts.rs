@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 
-use crate::constants::{Constant, Content, MAX_ELEMENTS, MAX_KEPT};
+use crate::constants::{Constant, MAX_ELEMENTS, MAX_KEPT, Oddities};
 use crate::element::Element;
 use crate::graph::{Graph, Source, Value};
+use crate::numbering::Numbering;
 use crate::shapes::{Dim, ShapeId, Shapes};
 use crate::types::DataType;
 
@@ -29,6 +30,8 @@ pub(crate) struct Facts {
     sizes: HashMap<Value, Box<[Dim]>>,
     /// Shapes by index.
     pub(crate) shapes: Shapes,
+    /// Which values are one.
+    pub(crate) numbering: Numbering,
 }
 
 impl Facts {
@@ -44,6 +47,7 @@ impl Facts {
             constants: Vec::new(),
             sizes: HashMap::new(),
             shapes,
+            numbering: Numbering::default(),
         }
     }
 
@@ -210,9 +214,6 @@ fn read(graph: &Graph<'_>, value: Value) -> Option<Constant> {
     let element = Element::from_code(graph.initializer_code(value)?);
     match graph.initializer_values(value, MAX_ELEMENTS) {
         Some(values) => Some(Constant::new(element, &values)),
-        None => (!graph.is_unreadable(value)).then_some(Constant {
-            element,
-            content: Content::Many,
-        }),
+        None => (!graph.is_unreadable(value)).then(|| Constant::many(element, Oddities::default())),
     }
 }

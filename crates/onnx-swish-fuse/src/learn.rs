@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use crate::facts::Facts;
 use crate::graph::{Graph, Node, Source, Value};
+use crate::numbering;
 use crate::ops::Op;
 use crate::shapes::{Dim, ShapeId, infer, sizes};
 use crate::types;
@@ -79,6 +80,7 @@ impl Learn<'_, '_> {
     fn node(&mut self, node: Node) {
         let graph = self.graph;
         let mut constant = self.facts.fold(graph, node);
+        let equal = numbering::number(graph, &mut self.facts, node);
         for (position, &output) in graph.outputs(node).iter().enumerate() {
             // Only a node's first output may be a constant.
             let constant = constant.take();
@@ -86,7 +88,11 @@ impl Learn<'_, '_> {
                 continue;
             }
             self.facts.set_constant(output, constant);
-            let shape = self.shape(node, position);
+            let known = equal.and_then(|equal| graph.outputs(equal).get(position));
+            let shape = match known {
+                Some(&known) if !known.is_absent() => self.facts.shape(known),
+                _ => self.shape(node, position),
+            };
             self.facts.set_shape(graph, output, shape);
         }
         sizes::evaluate(graph, &mut self.facts, node);

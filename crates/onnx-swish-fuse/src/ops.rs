@@ -79,7 +79,7 @@ ops! {
     LSTM, GRU, RNN, GridSample, Einsum, GatherND, OneHot, GlobalLpPool, ReverseSequence, Compress, CenterCropPad,
     TensorScatter, Scatter, MaxUnpool, Shrink, Sinh, Cosh, Asin, Acos, Atan, Asinh, Acosh, Atanh;
     contrib: QuickGelu, QLinearSigmoid, QLinearMul, QLinearAdd, QLinearGlobalAveragePool, QLinearReduceMean,
-    QGemm, FusedConv, FusedGemm, ReorderInput, ReorderOutput,
+    QLinearLeakyRelu, QLinearAveragePool, QLinearSoftmax, QLinearConcat, QLinearWhere, QGemm, FusedConv, FusedGemm, ReorderInput, ReorderOutput,
 }
 
 /// Domain of our own operators.
@@ -212,6 +212,8 @@ impl Op {
                     | Self::DequantizeLinear
                     | Self::ReorderInput
                     | Self::ReorderOutput
+                    | Self::QLinearConcat
+                    | Self::QLinearWhere
             )
     }
 
@@ -278,6 +280,21 @@ impl Op {
                 | Self::GlobalMaxPool
                 | Self::GlobalLpPool
         ) || self.is_reduction()
+            || self.derives_codes()
+    }
+
+    /// The same, on codes.
+    pub(crate) fn derives_codes(self) -> bool {
+        matches!(
+            self,
+            Self::QLinearAdd
+                | Self::QLinearMul
+                | Self::QLinearLeakyRelu
+                | Self::QLinearAveragePool
+                | Self::QLinearGlobalAveragePool
+                | Self::QLinearReduceMean
+                | Self::QLinearSoftmax
+        )
     }
 
     /// Makes one number of all along some axes.
@@ -302,6 +319,14 @@ impl Op {
     pub(crate) fn data_inputs(self) -> Option<std::ops::Range<usize>> {
         match self {
             Self::Where => Some(1..3),
+            // Behind scale and zero point of the result, and behind the condition: scales of the operands are among them.
+            Self::QLinearConcat => Some(2..usize::MAX),
+            Self::QLinearWhere => Some(1..usize::MAX),
+            Self::QLinearLeakyRelu
+            | Self::QLinearAveragePool
+            | Self::QLinearGlobalAveragePool
+            | Self::QLinearReduceMean
+            | Self::QLinearSoftmax => Some(0..1),
             Self::ScatterND | Self::ScatterElements | Self::Scatter | Self::TensorScatter => None,
             Self::Reshape
             | Self::Squeeze

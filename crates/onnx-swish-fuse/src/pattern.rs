@@ -5,6 +5,7 @@
 use crate::facts::Facts;
 use crate::graph::{Graph, Node, Value};
 use crate::ops::Op;
+use crate::permutation::Permutation;
 
 /// Most nodes of one match. The longest spelling in the wild has nine; chains of Identity come on top.
 pub(crate) const MAX_NODES: usize = 48;
@@ -27,6 +28,34 @@ pub(crate) enum Broken {
     Captured(Value),
     /// More nodes than anybody writes.
     TooLong,
+}
+
+/// Where a walk ends.
+struct Root {
+    value: Value,
+    /// What the value was before a Transpose, and how that permutes.
+    source: Option<(Value, Permutation)>,
+}
+
+impl Root {
+    fn new(graph: &Graph<'_>, value: Value) -> Self {
+        let transpose = graph.producer(value);
+        let transpose = transpose.filter(|&node| graph.op(node) == Op::Transpose);
+        let source = transpose.and_then(|node| {
+            let source = *graph.inputs(node).first()?;
+            Some((source, Permutation::of(graph, node)?))
+        });
+        Self { value, source }
+    }
+
+    /// Whether a value, permuted like this, is the root.
+    fn is(&self, value: Value, moved: &Permutation, same: impl Fn(Value, Value) -> bool) -> bool {
+        if moved.is_identity() {
+            return same(value, self.value);
+        }
+        let source = self.source.as_ref();
+        source.is_some_and(|(source, permutation)| moved == permutation && same(value, *source))
+    }
 }
 
 /// Whether two Transpose nodes permute alike.
@@ -54,9 +83,14 @@ pub(crate) fn walk(
         constants: Vec::new(),
     };
     let scope = graph.producer(end).map(|node| graph.scope(node));
-    let mut stack = vec![(end, root)];
-    while let Some((value, root)) = stack.pop() {
-        if value == root || also.contains(&value) {
+    let root = Root::new(graph, root);
+    // Each value with the permutation that lies between it and the end.
+    let mut stack = vec![(end, Permutation::Identity)];
+    let same = |a, b| facts.numbering.same(a, b);
+    while let Some((value, moved)) = stack.pop() {
+        if root.is(value, &moved, same)
+            || moved.is_identity() && also.iter().any(|&read| same(value, read))
+        {
             continue;
         }
         if facts.known_constant(value).is_some() {
@@ -84,21 +118,16 @@ pub(crate) fn walk(
             .copied()
             .filter(|input| !input.is_absent());
         match graph.op(node) {
-            // On the other side of a permutation the root is what the root was permuted from.
             Op::Transpose => {
-                let moved = graph
-                    .producer(root)
-                    .filter(|_| same_permutation(graph, value, root));
-                let source = moved
-                    .and_then(|node| graph.inputs(node).first().copied())
-                    .ok_or(Broken::Foreign)?;
-                stack.extend(inputs.map(|input| (input, source)));
+                let permutation = Permutation::of(graph, node).ok_or(Broken::Foreign)?;
+                let moved = permutation.then(&moved).ok_or(Broken::Foreign)?;
+                stack.extend(inputs.map(|input| (input, moved.clone())));
             }
             // Ratio, mode and shape are not part of the value.
             op if op == Op::Dropout || op.keeps_order() => {
-                stack.extend(inputs.take(1).map(|input| (input, root)))
+                stack.extend(inputs.take(1).map(|input| (input, moved.clone())))
             }
-            _ => stack.extend(inputs.map(|input| (input, root))),
+            _ => stack.extend(inputs.map(|input| (input, moved.clone()))),
         }
     }
     Ok(pattern)

@@ -2,16 +2,9 @@
 
 mod common;
 
-use common::{Net, check, fuse, text};
+use common::{Net, check, explained, fuse, text};
 use onnx_swish_fuse::Emit;
 use onnx_swish_model::schema;
-
-#[track_caller]
-fn explained(net: &Net, reasons: &[&str]) {
-    let fused = fuse(&net.model(), Emit::Custom);
-    assert_eq!(fused.counts(), "", "{:?}", fused.report.fusions);
-    assert_eq!(fused.reasons(), reasons, "{:?}", fused.report.near_misses);
-}
 
 /// Operators that clamp `a` to `c`: the same gate each time.
 const CLAMPS: [&str; 6] = [

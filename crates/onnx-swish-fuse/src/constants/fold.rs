@@ -2,7 +2,7 @@
 //! Given: a node whose inputs have been dealt with.
 //! Promises: numbers rounded as the node itself would round them, or nothing.
 
-use super::{Constant, Content, MAX_ELEMENTS};
+use super::{Constant, MAX_ELEMENTS, Oddities};
 use crate::element::Element;
 use crate::facts::Facts;
 use crate::graph::{Attribute, Graph, Node, Value};
@@ -24,10 +24,7 @@ impl Facts {
                 let (code, values) = graph.constant_attribute(node, MAX_ELEMENTS)?;
                 Some(match values {
                     Some(values) => Constant::new(Element::from_code(code), &values),
-                    None => Constant {
-                        element: Element::from_code(code),
-                        content: Content::Many,
-                    },
+                    None => Constant::many(Element::from_code(code), Oddities::default()),
                 })
             }
             Op::Identity | Op::Reshape | Op::Unsqueeze | Op::Squeeze | Op::Flatten => {
@@ -36,12 +33,10 @@ impl Facts {
             Op::Expand | Op::Transpose | Op::Tile => {
                 let constant = self.constant(graph, input(0)?)?;
                 let (element, number) = (constant.element, constant.number());
+                let oddities = constant.oddities;
                 Some(match number {
                     Some(number) => Constant::uniform(element, number),
-                    None => Constant {
-                        element,
-                        content: Content::Many,
-                    },
+                    None => Constant::many(element, oddities),
                 })
             }
             Op::Cast => {
@@ -66,13 +61,19 @@ impl Facts {
                 ))
             }
             Op::DequantizeLinear => {
+                let stored = self.constant(graph, input(0)?)?.number();
                 let zero = match input(2) {
-                    Some(zero) => self.number(graph, zero)?,
-                    None => 0.0,
+                    Some(zero) => self.number(graph, zero),
+                    None => Some(0.0),
                 };
-                let stored = self.number(graph, input(0)?)?;
-                self.constant(graph, input(1)?)?
-                    .map(|scale| (stored - zero) * scale)
+                let scale = self.constant(graph, input(1)?)?;
+                match (stored, zero, scale.number()) {
+                    (Some(stored), Some(zero), Some(_)) => {
+                        scale.map(|scale| (stored - zero) * scale)
+                    }
+                    // Weights, and betas for each channel: no number, and yet a constant.
+                    _ => Some(Constant::many(scale.element, Oddities::default())),
+                }
             }
             Op::QuantizeLinear => self.quantised_constant(graph, node),
             Op::Neg => self.constant(graph, input(0)?)?.map(|a| -a),

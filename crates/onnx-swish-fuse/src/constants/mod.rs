@@ -21,6 +21,26 @@ pub(crate) struct Constant {
     pub(crate) element: Element,
     /// What is known of its elements.
     pub(crate) content: Content,
+    /// What no beta should be.
+    pub(crate) oddities: Oddities,
+}
+
+/// Elements that have a word to themselves, of any constant that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Oddities {
+    /// The first element that is infinite or not a number.
+    pub(crate) not_finite: Option<f64>,
+    /// Whether an element is zero.
+    pub(crate) zero: bool,
+}
+
+impl Oddities {
+    fn of(values: &[f64]) -> Self {
+        Self {
+            not_finite: values.iter().copied().find(|value| !value.is_finite()),
+            zero: values.contains(&0.0),
+        }
+    }
 }
 
 /// The elements of a constant tensor.
@@ -44,7 +64,11 @@ impl Constant {
             _ if values.len() <= MAX_KEPT => Content::Few(values.into()),
             _ => Content::Many,
         };
-        Self { element, content }
+        Self {
+            element,
+            content,
+            oddities: Oddities::of(values),
+        }
     }
 
     /// One number.
@@ -52,6 +76,16 @@ impl Constant {
         Self {
             element,
             content: Content::Uniform(value),
+            oddities: Oddities::of(&[value]),
+        }
+    }
+
+    /// More elements than anybody looks at, or in another order than they were.
+    pub(crate) fn many(element: Element, oddities: Oddities) -> Self {
+        Self {
+            element,
+            content: Content::Many,
+            oddities,
         }
     }
 

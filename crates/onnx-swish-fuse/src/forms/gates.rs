@@ -38,11 +38,23 @@ impl Clamp {
     fn then(self, p: f64, q: f64) -> Option<Self> {
         let (lo, hi) = (p * self.lo + q, p * self.hi + q);
         let (lo, hi) = if p < 0.0 { (hi, lo) } else { (lo, hi) };
-        Some(Self {
-            argument: self.argument.then(p, q)?,
-            lo,
-            hi,
-        })
+        let argument = self.argument.then(p, q).or_else(|| {
+            // (x + 3) - 3 within [-3, 3] loses no more than numbers of the bounds' own size do.
+            let Linear {
+                root,
+                p: slope,
+                q: offset,
+            } = self.argument;
+            let size = lo.abs().max(hi.abs());
+            let line = Linear {
+                root,
+                p: p * slope,
+                q: p * offset + q,
+            };
+            let is_small = size.is_finite() && (p * offset).abs() <= 4.0 * size;
+            (is_small && line.p != 0.0 && line.p.is_finite()).then_some(line)
+        })?;
+        Some(Self { argument, lo, hi })
     }
 
     /// `clamp(self, lo, hi)`
@@ -183,6 +195,16 @@ impl Forms {
         .take(MAX_CLAMPS)
     }
 
+    /// Whether clamps one after the other leave one number: `min(max(z, 6), 0)`.
+    fn is_closed(&self, outermost: Clamp) -> bool {
+        let innermost = self.clamps(outermost).last().unwrap_or(outermost);
+        let inner = self
+            .clamp(innermost.argument.root)
+            .and_then(|inner| inner.then(innermost.argument.p, innermost.argument.q));
+        let (lo, hi) = (innermost.lo, innermost.hi);
+        inner.is_some_and(|inner| inner.lo.clamp(lo, hi) >= inner.hi.clamp(lo, hi))
+    }
+
     /// The outermost clamp that has two bounds, each of which may come from an operator of its own: a clamp from 0 to 6 is one
     /// whether Clip, Relu and Min, or Max and Min spell it.
     pub(crate) fn two_sided(&self, outermost: Clamp) -> Option<Clamp> {
@@ -198,6 +220,22 @@ impl Forms {
         }
     }
 
+    /// Whether a gate is a function of what this value is a line of.
+    pub(crate) fn is_gate_of(&self, gate: Value, partner: Value) -> bool {
+        let root = self.linear(partner).root;
+        match self.gate(gate) {
+            Some(Gate::Logistic { argument, .. }) => argument.root == root,
+            Some(Gate::Clamp(outermost)) => self
+                .clamps(outermost)
+                .any(|clamp| clamp.argument.root == root),
+            // One with an offset that makes it none.
+            None => match self.core(self.linear(gate).root) {
+                Core::Sigmoid(z) | Core::Tanh(z) => self.linear(z).root == root,
+                _ => false,
+            },
+        }
+    }
+
     /// Why `value`, which is no gate, still deserves a sentence.
     pub(crate) fn almost_gate(&self, value: Value) -> Option<Almost> {
         let outer = self.linear(value);
@@ -205,6 +243,10 @@ impl Forms {
             Core::Sigmoid(_) | Core::Tanh(_) => Some(Almost::Offset),
             Core::Erf(_) => Some(Almost::Erf),
             Core::Closed(_) => Some(Almost::Closed),
+            Core::Clamp(..) => match self.gate(value)? {
+                Gate::Clamp(clamp) if self.is_closed(clamp) => Some(Almost::Closed),
+                _ => None,
+            },
             Core::Cast(inner) => self.is_gate_behind(inner).then_some(Almost::Cast),
             Core::Quantized(inner) => self.is_gate_behind(inner).then_some(Almost::Quantized),
             Core::Dropout(inner) => self.is_gate_behind(inner).then_some(Almost::Dropout),

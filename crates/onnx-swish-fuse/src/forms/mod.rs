@@ -7,9 +7,12 @@
 //! is a linear function of a core of a linear function: `k·σ(b·r + d)` is Linear of Sigmoid of Linear.
 
 pub(crate) mod gates;
+pub(crate) mod moves;
 pub(crate) mod products;
 mod through;
 pub(crate) mod transfer;
+
+use std::collections::HashMap;
 
 use crate::graph::Value;
 
@@ -130,6 +133,10 @@ pub(crate) struct Forms {
     bounds: Vec<Bounds>,
     numerators: Vec<f64>,
     quantisations: Vec<Quantisation>,
+    /// Values that no name in the file stands for, each with one that has its shape.
+    shaped: HashMap<Value, Value>,
+    /// Values behind permutations.
+    pub(crate) moves: moves::Moves,
     /// Whether a reshape is the value that it reshapes.
     pub(crate) through_reshapes: bool,
 }
@@ -153,6 +160,8 @@ impl Forms {
             bounds: Vec::new(),
             numerators: Vec::new(),
             quantisations: Vec::new(),
+            shaped: HashMap::new(),
+            moves: moves::Moves::default(),
             through_reshapes: false,
         }
     }
@@ -162,6 +171,13 @@ impl Forms {
         let value = Value(self.linear.len() as u32);
         self.linear.push(Linear::root(value));
         self.core.push(Core::Opaque);
+        value
+    }
+
+    /// The same, of the shape of another value.
+    pub(crate) fn fresh_like(&mut self, shaped: Value) -> Value {
+        let value = self.fresh();
+        self.shaped.insert(value, shaped);
         value
     }
 
@@ -179,6 +195,12 @@ impl Forms {
             .get(value.index())
             .copied()
             .unwrap_or(Core::Opaque)
+    }
+
+    /// Whether a value is a line of something that no operator of ours has made: neither a gate nor anything like one.
+    pub(crate) fn is_nothing_known(&self, value: Value) -> bool {
+        let core = self.core(self.linear(value).root);
+        matches!(core, Core::Opaque | Core::Activation)
     }
 
     /// The numbers of a `Core::Clamp`.

@@ -58,10 +58,14 @@ pub(crate) enum Mismatch {
     Entangled(Value),
     /// `x · σ(beta · x)` with a beta that is infinite or not a number.
     NotFinite(f64),
+    /// `x · σ(beta · x)` with a tensor as beta of which an element is infinite or not a number.
+    NotFiniteIn(Value, f64),
     /// `x · clamp(0 · x + d, lo, hi)`, or infinity or not a number in the place of 0.
     Flat(f64),
     /// The gate is a function of what the partner was before it was quantised.
     Unquantised(Value),
+    /// Gate and partner are functions of one value that was quantised in two ways.
+    TwoQuantisers(Value),
 }
 
 /// A value that a fused node could read, as a function of the value that the gate is a function of.
@@ -150,7 +154,11 @@ impl Forms {
     ) -> Result<Vec<Reading>, Mismatch> {
         let inner = self.behind_quantisers(argument, partner.root);
         if inner.root != partner.root && self.before_quantiser(partner.root) == Some(inner.root) {
-            return Err(Mismatch::Unquantised(inner.root));
+            return Err(if inner.root == argument.root {
+                Mismatch::Unquantised(inner.root)
+            } else {
+                Mismatch::TwoQuantisers(inner.root)
+            });
         }
         let argument = inner;
         if argument.root == partner.root {

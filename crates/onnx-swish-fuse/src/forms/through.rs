@@ -16,6 +16,8 @@ pub(crate) struct Bounded {
     pub(crate) hi: f64,
     /// The quantisers on the way with what they bound it to, the outermost first.
     pub(crate) codes: Vec<(Value, f64, f64)>,
+    /// Whether what the line is of was quantised before anything bounded it.
+    pub(crate) is_quantised_first: bool,
 }
 
 impl Bounded {
@@ -33,6 +35,7 @@ impl Forms {
             lo: f64::NEG_INFINITY,
             hi: f64::INFINITY,
             codes: Vec::new(),
+            is_quantised_first: false,
         };
         for _ in 0..MAX_CLAMPS {
             let Linear { root, p, q } = found.line;
@@ -48,11 +51,13 @@ impl Forms {
                     let Quantisation { lo, hi, .. } = self.quantisation(index)?;
                     let (lo, hi) = outward(lo, hi);
                     found.codes.push((root, lo, hi));
+                    found.is_quantised_first = true;
                     self.linear(of).then(p, q)?
                 }
                 Core::Clamp(of, index) => {
                     let bounds = self.bounds(index)?;
                     let (lo, hi) = outward(bounds.lo, bounds.hi);
+                    found.is_quantised_first = false;
                     found.lo = found.lo.max(lo);
                     found.hi = found.hi.min(hi);
                     self.linear(of).then(bounds.p, bounds.q)?.then(p, q)?

@@ -63,16 +63,17 @@ impl Transfer<'_, '_> {
             Op::Tanh => self.core(Core::Tanh),
             Op::Erf => self.core(Core::Erf),
             Op::Exp => self.core(Core::Exp),
-            Op::Transpose => self.core(Core::Transpose),
+            Op::Transpose => self.transpose(),
             Op::DequantizeLinear => self.core(Core::Quantized),
             Op::Softplus => self.core(Core::Softplus),
+            Op::Log => self.logarithm(),
             Op::Sqrt => self.core(Core::Raised),
             Op::Relu => self.clamp(0.0, f64::INFINITY),
             Op::Clip => self.clip(),
             Op::Min => self.extremum(f64::min, f64::INFINITY),
             Op::Max => self.extremum(f64::max, f64::NEG_INFINITY),
             Op::HardSigmoid => self.hard_sigmoid(),
-            op if op.keeps_order() && self.forms.through_reshapes => self.affine(0, 1.0, 0.0),
+            op if op.keeps_order() && self.forms.through_reshapes => self.reshape(),
             op if op.is_fused() => self.core(|_| Core::Activation),
             _ => None,
         }
@@ -106,6 +107,28 @@ impl Transfer<'_, '_> {
     fn set(&mut self, linear: Linear) -> Option<()> {
         self.forms.set_linear(self.output, linear);
         Some(())
+    }
+
+    /// The permutation is moved to the root.
+    fn transpose(&mut self) -> Option<()> {
+        let facts = &*self.facts;
+        let same = |a, b| facts.same_shape(a, b);
+        let line = self.forms.transposed(self.graph, self.node, &same);
+        self.forms.moves.forget_created();
+        match line {
+            Some(line) => self.set(line),
+            None => self.core(Core::Transpose),
+        }
+    }
+
+    /// The same numbers in the same order; but behind a permutation the axes must stay what they were.
+    fn reshape(&mut self) -> Option<()> {
+        let of = self.input(0)?;
+        let is_moved = self.forms.moves.is_moved(self.forms.linear(of).root);
+        if is_moved && !self.facts.same_shape(of, self.output) {
+            return None;
+        }
+        self.affine(0, 1.0, 0.0)
     }
 
     /// To the type it has already: the same value. To another: a new root.
@@ -215,10 +238,38 @@ impl Transfer<'_, '_> {
             }
             (Some(number), None) => self.reciprocal(b, number),
             _ => {
-                self.forms.set_core(self.output, Core::Div(a, b));
+                let quotient = match self.inverse(b) {
+                    Some(z) => Core::Mul(a, z),
+                    None => Core::Div(a, b),
+                };
+                self.forms.set_core(self.output, quotient);
                 Some(())
             }
         }
+    }
+
+    /// The value of which this one is the reciprocal, so that dividing by it multiplies. A gate's own denominator is none: what
+    /// is divided by `1 / (1 + e^-z)` is divided by a gate.
+    fn inverse(&self, value: Value) -> Option<Value> {
+        let Linear { root, p, q } = self.forms.linear(value);
+        let Core::Reciprocal(z, numerator) = self.forms.core(root) else {
+            return None;
+        };
+        let is_inverse = q == 0.0 && p * self.forms.numerator(numerator) == 1.0;
+        (is_inverse && self.forms.reciprocal_gate(z).is_none()).then_some(z)
+    }
+
+    /// `ln(1 + e^z)` is Softplus; of other logarithms nothing is said.
+    fn logarithm(&mut self) -> Option<()> {
+        let of = self.forms.linear(self.input(0)?);
+        let Core::Exp(z) = self.forms.core(of.root) else {
+            return None;
+        };
+        if (of.p, of.q) != (1.0, 1.0) {
+            return None;
+        }
+        self.forms.set_core(self.output, Core::Softplus(z));
+        Some(())
     }
 
     /// To the power of -1: a reciprocal. Of 1: the value itself. A constant to the power of a value: an exponential.
@@ -246,13 +297,13 @@ impl Transfer<'_, '_> {
             self.forms.set_reciprocal(self.output, of, numerator);
             return Some(());
         };
-        let inner = self.forms.fresh();
+        let inner = self.forms.fresh_like(self.output);
         self.forms.set_linear(inner, exponent);
         if factor == 1.0 {
             self.forms.set_core(self.output, Core::Exp(inner));
             return Some(());
         }
-        let root = self.forms.fresh();
+        let root = self.forms.fresh_like(self.output);
         self.forms.set_core(root, Core::Exp(inner));
         self.set(Linear {
             root,
@@ -275,7 +326,7 @@ impl Transfer<'_, '_> {
             factor
         };
         let scaled = self.forms.linear(exponent).then(factor, 0.0)?;
-        let inner = self.forms.fresh();
+        let inner = self.forms.fresh_like(self.output);
         self.forms.set_linear(inner, scaled);
         self.forms.set_core(self.output, Core::Exp(inner));
         Some(())

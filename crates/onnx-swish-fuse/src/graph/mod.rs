@@ -178,6 +178,12 @@ impl<'m> Graph<'m> {
         self.scopes.get(scope as usize)?.function
     }
 
+    /// Whether the file's own order of a scope is topological.
+    pub(crate) fn is_in_order(&self, scope: u32) -> bool {
+        let scope = self.scopes.get(scope as usize);
+        scope.is_some_and(|scope| scope.order.is_none())
+    }
+
     /// The nodes of a scope in topological order; nodes of a cycle are missing.
     pub(crate) fn order(&self, scope: usize) -> impl Iterator<Item = Node> + '_ {
         let record = self.scopes.get(scope);
@@ -222,6 +228,11 @@ impl<'m> Graph<'m> {
         self.scopes
             .get(scope)
             .map_or(&[], |scope| scope.outputs.as_ref())
+    }
+
+    /// Whether any node holds graphs.
+    pub(crate) fn has_bodies(&self) -> bool {
+        !self.bodies.is_empty()
     }
 
     /// The scopes that hang in a node: branches, loop bodies.

@@ -4,7 +4,7 @@
 
 use super::{Explainer, Words};
 use crate::forms::gates::Almost;
-use crate::graph::Value;
+use crate::graph::{Node, Value};
 use crate::ops::Op;
 
 impl Explainer<'_, '_> {
@@ -129,11 +129,11 @@ impl Explainer<'_, '_> {
         };
         // The factor 1/2 may stand before the product.
         let halved = self.graph.producer(self.plain(self.miss.partner));
-        let inputs = halved.filter(|&node| matches!(self.graph.op(node), Op::Mul | Op::Div));
-        let before = inputs.map_or(&[][..], |node| self.graph.inputs(node));
-        let mut partners = [self.miss.partner]
-            .into_iter()
-            .chain(before.iter().copied());
+        let halves =
+            |&node: &Node| matches!(self.graph.op(node), Op::Mul | Op::Div | Op::QLinearMul);
+        let before = halved.filter(halves).map(|node| self.operands(node));
+        let before = before.into_iter().flatten().map(|(value, _)| value);
+        let mut partners = [self.miss.partner].into_iter().chain(before);
         partners.any(|x| self.is_odd_cubic(argument, x))
     }
 
@@ -142,15 +142,14 @@ impl Explainer<'_, '_> {
         let mut at = gate;
         for _ in 0..super::ancestry::MAX_STEPS {
             let node = self.graph.producer(self.plain(at))?;
-            let inputs = self.graph.inputs(node);
             match self.graph.op(node) {
-                Op::Tanh | Op::Sigmoid => return inputs.first().copied(),
-                Op::Add | Op::Sub | Op::Mul | Op::Div => {
-                    let facts = &self.plan.facts;
-                    let mut varying = inputs
-                        .iter()
-                        .filter(|v| facts.known_constant(**v).is_none());
-                    at = *varying.next()?;
+                Op::Tanh | Op::Sigmoid | Op::QLinearSigmoid => {
+                    return self.graph.inputs(node).first().copied();
+                }
+                Op::Add | Op::Sub | Op::Mul | Op::Div | Op::QLinearAdd | Op::QLinearMul => {
+                    let operands = self.operands(node);
+                    let mut varying = operands.iter().filter(|(_, number)| number.is_none());
+                    at = varying.next()?.0;
                     if varying.next().is_some() {
                         return None;
                     }

@@ -138,6 +138,7 @@ impl Explainer<'_, '_> {
         found.pooled |= op.is_pooling();
         match op {
             Op::Softplus => found.softplus = true,
+            Op::Log => found.softplus |= self.is_softplus(node),
             Op::Tanh => found.tanh = true,
             Op::Pow => found.cubic = true,
             Op::Mul => found.cubic |= self.is_power(node),
@@ -152,6 +153,16 @@ impl Explainer<'_, '_> {
         if !known && found.through.is_none() {
             found.through = Some(op);
         }
+    }
+
+    /// `ln(1 + e^z)`
+    fn is_softplus(&self, node: Node) -> bool {
+        let made = |node: Node| {
+            let inputs = self.graph.inputs(node).iter();
+            inputs.filter_map(|&input| self.graph.producer(input))
+        };
+        let is = |node: &Node, op: Op| self.graph.op(*node) == op;
+        made(node).any(|sum| is(&sum, Op::Add) && made(sum).any(|of| is(&of, Op::Exp)))
     }
 
     /// `x · x`, or `x · (c·x)`: a part of a cubic, however it is bracketed.

@@ -4,7 +4,6 @@
 
 use super::{Explainer, Words};
 use crate::emit::target::Cannot;
-use crate::graph::Value;
 use crate::plan::guards::Block;
 
 impl Explainer<'_, '_> {
@@ -31,9 +30,12 @@ impl Explainer<'_, '_> {
                 message: format!("{what}, but training_info names {}", self.name(*value)),
                 change: "export the model for inference".into(),
             },
-            Block::Shared(value) => Words {
+            Block::Shared(value, reader) => Words {
                 reason: "shared",
-                message: format!("{} would fuse, but {} is also read by {}", self.name(self.miss.output), self.name(*value), self.other_reader(*value)),
+                message: format!("{} would fuse, but {} is also read by {}", self.name(self.miss.output), self.name(*value), reader.map_or_else(
+                        || "another node".to_owned(),
+                        |reader| format!("the node that makes {}", self.name(reader)),
+                    )),
                 change: "nothing, unless the other reader can do without it: fused, it would be computed twice".into(),
             },
             Block::UnknownFields(value) => Words {
@@ -83,22 +85,6 @@ impl Explainer<'_, '_> {
             },
             Block::Target(cannot) => self.cannot(*cannot),
         }
-    }
-
-    fn other_reader(&self, value: Value) -> String {
-        let owner = self.graph.producer(self.miss.output);
-        let readers = self
-            .graph
-            .consumers(value)
-            .iter()
-            .filter(|&&node| Some(node) != owner);
-        readers
-            .filter_map(|&node| self.graph.outputs(node).first())
-            .find(|&&output| output != self.miss.output && output != self.miss.gate)
-            .map_or_else(
-                || "another node".to_owned(),
-                |&output| format!("the node that makes {}", self.name(output)),
-            )
     }
 
     pub(super) fn cannot(&self, cannot: Cannot) -> Words {

@@ -52,6 +52,17 @@ impl Explainer<'_, '_> {
                 ),
                 "give beta a finite value",
             ),
+            Mismatch::NotFiniteIn(tensor, element) => Words::new(
+                "beta",
+                format!(
+                    "{}, whose argument multiplies {} by {}, of which an element is {}: a Swish has finite betas",
+                    self.product(),
+                    self.name(self.miss.partner),
+                    self.name(tensor),
+                    short(element),
+                ),
+                "give every element of beta a finite value",
+            ),
             Mismatch::Flat(factor) => self.degenerate(&format!(
                 "multiplies {} by {}",
                 self.name(self.miss.partner),
@@ -65,6 +76,15 @@ impl Explainer<'_, '_> {
                     self.name(value)
                 ),
                 "compute the gate from the quantised value, too",
+            ),
+            Mismatch::TwoQuantisers(value) => Words::new(
+                "two_quantisers",
+                format!(
+                    "{}, but {} was quantised in two ways, once for the gate and once for what it multiplies: no one code has both",
+                    self.product(),
+                    self.name(value)
+                ),
+                "quantise it once, or twice with one scale and zero point",
             ),
             Mismatch::Entangled(_) if self.is_tanh_gelu() => self.tanh_gelu(),
             Mismatch::Entangled(tensor) => Words {
@@ -112,9 +132,14 @@ impl Explainer<'_, '_> {
 
     /// The gate is a function of something else than what it multiplies; of what?
     pub(super) fn another_tensor(&self) -> Words {
-        if self.miss.gate == self.miss.partner {
+        let is_itself = self
+            .plan
+            .facts
+            .numbering
+            .same(self.miss.gate, self.miss.partner);
+        if is_itself {
             return Words {
-                reason: "another_tensor",
+                reason: "gate_power",
                 message: format!(
                     "{} is the gate {} times itself",
                     self.name(self.miss.output),

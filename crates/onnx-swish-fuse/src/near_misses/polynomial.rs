@@ -4,8 +4,11 @@
 //! through, since the words are about what was meant.
 
 use super::{Explainer, ancestry};
-use crate::graph::Value;
+use crate::graph::{Node, Value};
 use crate::ops::Op;
+
+/// What a node computes with, and its number if that is known.
+pub(super) type Operand = (Value, Option<f64>);
 
 /// Coefficients of 1, x, x² and x³.
 type Cubic = [f64; 4];
@@ -65,13 +68,17 @@ impl Explainer<'_, '_> {
                 if !is_polynomial(op) {
                     return None;
                 }
-                let inputs = self.graph.inputs(node);
-                let next = inputs.iter().find(|&&input| of(input).is_none());
-                if let Some(&next) = next {
+                let operands = self.operands(node);
+                let is_new = |&&(value, number): &&Operand| number.is_none() && of(value).is_none();
+                if let Some(&(next, _)) = operands.iter().find(is_new) {
                     waiting.push(next);
                     continue;
                 }
-                let operands: Option<Vec<Cubic>> = inputs.iter().map(|&input| of(input)).collect();
+                let cubic = |&(value, number): &Operand| match number {
+                    Some(number) => Some([number, 0.0, 0.0, 0.0]),
+                    None => of(value),
+                };
+                let operands: Option<Vec<Cubic>> = operands.iter().map(cubic).collect();
                 combined(op, &operands?)?
             };
             known.push((value, cubic));
@@ -83,13 +90,43 @@ impl Explainer<'_, '_> {
     fn number(&self, value: Value) -> Option<f64> {
         self.plan.facts.known_constant(value)?.number()
     }
+
+    /// What a node computes with, each with its number if that is known; of codes, what they stand for.
+    pub(super) fn operands(&self, node: Node) -> Vec<Operand> {
+        let inputs = self.graph.inputs(node);
+        if !self.graph.op(node).is_quantised_arithmetic() {
+            let plain = |&value: &Value| (value, self.number(value));
+            return inputs.iter().map(plain).collect();
+        }
+        let coded = |code: &[Value]| {
+            let &[code, scale, zero] = code else {
+                return None;
+            };
+            let number = |value| self.number(value);
+            let stored = number(code).zip(number(scale)).zip(number(zero));
+            Some((
+                code,
+                stored.map(|((code, scale), zero)| (code - zero) * scale),
+            ))
+        };
+        // The last two are scale and zero point of the result.
+        inputs.chunks(3).map_while(coded).collect()
+    }
 }
 
 /// Whether an operator may make a polynomial of polynomials.
 fn is_polynomial(op: Op) -> bool {
     matches!(
         op,
-        Op::Neg | Op::Add | Op::Sum | Op::Sub | Op::Mul | Op::Div | Op::Pow
+        Op::Neg
+            | Op::Add
+            | Op::QLinearAdd
+            | Op::Sum
+            | Op::Sub
+            | Op::Mul
+            | Op::QLinearMul
+            | Op::Div
+            | Op::Pow
     )
 }
 
@@ -98,9 +135,9 @@ fn combined(op: Op, operands: &[Cubic]) -> Option<Cubic> {
     let minus = |cubic: Cubic| cubic.map(|c| -c);
     match (op, operands) {
         (Op::Neg, &[a]) => Some(minus(a)),
-        (Op::Add | Op::Sum, &[a, b]) => Some(sum(a, b)),
+        (Op::Add | Op::QLinearAdd | Op::Sum, &[a, b]) => Some(sum(a, b)),
         (Op::Sub, &[a, b]) => Some(sum(a, minus(b))),
-        (Op::Mul, &[a, b]) => times(a, b),
+        (Op::Mul | Op::QLinearMul, &[a, b]) => times(a, b),
         (Op::Div, &[a, [number, 0.0, 0.0, 0.0]]) => Some(a.map(|c| c / number)),
         (Op::Pow, &[a, [2.0, 0.0, 0.0, 0.0]]) => times(a, a),
         (Op::Pow, &[a, [3.0, 0.0, 0.0, 0.0]]) => times(times(a, a)?, a),

@@ -56,7 +56,10 @@ pub const REASONS: &[(&str, &str)] = &[
     ),
     ("bounds", "a clamp of which no bound is zero"),
     ("half_open", "a clamp with one bound"),
-    ("beta", "beta is infinite or not a number"),
+    (
+        "beta",
+        "beta, or an element of it, is infinite or not a number",
+    ),
     (
         "full_rank_beta",
         "beta is computed and as large as x: another tensor and no parameter",
@@ -89,6 +92,10 @@ pub const REASONS: &[(&str, &str)] = &[
     (
         "unquantized_gate",
         "the gate is computed from x before x is quantised",
+    ),
+    (
+        "two_quantisers",
+        "gate and partner are computed from one value, quantised in two ways",
     ),
     ("quantized_beta", "a quantised Swish whose beta is a tensor"),
     (

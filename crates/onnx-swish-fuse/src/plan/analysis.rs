@@ -135,6 +135,12 @@ impl Analysis<'_> {
     /// The nodes of a scope, each behind those of the graphs that it holds: these read values of the scope before it, and what
     /// they give back flows on.
     fn scope(&mut self, scope: usize) {
+        if !self.graph.has_bodies() {
+            for node in self.graph.order(scope).collect::<Vec<_>>() {
+                self.visit(node);
+            }
+            return;
+        }
         let mut steps = Vec::new();
         self.begin(scope, &mut steps);
         while let Some(step) = steps.pop() {
@@ -162,6 +168,23 @@ impl Analysis<'_> {
     }
 
     fn visit(&mut self, node: Node) {
+        self.look_at(node);
+        if self.facts.numbering.is_empty() {
+            return;
+        }
+        for &output in self.graph.outputs(node) {
+            let first = self.facts.numbering.of(output);
+            if first != output {
+                self.forms.set_linear(output, self.forms.linear(first));
+                if let Some(quantised) = &mut self.quantised {
+                    let line = quantised.forms.linear(first);
+                    quantised.forms.set_linear(output, line);
+                }
+            }
+        }
+    }
+
+    fn look_at(&mut self, node: Node) {
         if self.graph.op(node).is_fused() || self.graph.absorbed_activation(node).is_some() {
             self.already.push(Already {
                 node,
@@ -207,7 +230,8 @@ impl Analysis<'_> {
         }
         match self.forms.core(output) {
             // A gate by itself; what it multiplies has more to say.
-            _ if self.forms.almost_gate(output) == Some(Almost::Overflowing) => {}
+            Core::Mul(..) | Core::Div(..)
+                if self.forms.almost_gate(output) == Some(Almost::Overflowing) => {}
             Core::Mul(a, b) => self.product(output, &[(a, false, b), (b, false, a)], meaning),
             Core::Div(a, b) => self.product(output, &[(b, true, a)], meaning),
             _ => {}
@@ -264,6 +288,9 @@ impl Analysis<'_> {
         partner: Value,
         element: Element,
     ) -> Option<Result<Vec<Reading>, Mismatch>> {
+        if self.forms.is_nothing_known(gate) {
+            return None;
+        }
         let is_gate = if inverted {
             self.forms.reciprocal_gate(gate).is_some()
         } else {

@@ -34,6 +34,8 @@ pub(super) struct Carried {
     /// Inputs that the function at hand multiplies.
     multiplied: Inputs,
     functions: HashMap<usize, Flow>,
+    /// Sums of a gate and of something that is none, by the gate.
+    mixed: HashMap<Value, Value>,
 }
 
 impl Carried {
@@ -48,6 +50,11 @@ impl Carried {
     pub(super) fn gate(&self, value: Value) -> Option<Value> {
         let gate = self.gates.get(value.index()).copied();
         gate.filter(|gate| !gate.is_absent())
+    }
+
+    /// The gate to which something that is no gate was added.
+    pub(super) fn mixed(&self, sum: Value) -> Option<Value> {
+        self.mixed.get(&sum).copied()
     }
 
     /// No gate flows into an activation, also if it is one of a gate: `s·σ(s)` is the SiLU of s.
@@ -103,7 +110,7 @@ impl Carried {
         match op {
             Op::Unknown if graph.bodies(node).next().is_some() => self.leave_bodies(graph, node),
             Op::Unknown => return self.call(graph, node),
-            Op::Mul => self.product(graph, facts, node, first),
+            Op::Mul | Op::QLinearMul => self.product(graph, facts, node, first),
             Op::Div => self.quotient(forms, graph, facts, node, first),
             Op::Split => {
                 let flows = self.through(graph, node);
@@ -114,11 +121,16 @@ impl Carried {
             }
             // What is an integer is no gate any more, if it did not become one by moving.
             op if facts.element(first).is_not_float()
-                && (matches!(op, Op::Cast | Op::CastLike) || !op.moves_elements()) => {}
+                && (matches!(op, Op::Cast | Op::CastLike)
+                    || !op.moves_elements() && !op.derives_codes()) => {}
             op if op.moves_elements() || op.derives_elements() => {
                 let flows = self.through(graph, node);
                 let gate = self.carried_through(graph, facts, node);
                 // Of a denominator `1 + e^-z` it is the reciprocal that gates.
+                if gate.is_absent() && adds(op) {
+                    let gates = data(graph, node).iter().find_map(|&value| self.gate(value));
+                    self.mixed.extend(gates.map(|gate| (first, gate)));
+                }
                 let turned = op == Op::Reciprocal && forms.reciprocal_gate(gate).is_some();
                 self.set(first, if turned { first } else { gate }, flows);
             }
@@ -143,7 +155,7 @@ impl Carried {
     /// a gate of x make an activation with a residual, and no gate.
     fn carried_through(&self, graph: &Graph<'_>, facts: &Facts, node: Node) -> Value {
         let values = || data(graph, node).iter();
-        let adds = matches!(graph.op(node), Op::Add | Op::Sub | Op::Sum | Op::Mean);
+        let adds = adds(graph.op(node));
         let is_other = |&value: &Value| varies(graph, facts, value) && self.gate(value).is_none();
         let gate = values().find_map(|&value| self.gate(value));
         gate.filter(|_| !adds || !values().any(is_other))
@@ -160,8 +172,11 @@ impl Carried {
 
     /// A product with a constant is the gate still; one of two gates is one again.
     fn product(&mut self, graph: &Graph<'_>, facts: &Facts, node: Node, output: Value) {
-        let &[a, b] = graph.inputs(node) else {
-            return;
+        let (a, b) = match *graph.inputs(node) {
+            [a, b] => (a, b),
+            // Operands of codes have scales and zero points behind them.
+            [a, _, _, b, ..] => (a, b),
+            _ => return,
         };
         let gates = [a, b].map(|value| self.gate(value));
         let both = varies(graph, facts, a) && varies(graph, facts, b);
@@ -251,6 +266,10 @@ impl Carried {
     }
 }
 
+fn adds(op: Op) -> bool {
+    matches!(op, Op::Add | Op::Sub | Op::Sum | Op::Mean | Op::QLinearAdd)
+}
+
 /// Whether a value depends on what the model is given.
 pub(super) fn varies(graph: &Graph<'_>, facts: &Facts, value: Value) -> bool {
     let stored = matches!(graph.source(value), Source::Initializer(_) | Source::Sparse)
@@ -270,6 +289,14 @@ fn data<'g>(graph: &'g Graph<'_>, node: Node) -> &'g [Value] {
 
 /// Whether a value is a gate by itself.
 fn is_gate(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
+    let op = graph.op(node);
+    let by_operator = matches!(op, Op::HardSigmoid | Op::QLinearSigmoid)
+        || has_bounds_of_callers(forms, graph, node, value)
+        || graph.absorbs_gate(node);
+    // Most values are of one of these, and there is nothing more to ask.
+    if by_operator || forms.is_nothing_known(value) {
+        return by_operator;
+    }
     let logistic = match forms.gate(value) {
         Some(Gate::Logistic { .. }) => true,
         Some(Gate::Clamp(clamp)) => forms.two_sided(clamp).is_some_and(is_gate_clamp),
@@ -280,17 +307,59 @@ fn is_gate(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
             forms.almost_gate(value),
             Some(Almost::Offset | Almost::Overflowing | Almost::Closed)
         )
-        || matches!(graph.op(node), Op::HardSigmoid | Op::QLinearSigmoid)
-        || graph.op(node) == Op::Clip && has_bounds_of_callers(forms, graph, node, value)
-        || graph.absorbs_gate(node)
         || forms.reciprocal_gate(value).is_some()
 }
 
-/// Whether a Clip has both bounds from somewhere, of which too little is known here: inputs of a function.
+/// How many operators that each bound one side are looked through.
+const MAX_BOUNDS: usize = 4;
+
+/// Whether a value is bounded on both sides by numbers of which too little is known here, inputs of a function among them: by
+/// Clip, or by Max, Min, Relu and Clip one after the other.
 fn has_bounds_of_callers(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
-    let bounds = graph.inputs(node).get(1..).unwrap_or_default();
-    let is_unread = forms.gate(value).is_none() && forms.linear(value).root == value;
-    is_unread && bounds.iter().filter(|bound| !bound.is_absent()).count() == 2
+    let is_clip = graph.op(node) == Op::Clip;
+    if !is_clip && !matches!(graph.op(node), Op::Max | Op::Min | Op::Relu) {
+        return false;
+    }
+    let is_unread = |value| forms.gate(value).is_none() && forms.linear(value).root == value;
+    let (mut below, mut above, mut unread) = (false, false, false);
+    let mut at = Some(node);
+    for _ in 0..MAX_BOUNDS {
+        let Some(node) = at.take() else {
+            break;
+        };
+        let inputs = graph.inputs(node);
+        let has = |index: usize| inputs.get(index).is_some_and(|bound| !bound.is_absent());
+        let of_caller = |bound: &Value| is_of_caller(graph, *bound);
+        let (lower, upper) = match graph.op(node) {
+            Op::Relu => (true, false),
+            Op::Max => (inputs.iter().any(of_caller), false),
+            Op::Min => (false, inputs.iter().any(of_caller)),
+            Op::Clip => (has(1), has(2)),
+            _ => break,
+        };
+        // Max and Min of numbers that are known bound, too.
+        let output = graph.outputs(node).first().copied().unwrap_or(value);
+        let known = match forms.gate(output) {
+            Some(Gate::Clamp(clamp)) => (clamp.lo.is_finite(), clamp.hi.is_finite()),
+            _ => (false, false),
+        };
+        below |= lower || known.0;
+        above |= upper || known.1;
+        unread |= is_unread(output);
+        at = inputs
+            .iter()
+            .filter(|input| !is_of_caller(graph, **input))
+            .find_map(|&input| graph.producer(input));
+    }
+    below
+        && above
+        && unread
+        && (is_clip || is_unread(value) || graph.function_of(graph.scope(node)).is_some())
+}
+
+/// Whether a value is what callers give a function.
+fn is_of_caller(graph: &Graph<'_>, value: Value) -> bool {
+    graph.source(value) == Source::Input && graph.function_of(graph.value_scope(value)).is_some()
 }
 
 /// Any clamp with two bounds but `clamp(p·x, 0, hi)`, which unless it ends at 1 is an activation: ReLU6.

@@ -5,10 +5,11 @@
 use super::analysis::{Analysis, Attempt, MAX_TAIL};
 use super::guards::{self, Block};
 use super::{Already, Fusion, Miss, Spelling, Why};
+use crate::constants::Oddities;
 use crate::element::Element;
 use crate::emit::target::{Cannot, Target, Wanted, choose, is_standard_slope};
 use crate::forms::Core;
-use crate::forms::products::{Activation, Beta};
+use crate::forms::products::{Activation, Beta, Mismatch};
 use crate::graph::{Node, Source, Value};
 use crate::ops::Op;
 use crate::pattern::{Pattern, walk};
@@ -188,6 +189,9 @@ impl Analysis<'_> {
         {
             return Err(Why::Blocked(Block::FullRankBeta(tensor)));
         }
+        if let Some(mismatch) = self.strange_beta(attempt.reading.activation) {
+            return Err(Why::Mismatch(mismatch));
+        }
         let activation = settled(attempt.reading.activation, element);
         let node = pattern.nodes.first().copied().unwrap_or(Node(0));
         let wanted = Wanted {
@@ -252,6 +256,24 @@ impl Analysis<'_> {
             && !scalar
             && self.facts.known_constant(tensor).is_none()
             && self.facts.same_shape(tensor, root)
+    }
+
+    /// A stored beta of which an element is no number that a Swish can have.
+    fn strange_beta(&self, activation: Activation) -> Option<Mismatch> {
+        let (tensor, is_divisor) = match activation {
+            Activation::Swish(Beta::Times(_, tensor)) => (tensor, false),
+            Activation::Swish(Beta::Over(_, tensor)) => (tensor, true),
+            _ => return None,
+        };
+        let Oddities { not_finite, zero } = self.facts.known_constant(tensor)?.oddities;
+        let element = if is_divisor {
+            // Divided by infinity it is zero, a beta as good as any.
+            let infinite = zero.then_some(f64::INFINITY);
+            not_finite.filter(|element| element.is_nan()).or(infinite)
+        } else {
+            not_finite
+        };
+        Some(Mismatch::NotFiniteIn(tensor, element?))
     }
 
     fn spelling(&self, pattern: &Pattern) -> Spelling {

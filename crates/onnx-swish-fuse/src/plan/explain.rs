@@ -133,7 +133,10 @@ impl Analysis<'_> {
                 is_gate.then_some(Why::Opaque)
             } else {
                 match self.forms.almost_gate(gate) {
-                    Some(almost) => Some(Why::Almost(almost)),
+                    Some(almost) => Some(match self.permuted(gate, partner) {
+                        Some(origin) => Why::Carried(origin),
+                        None => Why::Almost(almost),
+                    }),
                     None if self.is_opaque_gate(gate) => Some(Why::Opaque),
                     None if self.forms.is_power_of_gates(gate) => Some(Why::Almost(Almost::Power)),
                     None if self.is_picked(gate, partner) => Some(Why::Almost(Almost::Where)),
@@ -144,10 +147,31 @@ impl Analysis<'_> {
                 return Some((gate, partner, why));
             }
         }
-        tries.iter().find_map(|&(gate, inverted, partner)| {
+        let carried = tries.iter().find_map(|&(gate, inverted, partner)| {
             let why = self.carried_gate(gate, inverted, partner)?;
             Some((gate, partner, why))
+        });
+        carried.or_else(|| {
+            tries.iter().find_map(|&(sum, _, partner)| {
+                let gate = self.carried.mixed(self.forms.linear(sum).root)?;
+                let is_of_partner = self.forms.is_gate_of(gate, partner);
+                is_of_partner.then_some((sum, partner, Why::Carried(gate)))
+            })
         })
+    }
+
+    /// What a gate was before its dimensions were permuted, if those of its partner were not.
+    fn permuted(&self, gate: Value, partner: Value) -> Option<Value> {
+        let moves = &self.forms.moves;
+        let root = self.forms.linear(gate).root;
+        let only_gate = moves.is_moved(root) && !moves.is_moved(self.forms.linear(partner).root);
+        if !only_gate {
+            return None;
+        }
+        let last = self.graph.producer(gate);
+        let last = last.filter(|&node| self.graph.op(node) == Op::Transpose);
+        let before = last.and_then(|node| self.graph.inputs(node).first().copied());
+        Some(before.unwrap_or_else(|| moves.origin(root)))
     }
 
     /// What to say of a factor that is no gate, if a gate flows into it and the other factor is no constant.

@@ -20,8 +20,8 @@ pub(crate) enum Block {
     Annotated(Value),
     /// A value in between is named by training_info.
     Trained(Value),
-    /// Something else reads a value in between.
-    Shared(Value),
+    /// Something else reads a value in between: the node that makes the other one, if that is known.
+    Shared(Value, Option<Value>),
     /// A node has fields that we do not know.
     UnknownFields(Value),
     /// A node has device configurations.
@@ -100,19 +100,23 @@ pub(crate) fn element(
     end: Value,
     root: Value,
 ) -> Result<Element, Block> {
-    let inner = pattern
-        .nodes
-        .iter()
-        .filter_map(|&node| graph.outputs(node).first());
-    let elements = [root, end].into_iter().chain(inner.copied());
-    let elements: Vec<Element> = elements.map(|value| facts.element(value)).collect();
-    if elements.iter().any(|element| element.is_not_float()) {
-        return Err(Block::ElementType);
+    let inner = pattern.nodes.iter();
+    let inner = inner.filter_map(|&node| graph.outputs(node).first().copied());
+    let (mut certain, mut some_float) = (None, false);
+    for value in [root, end].into_iter().chain(inner) {
+        let element = facts.element(value);
+        if element.is_not_float() {
+            return Err(Block::ElementType);
+        }
+        if element.is_float() {
+            certain = certain.or(Some(element));
+        }
+        some_float |= element == Element::Float;
     }
-    if let Some(&element) = elements.iter().find(|element| element.is_float()) {
+    if let Some(element) = certain {
         return Ok(element);
     }
-    if elements.contains(&Element::Float)
+    if some_float
         || pattern
             .nodes
             .iter()

@@ -47,7 +47,8 @@ pub(super) fn settle(plan: &mut Plan<'_>) {
         }
     }
     for (index, fusion) in plan.fusions.iter().enumerate() {
-        for &node in &fusion.pattern.nodes {
+        // The first node first: in a file in order the list is sorted as it stands.
+        for &node in fusion.pattern.nodes.iter().rev() {
             state.owned.push((node, index as u32));
             state.own(node);
         }
@@ -72,11 +73,15 @@ pub(super) fn settle(plan: &mut Plan<'_>) {
         for &node in &fusion.pattern.nodes {
             state.disown(node);
         }
+        let readers = plan.graph.consumers(value).iter();
+        let reader = readers
+            .filter(|node| !fusion.pattern.nodes.contains(node))
+            .find_map(|&node| plan.graph.outputs(node).first().copied());
         plan.misses.push(Miss {
             output: fusion.end,
             gate: value,
             partner: fusion.root,
-            why: Why::Blocked(Block::Shared(value)),
+            why: Why::Blocked(Block::Shared(value, reader)),
         });
     }
     let Settle { owners, alive, .. } = state;

@@ -89,7 +89,6 @@ pub(crate) struct Quantised {
     /// How many codes of each have been judged.
     results: HashMap<Value, u32>,
     unfinished: Vec<Unfinished>,
-    moves: moves::Moves,
 }
 
 impl Quantised {
@@ -111,7 +110,6 @@ impl Quantised {
             by_product: HashMap::new(),
             results: HashMap::new(),
             unfinished: Vec::new(),
-            moves: moves::Moves::default(),
         })
     }
 

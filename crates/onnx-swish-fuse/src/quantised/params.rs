@@ -196,7 +196,14 @@ pub(crate) fn code_type(graph: &Graph<'_>, value: Value) -> Option<i32> {
             Op::QLinearConv | Op::QLinearMatMul | Op::QLinearMul | Op::QLinearAdd => {
                 *inputs.get(7)?
             }
-            Op::QLinearSigmoid | Op::QLinearGlobalAveragePool => *inputs.get(4)?,
+            Op::QLinearSigmoid
+            | Op::QLinearLeakyRelu
+            | Op::QLinearAveragePool
+            | Op::QLinearGlobalAveragePool
+            | Op::QLinearReduceMean
+            | Op::QLinearSoftmax => *inputs.get(4)?,
+            Op::QLinearConcat => *inputs.get(1)?,
+            Op::QLinearWhere => *inputs.get(8)?,
             Op::Unknown => return graph.declared_code(at),
             // Identity, and whatever else passes codes on: MaxPool, Reshape, Transpose, Concat.
             _ => *inputs.first()?,

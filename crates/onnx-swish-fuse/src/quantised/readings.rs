@@ -244,7 +244,11 @@ impl Quantised {
         if bounded.line.root != here.root {
             let before = self.forms.before_quantiser(here.root);
             let why = if before == Some(bounded.line.root) {
-                Mismatch::Unquantised(bounded.line.root)
+                if bounded.is_quantised_first {
+                    Mismatch::TwoQuantisers(bounded.line.root)
+                } else {
+                    Mismatch::Unquantised(bounded.line.root)
+                }
             } else {
                 Mismatch::AnotherTensor
             };
@@ -253,6 +257,9 @@ impl Quantised {
         if bounded.line == self.forms.linear(gate) {
             // A multiple of the partner's own root: x², or a gate times itself.
             return (Err(Mismatch::AnotherTensor), false);
+        }
+        if !by_operator && bounded.codes.is_empty() {
+            return (Err(Mismatch::HalfOpen), false);
         }
         let mut units = Vec::new();
         if by_operator {
@@ -266,9 +273,6 @@ impl Quantised {
                 units.push(2.0 * bounded.line.q);
             }
             units.extend(bounded.codes.iter().map(|&(_, _, hi)| hi));
-            if units.is_empty() {
-                return (Err(Mismatch::HalfOpen), false);
-            }
             units.retain(|&unit| unit > 0.0);
         }
         let readings = units.iter().flat_map(|&unit| {

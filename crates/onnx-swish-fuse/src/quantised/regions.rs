@@ -111,7 +111,8 @@ fn between(
     let mut nodes: Vec<Node> = Vec::new();
     let mut stack = vec![output];
     while let Some(value) = stack.pop() {
-        if value == input || also.contains(&value) || facts.known_constant(value).is_some() {
+        let is_input = facts.numbering.same(value, input);
+        if is_input || also.contains(&value) || facts.known_constant(value).is_some() {
             continue;
         }
         let node = graph.producer(value).ok_or(Broken::Foreign)?;
@@ -180,8 +181,8 @@ impl Quantised {
             Some(Ok(region)) => self.keep(region),
             Some(Err(obstacle)) => self.unfinished.push(Unfinished {
                 // Inside of an operator the file has no name for the product.
-                output: if self.moves.origin(way.product).index() < graph.value_count() {
-                    self.moves.origin(way.product)
+                output: if self.forms.moves.origin(way.product).index() < graph.value_count() {
+                    self.forms.moves.origin(way.product)
                 } else {
                     graph.outputs(node).first().copied().unwrap_or(output)
                 },

@@ -19,6 +19,21 @@ pub fn region(body: &str) -> Net {
     .and(PARAMETERS)
 }
 
+/// `to = DequantizeLinear(QuantizeLinear(from))`, with scale `s` and zero point `z`.
+pub fn pair(from: &str, to: &str, s: &str, z: &str) -> String {
+    format!("{to}q = QuantizeLinear({from}, {s}, {z}); {to} = DequantizeLinear({to}q, {s}, {z})")
+}
+
+/// The message of the one near miss.
+#[track_caller]
+pub fn message(net: &Net) -> String {
+    let report = inspected(net).report;
+    let [miss] = &report.near_misses[..] else {
+        panic!("{:?}", report.near_misses);
+    };
+    miss.message.clone()
+}
+
 pub fn inspected(net: &Net) -> Fused {
     fuse(&net.model(), Emit::Custom)
 }

@@ -349,3 +349,16 @@ pub fn check(net: &Net, emit: Emit) -> Fused {
     );
     fused
 }
+
+/// Nothing is fused, for these reasons, each of which is in the list of all.
+#[track_caller]
+pub fn explained(net: &Net, reasons: &[&str]) -> Fused {
+    let fused = fuse(&net.model(), Emit::Custom);
+    assert_eq!(fused.counts(), "", "{:?}", fused.report.fusions);
+    for reason in fused.reasons() {
+        let is_listed = |&(known, _): &(&str, &str)| known == reason;
+        assert!(onnx_swish_fuse::REASONS.iter().any(is_listed), "{reason}");
+    }
+    assert_eq!(fused.reasons(), reasons, "{:?}", fused.report.near_misses);
+    fused
+}

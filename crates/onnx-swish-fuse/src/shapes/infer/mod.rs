@@ -208,9 +208,13 @@ impl Infer<'_, '_> {
                 let dim = self.facts.shapes.fresh();
                 self.ranked(&[dim])
             }
-            Op::FusedConv | Op::FusedGemm | Op::ReorderInput | Op::ReorderOutput | Op::Unknown => {
-                self.foreign()
-            }
+            Op::FusedConv
+            | Op::FusedGemm
+            | Op::ReorderInput
+            | Op::ReorderOutput
+            | Op::QLinearLeakyRelu
+            | Op::QLinearSoftmax
+            | Op::Unknown => self.foreign(),
             _ => None,
         }
     }
