@@ -88,6 +88,23 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// A node is right, and this engine cannot run it.
+    #[error(
+        "node `{node}` ({operator}) cannot be run here: {reason}; run the model with another runtime, or export that node in another way"
+    )]
+    Unimplemented {
+        /// The node's name, or its first output where it has none.
+        node: String,
+        /// The operator.
+        operator: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// A value that is read is an output of no node, no input and no constant.
+    #[error(
+        "value `{0}` is read and produced nowhere; the model breaks the rules of ONNX, export it anew"
+    )]
+    UnknownValue(String),
     /// The model cannot be built for the values of inputs that decide how it is built.
     #[error(
         "the model cannot be built for the values given ({values}){}: {reason}; give other values, or run the model with another runtime",
@@ -130,7 +147,8 @@ pub enum Error {
     },
     /// Building took longer than [`SessionBuilder::max_build_time`](crate::SessionBuilder::max_build_time) allows.
     #[error(
-        "building the model took longer than the {limit:?} that are allowed; simplify the model, or raise the limit"
+        "building the model took longer than the {} s that are allowed; simplify the model, or raise the limit",
+        .limit.as_secs_f64()
     )]
     BuildTime {
         /// The time that is allowed.
@@ -259,6 +277,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the model may be built for the values of its inputs, though it cannot be for their shapes.
+    pub(crate) fn may_depend_on_values(&self) -> bool {
+        matches!(
+            self,
+            Error::Build { .. } | Error::Panic { .. } | Error::Unimplemented { .. }
+        )
+    }
+}
+
 /// The version of tract that this crate is pinned to, for messages.
 pub const TRACT_VERSION: &str = "0.23.9";
 
@@ -356,6 +384,41 @@ impl std::fmt::Display for Refused {
         }
     }
 }
+
+/// Why a node is refused, as a part of this crate says it that does not know the node's name: in a chain of tract's, the cause of
+/// [`Error::Mismatch`] or [`Error::Unimplemented`].
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    Broken(String),
+    #[error("{0}")]
+    Unimplemented(String),
+}
+
+/// Gives up on a node that ONNX allows and this engine has not.
+macro_rules! decline {
+    ($($words:tt)*) => {
+        return Err($crate::error::Refusal::Unimplemented(format!($($words)*)).into())
+    };
+}
+
+/// Gives up on a node that ONNX does not allow.
+macro_rules! reject {
+    ($($words:tt)*) => {
+        return Err($crate::error::Refusal::Broken(format!($($words)*)).into())
+    };
+}
+
+/// Gives up on a node that ONNX does not allow, unless a condition holds.
+macro_rules! demand {
+    ($condition:expr, $($words:tt)*) => {
+        if !$condition {
+            $crate::error::reject!($($words)*);
+        }
+    };
+}
+
+pub(crate) use {decline, demand, reject};
 
 /// The cause of [`Error::Memory`] in a chain of tract's.
 #[derive(Debug, thiserror::Error)]

@@ -609,3 +609,46 @@ fn one_dimension_of_two_sizes_and_a_value_that_is_stored_are_named() {
     let error = session.run([("x", ones(3)), ("b", ones(3))]).unwrap_err();
     assert!(matches!(error, Error::StoredInput(_)), "{error}");
 }
+
+#[test]
+fn what_is_not_implemented_is_told_from_what_breaks_a_rule() {
+    let refused = |node: NodeProto, shape: &[usize], constants: Vec<TensorProto>| {
+        let session = Session::builder(model(vec![node], shape, constants)).build();
+        session.unwrap_err()
+    };
+    let text = |name: &str, value: &str| AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::String.into(),
+        s: value.as_bytes().to_vec(),
+        ..Default::default()
+    };
+    let mut split = node("Split", &["x", "parts"], "y", &[]);
+    split.output.push("z".to_owned());
+    split.attribute.push(attribute("axis", &[2]));
+    let error = refused(split, IMAGE, vec![integers("parts", &[2], &[1, 1])]);
+    let told = error.to_string();
+    assert!(
+        matches!(error, Error::Mismatch { .. })
+            && told.contains("[1, 1]")
+            && told.contains("6 elements along axis 2"),
+        "{told}"
+    );
+    let mut einsum = node("Einsum", &["x"], "y", &[]);
+    einsum.attribute.push(text("equation", "i->j"));
+    let error = refused(einsum, &[3], vec![]);
+    assert!(
+        matches!(error, Error::Mismatch { .. }) && error.to_string().contains("`j`"),
+        "{error}"
+    );
+    let mut blocks = node("SpaceToDepth", &["x"], "y", &[]);
+    blocks.attribute = vec![attribute("blocksize", &[2]), text("mode", "CRD")];
+    let error = refused(blocks, IMAGE, vec![]);
+    let told = error.to_string();
+    assert!(
+        matches!(error, Error::Unimplemented { .. })
+            && told.contains("SpaceToDepth_y")
+            && told.contains("CRD")
+            && told.contains("another runtime"),
+        "{told}"
+    );
+}

@@ -59,3 +59,24 @@ fn many_tensors_that_are_alive_together_are_counted_together() {
         .unwrap_err();
     assert!(matches!(error, Error::Memory { .. }), "{error:?}");
 }
+
+#[test]
+fn an_axis_beyond_memory_is_about_memory_and_not_about_the_model() {
+    for size in [1 << 52, i64::MAX] {
+        let nodes = vec![
+            node("Expand", &["x", "shape"], "wide", &[]),
+            node("ReduceMax", &["wide"], "y", &[]),
+        ];
+        let error = Session::builder(model(nodes, &[1], vec![shape("shape", &[size])]))
+            .build()
+            .unwrap_err();
+        let told = error.to_string();
+        assert!(
+            matches!(error, Error::Memory { .. })
+                && told.contains("`shape`")
+                && told.contains(&size.to_string())
+                && told.contains("Expand_wide"),
+            "{told}"
+        );
+    }
+}

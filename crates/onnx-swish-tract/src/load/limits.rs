@@ -22,8 +22,6 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Refuses a model of too many nodes, those of nested graphs among them.
-    ///
-    /// A node of an operator that tract writes out once for each input counts as often as it has inputs.
     pub fn check_nodes(&self, model: &ModelProto) -> Result<()> {
         let Some(limit) = self.nodes else {
             return Ok(());
@@ -32,12 +30,7 @@ impl Limits {
         let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
         while let Some(graph) = graphs.pop() {
             for node in &graph.node {
-                let written_out = matches!(node.op_type.as_str(), "Sum" | "Mean" | "Max" | "Min");
-                found = found.saturating_add(if written_out {
-                    node.input.len().max(1)
-                } else {
-                    1
-                });
+                found = found.saturating_add(1);
                 for attribute in &node.attribute {
                     graphs.extend(attribute.g.iter().chain(&attribute.graphs));
                 }

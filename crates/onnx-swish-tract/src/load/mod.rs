@@ -19,6 +19,7 @@ pub use signature::{Dim, Port};
 
 pub(crate) use limits::{Limits, TimeIsUp, watch_passes};
 pub(crate) use linked::Files;
+pub(crate) use repairs::{Choice, Turns};
 pub(crate) use signature::Signature;
 pub(crate) use typed::declutter;
 pub(crate) use widen::{Half, Widening};

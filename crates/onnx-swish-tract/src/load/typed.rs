@@ -9,6 +9,7 @@ use tract_hir::internal::*;
 use tract_onnx::pb::ModelProto;
 
 use super::{Operators, Signature, Widening, dequantized};
+use crate::error::Error;
 use crate::passes;
 
 /// What is known of the inputs before the model runs, in their order.
@@ -38,7 +39,7 @@ pub(super) fn from_onnx(
     // The file's copy of the weights is not needed beside the graph's.
     drop(proto);
     if let Some(name) = parsed.unresolved_inputs.first() {
-        bail!("value `{name}` is read and produced nowhere");
+        bail!(Error::UnknownValue(name.clone()));
     }
     let mut model = parsed.model;
     for (at, (port, shape)) in signature.inputs.iter().zip(inputs.shapes).enumerate() {
@@ -106,6 +107,7 @@ fn finished(model: TypedModel, operators: Operators) -> TractResult<TypedModel> 
 /// At fault: tract-core, `ops/cnn/conv/conv.rs`, `Conv::change_axes`, which takes a change of the bias for one of the image. It
 /// comes to that while a constant that belongs to the bias is not folded yet.
 pub(crate) fn declutter(model: &mut TypedModel) -> TractResult<()> {
+    passes::rewrite_bodies(model, &mut declutter)?;
     let mut optimizer = Optimizer::declutter();
     if let Some(fold) = Optimizer::prop_consts().passes.pop() {
         let before_axes = optimizer.passes.len().saturating_sub(1);

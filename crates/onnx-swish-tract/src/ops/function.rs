@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 
+use crate::error::{decline, demand};
 use tract_core::internal::*;
 use tract_hir::internal::*;
 
@@ -121,12 +122,12 @@ impl<F: Function> Expansion for Plain<F> {
             let Some(input) = inputs.get(slot) else {
                 continue;
             };
-            ensure!(
-                model.outlet_fact(*input)?.konst.is_some(),
-                "input {} of {} decides the shape of what comes out and is computed from the model's inputs",
-                slot + 1,
-                self.0.name()
-            );
+            if model.outlet_fact(*input)?.konst.is_none() {
+                decline!(
+                    "its input {} decides the shape of what comes out and is computed from the model's inputs",
+                    slot + 1
+                );
+            }
         }
         model.wire_node(prefix, self.clone(), inputs)
     }
@@ -141,19 +142,21 @@ pub(crate) fn integers(tensor: &Tensor) -> TractResult<Vec<i64>> {
 
 /// The integers of a constant, or a sentence that says what should be one.
 pub(crate) fn constant_integers(fact: &TypedFact, what: &str) -> TractResult<Vec<i64>> {
-    let constant = fact.konst.as_ref().with_context(|| {
-        format!("{what} must be known when the model is loaded, and depends on the model's inputs")
-    })?;
-    integers(constant)
+    match &fact.konst {
+        Some(constant) => integers(constant),
+        None => decline!(
+            "{what} must be known when the model is loaded, and depends on the model's inputs"
+        ),
+    }
 }
 
 /// An axis counted from the front.
 pub(crate) fn resolved_axis(axis: i64, rank: usize) -> TractResult<usize> {
     let size = i64::try_from(rank)?;
     let from_front = if axis < 0 { axis + size } else { axis };
-    ensure!(
+    demand!(
         (0..size).contains(&from_front),
-        "axis {axis} of a tensor of rank {rank}"
+        "it names axis {axis} of a tensor of {rank} axes"
     );
     Ok(usize::try_from(from_front)?)
 }
@@ -166,9 +169,9 @@ pub(crate) fn resolved_axes(axes: &[i64], rank: usize) -> TractResult<Vec<usize>
         .collect::<TractResult<Vec<_>>>()?;
     resolved.sort_unstable();
     resolved.dedup();
-    ensure!(
+    demand!(
         resolved.len() == axes.len(),
-        "an axis named twice in {axes:?}"
+        "it names an axis twice, by {axes:?}"
     );
     Ok(resolved)
 }

@@ -6,6 +6,7 @@ use tract_core::internal::*;
 
 use super::quantize::{Code, code, float, floats, for_code};
 use crate::arena::uninitialized;
+use crate::error::demand;
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +68,16 @@ impl QuantizeBy {
                 step: Step::Same,
             });
         }
-        ensure!(axis < x.len(), "axis {axis} of a tensor of shape {x:?}");
+        demand!(
+            axis < x.len(),
+            "it names axis {axis} of a tensor of {} axes",
+            x.len()
+        );
         let (length, inner) = (x[axis], x[axis + 1..].iter().product());
         if self.block == 0 {
-            ensure!(
+            demand!(
                 scales == length,
-                "{scales} scales for {length} elements of axis {axis}"
+                "it has {scales} scales for {length} elements of axis {axis}"
             );
             return Ok(Layout {
                 length,
@@ -83,9 +88,9 @@ impl QuantizeBy {
         let blocks = length.div_ceil(self.block);
         let mut expected: TVec<usize> = x.into();
         expected[axis] = blocks;
-        ensure!(
+        demand!(
             *expected == *scale,
-            "scales of shape {scale:?}, where blocks of {} need {expected:?}",
+            "its scales are of shape {scale:?}, where blocks of {} need {expected:?}",
             self.block
         );
         Ok(Layout {

@@ -3,13 +3,16 @@
 //! Given a graph of concrete shapes; promises the same numbers within the bounds that each pass documents.
 
 mod activations;
+mod bodies;
 mod bounds;
 mod codes;
 mod elementary;
 mod gates;
+mod selections;
 mod softmax;
 mod tables;
 
+pub(crate) use bodies::rewrite as rewrite_bodies;
 pub use tables::CodeTable;
 
 use tract_core::internal::*;
@@ -56,6 +59,19 @@ enum When {
     BeforeRunWithConvolutions,
     /// After tract's code generation, whoever computes: what its operators get wrong.
     Lowered,
+}
+
+impl When {
+    /// Whether these passes only make a graph faster. In the bodies of If, Loop and Scan they are left out: what they find is told of
+    /// the nodes of the model.
+    fn is_for_speed(self) -> bool {
+        matches!(
+            self,
+            When::BeforeRunWithTables
+                | When::BeforeRunWithCodes
+                | When::BeforeRunWithConvolutions
+        )
+    }
 }
 
 /// A rewrite: named in errors, run once.
@@ -148,26 +164,31 @@ const PASSES: &[Pass] = &[
         when: When::Lowered,
         run: |model, _, _| elementary::take_over(model),
     },
+    Pass {
+        name: "selections",
+        when: When::Lowered,
+        run: |model, _, _| selections::take_over(model),
+    },
 ];
 
 /// Runs the passes for a graph that tract has not decluttered yet.
 pub(crate) fn raw(model: &mut TypedModel) -> TractResult<()> {
-    run(model, Convolutions::Tract, |when| when == When::Raw).map(drop)
+    run(model, Convolutions::Tract, &|when| when == When::Raw).map(drop)
 }
 
 /// Runs the passes for a graph that may also be written out.
 pub(crate) fn loaded(model: &mut TypedModel) -> TractResult<()> {
-    run(model, Convolutions::Tract, |when| when == When::Loaded).map(drop)
+    run(model, Convolutions::Tract, &|when| when == When::Loaded).map(drop)
 }
 
 /// Runs the passes for a graph that is about to be written out, after [`loaded`].
 pub(crate) fn archived(model: &mut TypedModel) -> TractResult<()> {
-    run(model, Convolutions::Tract, |when| when == When::Archived).map(drop)
+    run(model, Convolutions::Tract, &|when| when == When::Archived).map(drop)
 }
 
 /// Runs the passes for a graph that is about to run, after [`loaded`].
 pub(crate) fn before_run(model: &mut TypedModel, wanted: Wanted) -> TractResult<Findings> {
-    run(model, wanted.convolutions, |when| match when {
+    run(model, wanted.convolutions, &|when| match when {
         When::BeforeRun => true,
         When::BeforeRunWithTables => wanted.tables,
         When::BeforeRunWithCodes => wanted.codes && wanted.convolutions != Convolutions::Tract,
@@ -185,14 +206,25 @@ pub(crate) fn codegen(model: &mut TypedModel) -> TractResult<()> {
 
 /// Runs the passes for a graph that tract has lowered to its machine's operators.
 pub(crate) fn lowered(model: &mut TypedModel) -> TractResult<()> {
-    run(model, Convolutions::Tract, |when| when == When::Lowered).map(drop)
+    run(model, Convolutions::Tract, &|when| when == When::Lowered).map(drop)
 }
 
 fn run(
     model: &mut TypedModel,
     convolutions: Convolutions,
-    wanted: impl Fn(When) -> bool,
+    wanted: &dyn Fn(When) -> bool,
 ) -> TractResult<Findings> {
+    let mut within = |body: &mut TypedModel| {
+        run(body, convolutions, &|when| {
+            wanted(when) && !when.is_for_speed()
+        })
+        .map(drop)
+    };
+    if wanted(When::Lowered) {
+        bodies::rewrite_lowered(model, &mut within)?;
+    } else {
+        bodies::rewrite(model, &mut within)?;
+    }
     let mut findings = Findings::default();
     for pass in PASSES.iter().filter(|pass| wanted(pass.when)) {
         (pass.run)(model, &mut findings, convolutions)

@@ -223,8 +223,8 @@ impl SessionBuilder {
         if let Some(shapes) = fixed {
             match session.prepare(&shapes) {
                 // Perhaps with the values of the first run.
-                Err(Error::Build { .. } | Error::Panic { .. })
-                    if PlanCache::may_need_values(&shapes) => {}
+                Err(error)
+                    if error.may_depend_on_values() && PlanCache::may_need_values(&shapes) => {}
                 prepared => prepared?,
             }
         }

@@ -79,6 +79,8 @@ fn reason(error: &Error) -> Option<&str> {
     match error {
         Error::Build { reason, .. }
         | Error::Panic { reason, .. }
+        | Error::Mismatch { reason, .. }
+        | Error::Unimplemented { reason, .. }
         | Error::InputValues { reason, .. } => Some(reason),
         _ => None,
     }
@@ -183,9 +185,8 @@ impl PlanCache {
             return self.for_values(signature, shapes, inputs);
         }
         let plan = self.get(signature, shapes.clone(), Vec::new());
-        let refused = matches!(plan, Err(Error::Build { .. } | Error::Panic { .. }));
         match plan {
-            Err(error) if refused && Self::may_need_values(&shapes) => {
+            Err(error) if error.may_depend_on_values() && Self::may_need_values(&shapes) => {
                 let plan = self.for_values(signature, shapes, inputs);
                 // Where values change nothing, they are not to blame.
                 plan.map_err(|with_values| {

@@ -318,6 +318,7 @@ impl Session {
             | Error::Run { .. }
             | Error::Panic { .. }
             | Error::Mismatch { .. }
+            | Error::Unimplemented { .. }
             | Error::InputValues { .. } => signature.two_sizes(&shapes).unwrap_or(error),
             other => other,
         })

@@ -10,6 +10,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::wire::Wire;
 use super::{Built, Delegate, builtin};
+use crate::error::demand;
 
 pub(super) fn batch_normalization(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let named = node.output.iter().filter(|name| !name.is_empty()).count();
@@ -24,10 +25,7 @@ pub(super) fn batch_normalization(ctx: &ParsingContext, node: &NodeProto) -> Bui
         let epsilon = node.get_attr_opt("epsilon")?.unwrap_or(1e-5);
         return Ok((expand(Inference { inner, epsilon }), vec![]));
     }
-    ensure!(
-        training,
-        "BatchNormalization gives statistics in training mode only"
-    );
+    demand!(training, "it gives statistics in training mode only");
     let mut outputs = optional_outputs(node);
     let mut slots = [None; 5];
     for slot in &mut slots {

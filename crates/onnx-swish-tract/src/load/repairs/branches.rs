@@ -11,7 +11,8 @@ use tract_onnx::model::{ParseResult, ParsingContext};
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
-use crate::error::{Error, Refused};
+use super::body::Body;
+use crate::error::{Error, Refused, decline, demand};
 
 pub(super) fn if_(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let parsed = |attribute| -> TractResult<ParseResult> {
@@ -34,12 +35,13 @@ pub(super) fn if_(ctx: &ParsingContext, node: &NodeProto) -> Built {
         Branch {
             body: parsed.model,
             slots,
+            broken: None,
         }
     };
     let (then, other) = (branch(then), branch(other));
-    ensure!(
+    demand!(
         then.body.outputs.len() == other.body.outputs.len(),
-        "the branches of an If give {} and {} outputs",
+        "its branches give {} and {} outputs",
         then.body.outputs.len(),
         other.body.outputs.len()
     );
@@ -51,9 +53,36 @@ struct Branch {
     body: InferenceModel,
     /// Which input of the node each input of the body is.
     slots: Vec<usize>,
+    /// Why it cannot be computed, as by a rule that it breaks, while nobody knows yet whether it is taken: no fault of the model, as long
+    /// as it is not.
+    broken: Option<String>,
 }
 
 impl Branch {
+    /// What is known of its outputs from its inputs; nothing if it breaks a rule.
+    fn infer_alone(&mut self, inputs: &mut [InferenceFact]) -> TractResult<bool> {
+        if self.broken.is_some() {
+            return Ok(false);
+        }
+        match self.infer(inputs, None) {
+            Ok(changed) => Ok(changed),
+            Err(error) => {
+                self.broken = Some(broken_rule(error)?);
+                Ok(true)
+            }
+        }
+    }
+
+    /// The graph, or the rule that it breaks.
+    fn typed_or_broken(&self) -> TractResult<Result<TypedModel, String>> {
+        match &self.broken {
+            Some(rule) => Ok(Err(rule.clone())),
+            None => self
+                .typed()
+                .map_or_else(|error| broken_rule(error).map(Err), |model| Ok(Ok(model))),
+        }
+    }
+
     /// Exchanges what is known about the inputs and the outputs with the body; whether something was new.
     fn infer(
         &mut self,
@@ -115,37 +144,38 @@ fn truth(condition: &Tensor) -> TractResult<bool> {
     condition.nth(0)?.cast_to_scalar::<bool>()
 }
 
-/// A rule that is broken in a branch, while nobody knows yet whether it is taken: no fault of the model. Loaded for the values of
-/// its inputs the model may run.
-fn undecided(error: TractError) -> TractError {
-    let reason = if let Some(Error::Mismatch {
+/// What an error says of a node that breaks a rule of ONNX's, or is not implemented, if it is such an error.
+fn broken_rule(error: TractError) -> TractResult<String> {
+    if let Some(
+        Error::Mismatch {
+            node,
+            operator,
+            reason,
+        }
+        | Error::Unimplemented {
+            node,
+            operator,
+            reason,
+        },
+    ) = error.downcast_ref()
+    {
+        return Ok(format!("node `{node}` ({operator}): {reason}"));
+    }
+    let refused = error.chain().find_map(|cause| cause.downcast_ref());
+    if let Some(Refused {
         node,
         operator,
-        reason,
-    }) = error.downcast_ref()
+        value,
+        role,
+        rule,
+        ..
+    }) = refused
     {
-        Some(format!("node `{node}` ({operator}): {reason}"))
-    } else {
-        let mut causes = error.chain();
-        let refused = causes.find_map(|cause| cause.downcast_ref::<Refused>());
-        refused.map(|refused| {
-            let Refused {
-                node,
-                operator,
-                value,
-                role,
-                rule,
-                ..
-            } = refused;
-            format!("node `{node}` ({operator}) takes {value} as {role}, and allows {rule}")
-        })
-    };
-    match reason {
-        Some(reason) => format_err!(
-            "a branch of an If cannot be computed, and the condition is known only while the model runs: {reason}"
-        ),
-        None => error,
+        return Ok(format!(
+            "node `{node}` ({operator}) takes {value} as {role}, and allows {rule}"
+        ));
     }
+    Err(error)
 }
 
 impl Op for If {
@@ -165,7 +195,7 @@ impl EvalOp for If {
         let own = branch.slots.iter().map(|slot| inputs.get(*slot).cloned());
         let own: Option<TVec<TValue>> = own.collect();
         let own = own.context("a branch without its input")?;
-        branch.body.clone().into_runnable()?.run(own)
+        Body::alone(branch.typed()?)?.plan()?.run(own)
     }
 }
 
@@ -198,14 +228,20 @@ impl InferenceOp for If {
                 while taken.infer(&mut inputs, Some(&mut outputs))? {}
             }
             None => {
-                while self.then.infer(&mut inputs, None).map_err(undecided)?
-                    | self.other.infer(&mut inputs, None).map_err(undecided)?
-                {}
+                while self.then.infer_alone(&mut inputs)? | self.other.infer_alone(&mut inputs)? {}
+                if let (Some(then), Some(_)) = (&self.then.broken, &self.other.broken) {
+                    decline!("neither of its branches can be computed: {then}");
+                }
                 for (at, output) in outputs.iter_mut().enumerate() {
-                    let (then, other) = (
-                        self.then.body.output_fact(at)?,
-                        self.other.body.output_fact(at)?,
-                    );
+                    let (then, other) = match (&self.then.broken, &self.other.broken) {
+                        (Some(_), _) => [self.other.body.output_fact(at)?; 2],
+                        (_, Some(_)) => [self.then.body.output_fact(at)?; 2],
+                        _ => [
+                            self.then.body.output_fact(at)?,
+                            self.other.body.output_fact(at)?,
+                        ],
+                    }
+                    .into();
                     output.datum_type.unify_with(&then.datum_type)?;
                     output.datum_type.unify_with(&other.datum_type)?;
                     if then.shape == other.shape {
@@ -244,14 +280,12 @@ impl InferenceOp for If {
             let own = own.context("a branch without its input")?;
             return inlined(&node.name, &branch.typed()?, &own, target);
         }
-        let (then, other) = (
-            self.then.typed().map_err(undecided)?,
-            self.other.typed().map_err(undecided)?,
-        );
+        let (then, other) = (self.then.typed_or_broken()?, self.other.typed_or_broken()?);
         let facts = either(&then, &other, target)?;
         let op = Choice {
-            then: Arc::new(Body::of(then, &self.then.slots)?),
-            other: Arc::new(Body::of(other, &self.other.slots)?),
+            then: then.map(Body::new),
+            other: other.map(Body::new),
+            slots: [self.then.slots.clone(), self.other.slots.clone()],
             facts,
         };
         target.wire_node(&node.name, op, &inputs)
@@ -302,27 +336,35 @@ pub(super) fn inlined(
 
 /// What is known of outputs that come from one body or the other.
 fn either(
-    then: &TypedModel,
-    other: &TypedModel,
+    then: &Result<TypedModel, String>,
+    other: &Result<TypedModel, String>,
     target: &TypedModel,
 ) -> TractResult<TVec<TypedFact>> {
+    // A branch that breaks a rule gives nothing.
+    let (then, other) = match (then, other) {
+        (Ok(then), Ok(other)) => (then, other),
+        (Ok(one), Err(_)) | (Err(_), Ok(one)) => (one, one),
+        (Err(rule), Err(_)) => decline!("neither of its branches can be computed: {rule}"),
+    };
     let count = then.output_outlets()?.len();
     let facts = (0..count).map(|at| {
         let (then, other) = (then.output_fact(at)?, other.output_fact(at)?);
-        ensure!(
-            then.datum_type == other.datum_type,
-            "output {} of an If is {:?} in one branch and {:?} in the other",
-            at + 1,
-            then.datum_type,
-            other.datum_type
-        );
-        ensure!(
-            then.rank() == other.rank(),
-            "output {} of an If has {} axes in one branch and {} in the other, and the condition is known only while the model runs",
-            at + 1,
-            then.rank(),
-            other.rank()
-        );
+        if then.datum_type != other.datum_type {
+            decline!(
+                "output {} is {:?} in one branch and {:?} in the other",
+                at + 1,
+                then.datum_type,
+                other.datum_type
+            );
+        }
+        if then.rank() != other.rank() {
+            decline!(
+                "output {} has {} axes in one branch and {} in the other, and the condition is known only while the model runs",
+                at + 1,
+                then.rank(),
+                other.rank()
+            );
+        }
         let dims = then.shape.iter().zip(other.shape.iter()).map(|(then, other)| {
             if then == other {
                 then.clone()
@@ -336,33 +378,26 @@ fn either(
     facts.collect()
 }
 
-/// A branch as it runs.
-#[derive(Debug)]
-struct Body {
-    plan: Arc<TypedSimplePlan>,
-    slots: Vec<usize>,
-}
-
-impl Body {
-    fn of(model: TypedModel, slots: &[usize]) -> TractResult<Body> {
-        Ok(Body {
-            plan: TypedSimplePlan::new(model.into_optimized()?)?,
-            slots: slots.to_vec(),
-        })
-    }
-}
-
 /// An If whose condition is computed while the model runs.
 #[derive(Debug, Clone)]
-struct Choice {
-    then: Arc<Body>,
-    other: Arc<Body>,
+pub(crate) struct Choice {
+    then: Result<Body, String>,
+    /// As the first: the graph, or the rule that it breaks.
+    other: Result<Body, String>,
+    /// Which inputs of the node those of the two are.
+    slots: [Vec<usize>; 2],
     facts: TVec<TypedFact>,
 }
 
+impl Choice {
+    pub(crate) fn bodies_mut(&mut self) -> impl Iterator<Item = &mut Body> {
+        self.then.iter_mut().chain(&mut self.other)
+    }
+}
+
 impl PartialEq for Choice {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.then, &other.then) && Arc::ptr_eq(&self.other, &other.other)
+    fn eq(&self, _: &Self) -> bool {
+        false
     }
 }
 
@@ -381,14 +416,18 @@ impl EvalOp for Choice {
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let condition = inputs.first().context("an If without a condition")?;
-        let body = if truth(condition)? {
-            &self.then
+        let [then, other] = &self.slots;
+        let (body, slots) = if truth(condition)? {
+            (&self.then, then)
         } else {
-            &self.other
+            (&self.other, other)
         };
-        let own = body.slots.iter().map(|slot| inputs.get(*slot).cloned());
+        let own = slots.iter().map(|slot| inputs.get(*slot).cloned());
         let own: Option<TVec<TValue>> = own.collect();
-        body.plan.run(own.context("a branch without its input")?)
+        let body = body.as_ref().map_err(|rule| {
+            format_err!("the branch of an If that its condition takes cannot be computed: {rule}")
+        })?;
+        body.plan()?.run(own.context("a branch without its input")?)
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! At fault: tract-onnx, `ops/einsum.rs`: `einsum` takes an empty output for a missing one ("ij->" gives its input back),
 //! `resolve_ellipsis` lines up axes of "...ij,jk->...ik" wrongly, and `EinSum::rules` wants equal sizes where the specification
-//! broadcasts. tract-core, `ops/einsum/`: a letter that stands twice in one of several terms gives wrong numbers, and is refused
-//! here; a product of sums that share no letter does not come out of the optimiser.
+//! broadcasts. tract-core, `ops/einsum/`: a letter that stands twice in one of several terms gives wrong numbers, so diagonals are taken
+//! before; a product of sums that share no letter does not come out of the optimiser.
 
 use tract_core::ops::einsum::EinSum;
+use tract_hir::internal::tract_ndarray::Axis;
 use tract_hir::internal::*;
 use tract_hir::ops::nn::{Reduce, Reducer};
 use tract_onnx::model::ParsingContext;
@@ -13,7 +14,8 @@ use tract_onnx::pb::NodeProto;
 
 use super::Built;
 use super::wire::Wire;
-use crate::error::Error;
+use crate::error::{Error, decline, demand};
+use crate::ops::function::{Function, Plain};
 
 pub(super) fn einsum(_: &ParsingContext, node: &NodeProto) -> Built {
     let equation: String = node.get_attr("equation")?;
@@ -44,9 +46,9 @@ impl Equation {
         let term = |term: &str| -> TractResult<String> {
             let term = term.replace("...", "*");
             let letters = term.chars().all(|c| c.is_ascii_alphabetic() || c == '*');
-            ensure!(
+            demand!(
                 letters && term.matches('*').count() < 2,
-                "the equation `{text}` of an Einsum"
+                "`{text}` is no equation"
             );
             Ok(term)
         };
@@ -69,9 +71,9 @@ impl Equation {
     }
 
     fn resolved(&self, ranks: &[usize]) -> TractResult<Resolved> {
-        ensure!(
+        demand!(
             ranks.len() == self.inputs.len(),
-            "an Einsum of {} terms was given {} inputs",
+            "its equation has {} terms, and it was given {} inputs",
             self.inputs.len(),
             ranks.len()
         );
@@ -83,9 +85,9 @@ impl Equation {
             } else {
                 letters == *rank
             };
-            ensure!(
+            demand!(
                 fits,
-                "the term `{}` of an Einsum and an input of rank {rank}",
+                "the term `{}` stands for an input of {rank} axes",
                 term.replace('*', "...")
             );
             hidden.push(rank.saturating_sub(letters));
@@ -105,7 +107,9 @@ impl Equation {
             .filter(|c| !used.contains(*c))
             .take(longest)
             .collect();
-        ensure!(fresh.len() == longest, "an Einsum of too many axes");
+        if fresh.len() != longest {
+            decline!("there are more axes than letters");
+        }
         // Ellipses are broadcast against each other from the last axis on.
         let written = |term: &str, count: usize| -> Vec<char> {
             term.chars()
@@ -123,13 +127,13 @@ impl Equation {
             output: written(&output, longest),
         };
         for letter in &resolved.output {
-            ensure!(
+            demand!(
                 resolved
                     .inputs
                     .iter()
                     .flatten()
                     .any(|known| known == letter),
-                "the axis `{letter}` of an Einsum's output is in no input"
+                "the axis `{letter}` of the output is in no input"
             );
         }
         Ok(resolved)
@@ -178,15 +182,62 @@ impl Resolved {
     }
 }
 
-/// A letter that stands twice.
-fn twice(term: &[char]) -> Option<char> {
+/// The places of a letter that stands twice.
+fn twice(term: &[char]) -> Option<(usize, usize)> {
     let mut letters = term.iter().enumerate();
     letters.find_map(|(at, letter)| {
-        term.iter()
-            .take(at)
-            .any(|own| own == letter)
-            .then_some(*letter)
+        let first = term.iter().take(at).position(|own| own == letter)?;
+        Some((first, at))
     })
+}
+
+/// The elements whose places along two axes are the same.
+#[derive(Debug, Clone, PartialEq)]
+struct Diagonal {
+    kept: usize,
+    /// Behind the other.
+    dropped: usize,
+}
+
+impl Diagonal {
+    fn of<T: Datum>(&self, x: &Tensor) -> TractResult<Tensor> {
+        let x = x.to_plain_array_view::<T>()?;
+        let mut rows = Vec::new();
+        for at in 0..x.shape()[self.kept] {
+            let row = x.index_axis(Axis(self.dropped), at);
+            rows.push(row.index_axis_move(Axis(self.kept), at));
+        }
+        if rows.is_empty() {
+            let mut shape = x.shape().to_vec();
+            shape.remove(self.dropped);
+            return Tensor::zero_dt(T::datum_type(), &shape);
+        }
+        Ok(tract_ndarray::stack(Axis(self.kept), &rows)?.into_tensor())
+    }
+}
+
+impl Function for Diagonal {
+    fn name(&self) -> &'static str {
+        "Diagonal"
+    }
+
+    fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let x = inputs.first().context("a diagonal of nothing")?;
+        let mut shape = x.shape.to_tvec();
+        let (kept, dropped) = (shape.get(self.kept), shape.get(self.dropped));
+        ensure!(
+            kept.is_some() && kept == dropped,
+            "a diagonal of {kept:?} and {dropped:?} elements"
+        );
+        shape.remove(self.dropped);
+        Ok(tvec!(x.datum_type.fact(shape)))
+    }
+
+    fn eval(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let x = args_1!(inputs);
+        let diagonal = dispatch_datum!(Self::of(x.datum_type())(self, &x))?;
+        Ok(tvec!(diagonal.into_tvalue()))
+    }
 }
 
 /// The product of the sums of all inputs.
@@ -283,13 +334,13 @@ impl Expansion for Equation {
                 }
             }
         }
-        // Of one input tract takes diagonals itself.
-        if let [_, _, ..] = terms.as_slice()
-            && let Some(letter) = terms.iter().find_map(|term| twice(term))
-        {
-            bail!(
-                "an Einsum of several inputs that names the axis `{letter}` of one of them twice is not implemented"
-            );
+        for (at, (wire, term)) in wires.iter_mut().zip(&mut terms).enumerate() {
+            while let Some((kept, dropped)) = twice(term) {
+                let name = format!("{prefix}.input-{at}.diagonal-{dropped}");
+                let diagonal = Plain(Diagonal { kept, dropped });
+                *wire = model.wire_node(name, diagonal, &[*wire])?[0];
+                term.remove(dropped);
+            }
         }
         let terms: Vec<String> = terms.into_iter().map(String::from_iter).collect();
         let axes = AxesMapping::from_strs(&terms, &[String::from_iter(&resolved.output)])?;
@@ -332,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_letter_that_stands_twice_is_found() {
-        assert_eq!(twice(&['i', 'j', 'i']), Some('i'));
+        assert_eq!(twice(&['i', 'j', 'i']), Some((0, 2)));
         assert_eq!(twice(&['i', 'j']), None);
     }
 

@@ -10,14 +10,14 @@ use tract_onnx::pb::NodeProto;
 
 use super::Built;
 use super::wire::Wire;
+use crate::error::decline;
 
 pub(super) fn fused_mat_mul(_: &ParsingContext, node: &NodeProto) -> Built {
     let flag =
         |name| -> TractResult<bool> { Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(0) != 0) };
-    ensure!(
-        !flag("transBatchA")? && !flag("transBatchB")?,
-        "a FusedMatMul with transposed batch axes"
-    );
+    if flag("transBatchA")? || flag("transBatchB")? {
+        decline!("transposed batch axes are not implemented");
+    }
     let op = FusedMatMul {
         transposed: [flag("transA")?, flag("transB")?],
         alpha: node.get_attr_opt("alpha")?.unwrap_or(1.0),
@@ -48,7 +48,9 @@ impl Expansion for FusedMatMul {
         s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         s.given_2(&inputs[0].shape, &inputs[1].shape, move |s, a, b| {
             let [a_t, b_t] = self.transposed;
-            ensure!(a.len() > 1 && b.len() > 1, "a FusedMatMul of vectors");
+            if a.len() < 2 || b.len() < 2 {
+                decline!("products of vectors are not implemented");
+            }
             let (_, _, shape, _) = tract_hir::ops::matmul::compute_shapes(a, b, a_t, b_t, false)?;
             s.equals(&outputs[0].shape, ShapeFactoid::from(shape))
         })

@@ -9,6 +9,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use crate::error::demand;
 use crate::ops::function::{Function, integers, plain, resolved_axis};
 
 pub(super) fn compress(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -41,8 +42,11 @@ struct Compress {
 }
 
 impl Compress {
-    fn kept(condition: &Tensor) -> TractResult<Vec<i64>> {
-        let kept = integers(condition)?.into_iter().zip(0..);
+    /// Which of so many elements are kept. What a condition says beyond them is not read.
+    fn kept(condition: &Tensor, whole: Option<i64>) -> TractResult<Vec<i64>> {
+        let kept = integers(condition)?
+            .into_iter()
+            .zip(0..whole.unwrap_or(i64::MAX));
         Ok(kept
             .filter(|(keep, _)| *keep != 0)
             .map(|(_, at)| at)
@@ -63,20 +67,14 @@ impl Function for Compress {
         let [x, condition] = inputs else {
             bail!("Compress takes two inputs");
         };
-        let condition = condition.konst.as_ref();
-        let kept = Self::kept(condition.context("a Compress whose condition is not known")?)?;
-        let (last, kept) = (kept.last().copied(), kept.len().to_dim());
         let mut shape = x.shape.to_tvec();
         let whole = match self.axis {
             None => x.shape.volume(),
             Some(axis) => shape[resolved_axis(axis, x.rank())?].clone(),
         };
-        if let (Some(last), Ok(whole)) = (last, whole.to_i64()) {
-            ensure!(
-                last < whole,
-                "the condition of a Compress keeps element {last}, and there are {whole}"
-            );
-        }
+        let condition = condition.konst.as_ref();
+        let condition = condition.context("a Compress whose condition is not known")?;
+        let kept = Self::kept(condition, whole.to_i64().ok())?.len().to_dim();
         match self.axis {
             None => shape = tvec!(kept),
             Some(axis) => shape[resolved_axis(axis, x.rank())?] = kept,
@@ -86,14 +84,18 @@ impl Function for Compress {
 
     fn eval(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let (x, condition) = args_2!(inputs);
-        let kept = Self::kept(&condition)?;
-        let picked = match self.axis {
-            Some(axis) => pick(&x, resolved_axis(axis, x.rank())?, &kept)?,
+        let (x, axis) = match self.axis {
+            Some(axis) => {
+                let axis = resolved_axis(axis, x.rank())?;
+                (x.into_tensor(), axis)
+            }
             None => {
                 let flat = [x.len()];
-                pick(&x.into_tensor().into_shape(&flat)?, 0, &kept)?
+                (x.into_tensor().into_shape(&flat)?, 0)
             }
         };
+        let kept = Self::kept(&condition, i64::try_from(x.shape()[axis]).ok())?;
+        let picked = pick(&x, axis, &kept)?;
         Ok(tvec!(picked.into_tvalue()))
     }
 }
@@ -204,7 +206,7 @@ impl Function for OneHot {
                 .context("a OneHot whose depth is not known")?,
         )?;
         let depth = *depth.first().context("a OneHot without a depth")?;
-        ensure!(depth >= 0, "a OneHot of depth {depth}");
+        demand!(depth >= 0, "its depth is {depth}");
         let mut shape = indices.shape.to_tvec();
         shape.insert(resolved_axis(self.axis, shape.len() + 1)?, depth.to_dim());
         Ok(tvec!(values.datum_type.fact(shape)))

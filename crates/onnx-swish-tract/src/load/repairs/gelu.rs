@@ -12,6 +12,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::wire::Wire;
 use super::{Built, Delegate, Rewiring, builtin_op, rewired};
+use crate::error::reject;
 
 /// 2·√(2/π): (1 + tanh u)/2 is σ(2u).
 const SLOPE: f64 = 2.0 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
@@ -22,7 +23,7 @@ pub(super) fn gelu(ctx: &ParsingContext, node: &NodeProto) -> Built {
     match node.get_attr_opt("approximate")?.unwrap_or("none") {
         "tanh" => Ok((expand(TanhGelu), vec![])),
         "none" => builtin_op(ctx, node, "tract::Gelu"),
-        other => bail!("there is no approximation `{other}` of a Gelu"),
+        other => reject!("there is no approximation `{other}`"),
     }
 }
 

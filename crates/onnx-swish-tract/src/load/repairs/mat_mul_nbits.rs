@@ -12,6 +12,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::wire::Wire;
 use super::{Built, Delegate, builtin};
+use crate::error::decline;
 use crate::ops::function::integers;
 
 pub(super) fn mat_mul_nbits(ctx: &ParsingContext, node: &NodeProto) -> Built {
@@ -26,12 +27,13 @@ pub(super) fn mat_mul_nbits(ctx: &ParsingContext, node: &NodeProto) -> Built {
         bias: inputs.next().flatten(),
         inner: builtin(ctx, node, "tract::MatMulNBits").ok(),
     };
-    ensure!(
-        matches!(op.bits, 2 | 4 | 8) && op.block > 0 && op.k > 0,
-        "MatMulNBits of {} bits in blocks of {}",
-        op.bits,
-        op.block
-    );
+    if !matches!(op.bits, 2 | 4 | 8) || op.block == 0 || op.k == 0 {
+        decline!(
+            "weights of {} bits in blocks of {} are not implemented; of 2, 4 and 8 bits they are",
+            op.bits,
+            op.block
+        );
+    }
     Ok((expand(op), vec![]))
 }
 

@@ -5,15 +5,20 @@
 
 mod batch_normalization;
 mod bit_shift;
+mod body;
 mod branches;
 mod constant_of_shape;
 mod conv_transpose;
+mod doubles;
+mod dynamic_quantize;
 mod einsum;
 mod exponentials;
 mod fused_mat_mul;
 mod gathers;
 mod gelu;
 mod gemm;
+mod hardmax;
+mod is_special;
 mod loops;
 mod mat_mul;
 mod mat_mul_nbits;
@@ -22,6 +27,7 @@ mod non_max_suppression;
 mod pad;
 mod prelu;
 pub(super) mod quantize;
+mod range;
 mod recurrent;
 mod reduce;
 mod resize;
@@ -30,8 +36,12 @@ mod scalars;
 mod scaler;
 mod slice;
 mod squeeze;
+mod sums;
 mod unread;
 mod wire;
+
+pub(crate) use branches::Choice;
+pub(crate) use loops::Turns;
 
 use tract_hir::internal::*;
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
@@ -63,6 +73,11 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("CumSum", "tract::CumSum", scalars::cum_sum),
     (
+        "DynamicQuantizeLinear",
+        "tract::DynamicQuantizeLinear",
+        dynamic_quantize::dynamic_quantize_linear,
+    ),
+    (
         "DynamicQuantizeLSTM",
         "tract::DynamicQuantizeLSTM",
         recurrent::dynamic_quantize_lstm,
@@ -77,8 +92,12 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ("GRU", "tract::GRU", recurrent::gru),
     ("Gelu", "tract::Gelu", gelu::gelu),
     ("Gemm", "tract::Gemm", gemm::gemm),
+    ("Hardmax", "tract::Hardmax", hardmax::hardmax),
     ("If", "tract::If", branches::if_),
+    ("IsInf", "tract::IsInf", is_special::is_inf),
+    ("IsNaN", "tract::IsNaN", is_special::is_nan),
     ("LSTM", "tract::LSTM", recurrent::lstm),
+    ("LeakyRelu", "tract::LeakyRelu", doubles::leaky_relu),
     ("LogSoftmax", "tract::LogSoftmax", exponentials::log_softmax),
     ("Loop", "tract::Loop", loops::loop_),
     ("MatMul", "tract::MatMul", mat_mul::mat_mul),
@@ -87,6 +106,9 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         "tract::MatMulNBits",
         mat_mul_nbits::mat_mul_nbits,
     ),
+    ("Max", "tract::Max", sums::max),
+    ("Mean", "tract::Mean", sums::mean),
+    ("Min", "tract::Min", sums::min),
     ("Mish", "tract::Mish", gelu::mish),
     ("Mod", "tract::Mod", modulo::modulo),
     (
@@ -98,6 +120,13 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ("Pad", "tract::Pad", pad::pad),
     ("PRelu", "tract::PRelu", prelu::prelu),
     ("RNN", "tract::RNN", recurrent::rnn),
+    ("Range", "tract::Range", range::range),
+    ("ReduceL2", "tract::ReduceL2", reduce::reduce_l2),
+    (
+        "ReduceLogSum",
+        "tract::ReduceLogSum",
+        reduce::reduce_log_sum,
+    ),
     (
         "ReduceLogSumExp",
         "tract::ReduceLogSumExp",
@@ -111,6 +140,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         "tract::ReverseSequence",
         gathers::reverse_sequence,
     ),
+    ("Round", "tract::Round", doubles::round),
     ("Scaler", "tract::Scaler", scaler::scaler),
     ("Slice", "tract::Slice", slice::slice),
     (
@@ -120,6 +150,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("Softplus", "tract::Softplus", exponentials::softplus),
     ("Squeeze", "tract::Squeeze", squeeze::squeeze),
+    ("Sum", "tract::Sum", sums::sum),
     ("Trilu", "tract::Trilu", scalars::trilu),
     ("Upsample", "tract::Upsample", resize::upsample),
 ];

@@ -9,6 +9,7 @@ use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use crate::error::{decline, demand, reject};
 use crate::ops::function::{Function, Plain, constant_integers, resolved_axes};
 
 pub(super) fn pad(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -17,7 +18,7 @@ pub(super) fn pad(_: &ParsingContext, node: &NodeProto) -> Built {
         "reflect" => Mode::Reflect,
         "edge" => Mode::Edge,
         "wrap" => Mode::Wrap,
-        other => bail!("Pad has no mode `{other}`"),
+        other => reject!("there is no mode `{other}`"),
     };
     let amounts = match node.get_attr_opt_vec::<i64>("pads")? {
         Some(amounts) => Some(amounts),
@@ -69,9 +70,9 @@ impl PadAnyAmount {
         let all: Vec<i64> = (0..rank as i64).collect();
         let axes = axes.unwrap_or(&all);
         resolved_axes(axes, rank)?;
-        ensure!(
+        demand!(
             amounts.len() == 2 * axes.len(),
-            "{} amounts to pad, and {} axes, each of which takes two",
+            "it has {} amounts and {} axes, each of which takes two",
             amounts.len(),
             axes.len()
         );
@@ -186,12 +187,14 @@ impl Expansion for PadAnyAmount {
                         .into_arc_tensor(),
                     Some(value) => {
                         let value = model.outlet_fact(*value)?.konst.clone();
-                        let value = value.context(
-                        "the value that Pad fills with must be known when the model is loaded, and depends on the model's inputs",
-                    )?;
-                        ensure!(
+                        let Some(value) = value else {
+                            decline!(
+                                "the value that it fills with must be known when the model is loaded, and depends on the model's inputs"
+                            );
+                        };
+                        demand!(
                             value.len() == 1,
-                            "Pad fills with one value and was given {}",
+                            "it fills with one value and was given {}",
                             value.len()
                         );
                         value.nth(0)?.into_arc_tensor()
@@ -201,11 +204,11 @@ impl Expansion for PadAnyAmount {
             Mode::Edge => PadMode::Edge,
             Mode::Reflect => {
                 for (dim, (before, after)) in model.outlet_fact(wire)?.shape.iter().zip(&pads) {
-                    ensure!(
+                    demand!(
                         dim.as_i64()
                             .is_none_or(|dim| (before.max(after)) < &(dim.max(0) as usize)
                                 || before + after == 0),
-                        "Pad reflects {before} and {after} elements of an axis of {dim}"
+                        "it reflects {before} and {after} elements of an axis of {dim}"
                     );
                 }
                 PadMode::Reflect
@@ -214,7 +217,7 @@ impl Expansion for PadAnyAmount {
         };
         if !fact.datum_type.is_number() {
             let PadMode::Constant(value) = mode else {
-                bail!("Pad of {:?} has no mode but `constant`", fact.datum_type);
+                decline!("of {:?} it has no mode but `constant`", fact.datum_type);
             };
             return model.wire_node(prefix, Plain(Fill { pads, value }), &[wire]);
         }

@@ -2,8 +2,10 @@
 //!
 //! At fault: tract-core, `ops/nn/reduce.rs`, which begins at the least finite number, not at the infinity: the greatest of a row
 //! of -inf comes out finite, and a mask that asks for it finds no row masked. tract-onnx, `ops/nn/reduce.rs`, which sums
-//! exponentials as they are: from 89 on they are infinite, from -104 on zero.
+//! exponentials as they are: from 89 on they are infinite, from -104 on zero; and which asks for exponentials and logarithms of
+//! integers, which tract-core has not.
 
+use tract_core::ops::cast::cast;
 use tract_hir::internal::*;
 use tract_num_traits::Float;
 use tract_onnx::model::ParsingContext;
@@ -22,6 +24,55 @@ pub(super) fn reduce_min(ctx: &ParsingContext, node: &NodeProto) -> Built {
 
 pub(super) fn reduce_log_sum_exp(ctx: &ParsingContext, node: &NodeProto) -> Built {
     reduction(ctx, node, Kind::LogSumExp, "tract::ReduceLogSumExp")
+}
+
+/// ReduceLogSum: its logarithm is of the sum, and that of integers is an integer.
+pub(super) fn reduce_log_sum(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    rewired(ctx, node, "tract::ReduceLogSum", OfFloats)
+}
+
+/// ReduceL2, whose root of a sum of integers is an integer.
+pub(super) fn reduce_l2(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    rewired(ctx, node, "tract::ReduceL2", OfFloats)
+}
+
+/// tract's own operator, of integers as of float64: what comes out is cut to an integer, as ONNX Runtime cuts it.
+#[derive(Debug, Clone)]
+struct OfFloats;
+
+impl Rewiring for OfFloats {
+    fn wire(
+        &self,
+        own: &Delegate,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        as_floats(prefix, model, inputs, &mut |prefix, model, inputs| {
+            own.wire(prefix, model, inputs)
+        })
+    }
+}
+
+type Wiring<'a> =
+    &'a mut dyn FnMut(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>>;
+
+/// Wires an operator; where its first input is of integers, as float64.
+fn as_floats(
+    prefix: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+    wire: Wiring<'_>,
+) -> TractResult<TVec<OutletId>> {
+    let x = *inputs.first().context("a reduction without an input")?;
+    let dt = model.outlet_fact(x)?.datum_type;
+    if !matches!(dt, DatumType::I32 | DatumType::I64) {
+        return wire(prefix, model, inputs);
+    }
+    let mut inputs: TVec<OutletId> = inputs.into();
+    inputs[0] = model.wire_node(format!("{prefix}.as-float64"), cast(DatumType::F64), &[x])?[0];
+    let reduced = wire(&format!("{prefix}.reduced"), model, &inputs)?;
+    model.wire_node(prefix, cast(dt), &reduced)
 }
 
 /// What becomes of the elements along an axis.
@@ -56,6 +107,24 @@ struct Reduction {
 
 impl Rewiring for Reduction {
     fn wire(
+        &self,
+        own: &Delegate,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        if self.kind == Kind::LogSumExp {
+            as_floats(prefix, model, inputs, &mut |prefix, model, inputs| {
+                self.wire_floats(own, prefix, model, inputs)
+            })
+        } else {
+            self.wire_floats(own, prefix, model, inputs)
+        }
+    }
+}
+
+impl Reduction {
+    fn wire_floats(
         &self,
         own: &Delegate,
         prefix: &str,

@@ -8,6 +8,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 
 use super::{Built, Delegate, builtin, builtin_op};
+use crate::error::demand;
 
 pub(super) fn resize(ctx: &ParsingContext, node: &NodeProto) -> Built {
     if ctx.onnx_operator_set_version == 10 {
@@ -65,9 +66,9 @@ impl Expansion for Upsample {
         s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
         s.equals(&inputs[0].rank, &outputs[0].rank)?;
         s.given(&inputs[0].shape, move |s, shape| {
-            ensure!(
+            demand!(
                 shape.len() == self.scales.len(),
-                "{} scales for {} axes",
+                "it has {} scales for {} axes",
                 self.scales.len(),
                 shape.len()
             );

@@ -8,6 +8,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::{Built, Delegate, builtin};
+use crate::error::reject;
 use crate::ops::function::{Function, Plain, integers};
 
 /// No tensor has more rows or columns; a sum of two such numbers fits.
@@ -73,7 +74,7 @@ impl Expansion for WithNumber {
 fn one(tensor: &Tensor) -> TractResult<Tensor> {
     match integers(tensor)?.as_slice() {
         [one] => Ok(tensor0((*one).clamp(-FARTHEST, FARTHEST))),
-        all => bail!("one number is needed, and {} are given", all.len()),
+        all => reject!("one number is needed, and {} are given", all.len()),
     }
 }
 

@@ -11,6 +11,7 @@ use tract_onnx::model::{ParsingContext, optional_inputs};
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use crate::error::{decline, demand};
 use crate::ops::function::{integers, resolved_axis};
 use crate::ops::stride::Stride;
 
@@ -101,9 +102,9 @@ impl Bounds {
         let axes = self.axes.as_ref().unwrap_or(&all);
         let ones = vec![1; axes.len()];
         let steps = self.steps.as_ref().unwrap_or(&ones);
-        ensure!(
+        demand!(
             [self.starts.len(), self.ends.len(), steps.len()] == [axes.len(); 3],
-            "a Slice of {} axes with {} starts, {} ends and {} steps",
+            "it has {} axes, {} starts, {} ends and {} steps",
             axes.len(),
             self.starts.len(),
             self.ends.len(),
@@ -124,7 +125,7 @@ impl Bounds {
 
 /// The specification's clamping: forwards into `[0, size]`, backwards into `[0, size - 1]` and, for the end, `[-1, size - 1]`.
 fn one_axis(axis: usize, size: i64, start: i64, end: i64, step: i64) -> TractResult<Taken> {
-    ensure!(step != 0, "a Slice with step 0");
+    demand!(step != 0, "its step is 0");
     let from_front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
     let (start, end) = (from_front(start), from_front(end));
     let (start, span) = if step > 0 {
@@ -207,10 +208,9 @@ impl Expansion for Slice {
         let value = |slot: usize| model.outlet_fact(*inputs.get(slot)?).ok()?.konst.clone();
         let bounds = Bounds::of(self, value);
         let Some(taken) = bounds.map(|it| it.taken(&shape)).transpose()?.flatten() else {
-            ensure!(
-                self.fixed.is_none(),
-                "a Slice of an axis whose size is not known"
-            );
+            if self.fixed.is_some() {
+                decline!("the size of its axis is not known before the model runs");
+            }
             let steps = self
                 .steps_input
                 .map(|slot| value(slot).map(|it| integers(&it)));
@@ -220,10 +220,11 @@ impl Expansion for Slice {
                     .transpose()?
                     .is_some_and(|it| it.iter().all(|step| *step == 1)),
             };
-            ensure!(
-                ones,
-                "a Slice whose bounds are computed while the model runs takes every element only, not with steps"
-            );
+            if !ones {
+                decline!(
+                    "its bounds are computed while the model runs, and it then takes every element only, not with steps"
+                );
+            }
             return model.wire_node(prefix, self.strided(), inputs);
         };
         let mut wire = x;

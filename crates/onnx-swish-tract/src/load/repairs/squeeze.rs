@@ -1,4 +1,4 @@
-//! Squeeze without axes, which removes every axis of size one.
+//! Squeeze without axes, or with none among them, which removes every axis of size one.
 //!
 //! At fault: tract-onnx, `ops/array/squeeze.rs`, `squeeze`, which insists on the attribute before opset 13; and tract-hir,
 //! `ops/array/squeeze.rs`, `Squeeze::output_shape`, which removes axes in the order they are named.
@@ -9,6 +9,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use crate::error::demand;
 use crate::ops::function::{constant_integers, integers, resolved_axes};
 
 pub(super) fn squeeze(_: &ParsingContext, node: &NodeProto) -> Built {
@@ -23,15 +24,16 @@ struct Squeeze {
 
 impl Squeeze {
     fn removed(&self, shape: &[TDim], axes: Option<&[i64]>) -> TractResult<Vec<usize>> {
-        let Some(axes) = axes.or(self.axes.as_deref()) else {
+        let named = axes.or(self.axes.as_deref());
+        let Some(axes) = named.filter(|axes| !axes.is_empty()) else {
             let ones = shape.iter().enumerate().filter(|(_, dim)| dim.is_one());
             return Ok(ones.map(|(axis, _)| axis).collect());
         };
         let axes = resolved_axes(axes, shape.len())?;
         for dim in axes.iter().filter_map(|&axis| shape.get(axis)) {
-            ensure!(
+            demand!(
                 dim.is_one() || dim.as_i64().is_none(),
-                "Squeeze would remove an axis of {dim} elements"
+                "it would remove an axis of {dim} elements"
             );
         }
         Ok(axes)

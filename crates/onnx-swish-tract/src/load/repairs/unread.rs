@@ -3,19 +3,18 @@
 //! At fault: the builders named below, in tract-onnx. A node with another value than the usual one is refused, because it would
 //! run and give other numbers.
 
-use tract_hir::internal::*;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::{Built, builtin_op};
+use crate::error::decline;
 
 /// `ops/s2d.rs` and `ops/d2s.rs`: the order of opset 28.
 pub(super) fn space_to_depth(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let mode = node.get_attr_opt("mode")?.unwrap_or("DCR");
-    ensure!(
-        mode == "DCR",
-        "SpaceToDepth in the order {mode} is not implemented, only DCR is"
-    );
+    if mode != "DCR" {
+        decline!("the order {mode} is not implemented, only DCR is");
+    }
     builtin_op(ctx, node, "tract::SpaceToDepth")
 }
 
@@ -23,16 +22,14 @@ pub(super) fn space_to_depth(ctx: &ParsingContext, node: &NodeProto) -> Built {
 pub(super) fn attention(ctx: &ParsingContext, node: &NodeProto) -> Built {
     for window in ["left_window_size", "right_window_size"] {
         let size = node.get_attr_opt::<i64>(window)?.unwrap_or(-1);
-        ensure!(
-            size < 0,
-            "Attention within a window ({window}) is not implemented"
-        );
+        if size >= 0 {
+            decline!("attention within a window ({window}) is not implemented");
+        }
     }
     let causal = node.get_attr_opt::<i64>("is_causal")?.unwrap_or(0) != 0;
     let past = node.input.get(4).is_some_and(|name| !name.is_empty());
-    ensure!(
-        !(causal && past && ctx.onnx_operator_set_version > 23),
-        "causal Attention over past keys is not implemented from opset 24 on"
-    );
+    if causal && past && ctx.onnx_operator_set_version > 23 {
+        decline!("causal attention over past keys is not implemented from opset 24 on");
+    }
     builtin_op(ctx, node, "tract::Attention")
 }

@@ -149,7 +149,7 @@ fn broken(span: Span, named: &[i64], rank: usize) -> Option<String> {
         .collect();
     from_front.sort_unstable();
     let twice = from_front.windows(2).any(|pair| pair[0] == pair[1]);
-    (once && twice).then(|| "each another".to_owned())
+    (once && twice).then(|| "another axis each".to_owned())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use super::limits;
 use super::repairs::Built;
 use crate::arena::room_for;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::ops::function::integers;
 use crate::ops::operand::{Guard, Operand};
 
@@ -49,6 +49,7 @@ fn checked(ctx: &ParsingContext, node: &NodeProto) -> Built {
         .get(&format!("{BARE}{}", node.op_type));
     let build = build.with_context(|| format!("there is no operator {}", node.op_type))?;
     let (own, captured) = build(ctx, node)
+        .map_err(|error| Node::of(node).named(error))
         .with_context(|| format!("Building node {} ({})", display_name(node), node.op_type))?;
     // tract looks for constants by their type.
     if own
@@ -131,6 +132,21 @@ impl Node {
             node: self.name.clone(),
             operator: self.operator.clone(),
             reason,
+        }
+    }
+
+    /// A refusal by a part that does not know the node's name, as an error that does.
+    fn named(&self, error: TractError) -> TractError {
+        let refusal = error.chain().find_map(|cause| cause.downcast_ref());
+        match refusal {
+            Some(Refusal::Broken(reason)) => self.mismatch(reason.clone()).into(),
+            Some(Refusal::Unimplemented(reason)) => Error::Unimplemented {
+                node: self.name.clone(),
+                operator: self.operator.clone(),
+                reason: reason.clone(),
+            }
+            .into(),
+            None => error,
         }
     }
 
@@ -261,7 +277,10 @@ impl InferenceOp for Checked {
         };
         self.node.check(&known)?;
         let constant = inputs.iter().all(|input| input.value.is_concrete());
-        let inferred = self.own.infer_facts(inputs, outputs, observed)?;
+        let inferred = self
+            .own
+            .infer_facts(inputs, outputs, observed)
+            .map_err(|error| self.node.named(error))?;
         for output in &inferred.1 {
             room_for_output(output, constant)?;
         }
@@ -295,8 +314,10 @@ impl InferenceOp for Checked {
             facts: &facts,
         };
         self.node.check(&known)?;
+        let named = |error| self.node.named(error);
         if self.node.operands.is_empty() {
-            return self.own.to_typed(source, node, target, mapping);
+            let typed = self.own.to_typed(source, node, target, mapping);
+            return typed.map_err(named);
         }
         let inputs = node
             .inputs
@@ -306,7 +327,9 @@ impl InferenceOp for Checked {
         for slot in &self.node.operands {
             self.guard(slot, node, target, &mut inputs)?;
         }
-        self.own.to_typed(source, node, target, &inputs)
+        self.own
+            .to_typed(source, node, target, &inputs)
+            .map_err(named)
     }
 
     fn as_op(&self) -> &dyn Op {

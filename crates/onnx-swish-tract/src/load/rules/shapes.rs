@@ -2,11 +2,13 @@
 //!
 //! Given what is known of the shapes; promises an error that names the sizes where they do not fit.
 
+use tract_hir::internal::Factoid;
 use tract_onnx::pb::NodeProto;
 
 use super::attributes::WINDOWS;
 use super::{Known, Node, listed};
-use crate::error::Error;
+use crate::arena::room_for;
+use crate::error::{Error, NoRoom};
 
 /// A window that moves over an image, but for its size.
 #[derive(Debug, Clone)]
@@ -60,7 +62,11 @@ pub(super) fn check(node: &Node, known: &Known<'_>) -> Result<(), Error> {
             None => None,
         },
     };
-    broken.map_or(Ok(()), |reason| Err(node.mismatch(reason)))
+    match broken {
+        Some(reason) => Err(node.mismatch(reason)),
+        None if node.operator == "Expand" => countable(node, known),
+        None => Ok(()),
+    }
 }
 
 /// Whether a power of an attribute divides the sizes of axes of the first input.
@@ -101,14 +107,6 @@ fn no_image(node: &Node, rank: usize) -> Option<String> {
 /// Whether sizes can be broadcast to a shape that is asked for, and back.
 fn expand(node: &Node, known: &Known<'_>) -> Option<String> {
     let (given, asked) = (known.shape(0)?, known.integers(1)?);
-    // tract counts such an axis in 32 bits.
-    if let Some(size) = asked.iter().find(|size| i32::try_from(**size).is_err()) {
-        return Some(format!(
-            "`{}` asks for an axis of {size} elements, and more than {} are not implemented",
-            node.input_name(1),
-            i32::MAX
-        ));
-    }
     let pairs = given.iter().rev().zip(asked.iter().rev());
     let clash = pairs
         .filter_map(|(size, asked)| Some((*size, usize::try_from(*asked).ok()?)))
@@ -118,6 +116,46 @@ fn expand(node: &Node, known: &Known<'_>) -> Option<String> {
             "an axis of {size} elements in `{}` cannot be expanded to {asked}",
             node.input_name(0)
         )
+    })
+}
+
+/// Whether tract can count the elements along each axis of an Expand: it does so in 32 bits. There is seldom memory for more.
+fn countable(node: &Node, known: &Known<'_>) -> Result<(), Error> {
+    let (Some(given), Some(asked)) = (known.shape(0), known.integers(1)) else {
+        return Ok(());
+    };
+    let Some(most) = asked.iter().copied().max() else {
+        return Ok(());
+    };
+    if i32::try_from(most).is_ok() {
+        return Ok(());
+    }
+    let sizes = asked.iter().rev().enumerate().map(|(at, asked)| {
+        let own = given.iter().rev().nth(at).copied().unwrap_or(1);
+        usize::try_from(*asked).unwrap_or(1).max(own)
+    });
+    let sizes: Vec<usize> = sizes.collect();
+    let dt = known.fact(0).and_then(|fact| fact.datum_type.concretize());
+    if let Some(Err(error)) = dt.map(|dt| room_for(dt, &sizes))
+        && let Some(NoRoom { bytes, .. }) = error.downcast_ref()
+    {
+        return Err(Error::Memory {
+            node: Some(node.name.clone()),
+            what: format!(
+                "what `{}` asks for, an axis of {most} elements",
+                node.input_name(1)
+            ),
+            bytes: *bytes,
+        });
+    }
+    Err(Error::Unimplemented {
+        node: node.name.clone(),
+        operator: node.operator.clone(),
+        reason: format!(
+            "`{}` asks for an axis of {most} elements, and more than {} are not implemented",
+            node.input_name(1),
+            i32::MAX
+        ),
     })
 }
 

@@ -13,9 +13,11 @@ use tract_onnx::model::{ParseResult, ParsingContext, optional_inputs};
 use tract_onnx::pb::{GraphProto, NodeProto};
 
 use super::Built;
+use super::body::Body;
+use crate::error::decline;
 use crate::ops::function::integers;
 use control::Control;
-use turns::Turns;
+pub(crate) use turns::Turns;
 
 /// The body's inputs before the carried values: the iteration's number, and the condition.
 const BEFORE_CARRIED: usize = 2;
@@ -142,10 +144,11 @@ impl Loop {
             let mut changed = false;
             for (at, shape) in shapes.iter_mut().enumerate() {
                 let after = &body.output_fact(1 + at)?.shape;
-                if let Some(rank) = after.rank().concretize() {
-                    ensure!(
-                        usize::try_from(rank)? == shape.len(),
-                        "a value that a Loop carries has {} axes before the first turn and {rank} after it",
+                if let Some(rank) = after.rank().concretize()
+                    && usize::try_from(rank)? != shape.len()
+                {
+                    decline!(
+                        "a value that it carries has {} axes before the first turn and {rank} after it",
                         shape.len()
                     );
                 }
@@ -166,7 +169,7 @@ impl Loop {
                 return Ok(Some(Solved { body, outputs }));
             }
         }
-        bail!("the sizes of what a Loop carries do not settle")
+        decline!("the sizes of what it carries do not settle")
     }
 
     /// The body with carried values of these shapes.
@@ -333,7 +336,7 @@ impl InferenceOp for Loop {
             facts.push(dt.fact(shape));
         }
         let op = Turns {
-            plan: TypedSimplePlan::new(body.into_optimized()?)?,
+            body: Body::new(body),
             count: self.count,
             condition: self.condition,
             first_carried: self.first_carried(),

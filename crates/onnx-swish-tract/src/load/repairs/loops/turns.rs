@@ -1,15 +1,16 @@
 //! A Loop as it runs: its body's plan, once for each turn.
 //!
-//! Given the plan and the inputs of a run; promises the carried values of the last turn, and what every turn collects, stacked.
+//! Given the body and the inputs of a run; promises the carried values of the last turn, and what every turn collects, stacked.
 
 use tract_hir::internal::*;
 
+use super::super::body::Body;
 use crate::ops::function::integers;
 
 /// A Loop as it runs.
 #[derive(Debug, Clone)]
-pub(super) struct Turns {
-    pub plan: Arc<TypedSimplePlan>,
+pub(crate) struct Turns {
+    pub body: Body,
     pub count: Option<usize>,
     pub condition: Option<usize>,
     pub first_carried: usize,
@@ -21,8 +22,8 @@ pub(super) struct Turns {
 }
 
 impl PartialEq for Turns {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.plan, &other.plan)
+    fn eq(&self, _: &Self) -> bool {
+        false
     }
 }
 
@@ -60,7 +61,7 @@ impl EvalOp for Turns {
             .collect();
         drop(inputs);
         let mut collected: Vec<Vec<Tensor>> = vec![Vec::new(); self.facts.len() - self.carried];
-        let mut state = self.plan.spawn()?;
+        let mut state = self.body.plan()?.spawn()?;
         let mut turn = 0i64;
         while goes_on && count.is_none_or(|count| turn < count) {
             let mut own: TVec<TValue> = tvec!(tensor0(turn).into(), tensor0(goes_on).into());

@@ -7,6 +7,7 @@ use tract_num_traits::Float;
 use tract_onnx::pb::NodeProto;
 
 use super::cell::Kind;
+use crate::error::reject;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Activation {
@@ -68,7 +69,7 @@ impl Activation {
                 "elu" => Activation::Elu { alpha: alpha(1.0) },
                 "softsign" => Activation::Softsign,
                 "softplus" => Activation::Softplus,
-                other => bail!("there is no recurrent activation `{other}`"),
+                other => reject!("there is no recurrent activation `{other}`"),
             })
         });
         named.collect()

@@ -2,7 +2,8 @@
 //!
 //! At fault: tract-onnx, `ops/rec/common.rs` and its neighbours. `CommonRec::wire` runs forwards whatever `direction` says, takes
 //! sequence lengths only as constants that name the whole sequence, and joins the directions of layout 1 along the wrong
-//! axis; the builders of all three do not read `activations`, `clip` and `input_forget`. What tract computes rightly stays with it.
+//! axis; the builders of all three do not read `activations`, `clip` and `input_forget`. A sequence of
+//! no steps does not load. What tract computes rightly stays with it.
 
 mod activation;
 mod cell;
@@ -14,6 +15,7 @@ use tract_onnx::model::{ParsingContext, optional_inputs, optional_outputs};
 use tract_onnx::pb::NodeProto;
 
 use super::{Built, Delegate, Rewiring, rewired};
+use crate::error::{demand, reject};
 use crate::ops::function::{Plain, integers};
 use activation::Activation;
 use cell::{Cell, Kind};
@@ -79,14 +81,14 @@ fn described(node: &NodeProto, kind: Kind) -> TractResult<Sequence> {
         "forward" => &[false],
         "reverse" => &[true],
         "bidirectional" => &[false, true],
-        other => bail!("there is no direction `{other}`"),
+        other => reject!("there is no direction `{other}`"),
     };
     let clip = node.get_attr_opt::<f32>("clip")?.map(f64::from);
     let usual = Activation::usual(kind);
     let named = Activation::named(node)?;
-    ensure!(
+    demand!(
         named.is_empty() || named.len() == usual.len() * directions.len(),
-        "{} activations for {} directions of {}",
+        "it names {} activations for {} directions of {}",
         named.len(),
         directions.len(),
         node.op_type
@@ -169,7 +171,8 @@ impl Rewiring for Recurrent {
             })
         );
         let shared = lstm && h.is_none() && c.is_none() && !one;
-        if f32 && self.tract_can && !shared && self.whole(model, inputs)? {
+        let is_empty = fact.shape.iter().any(|dim| *dim == 0.to_dim());
+        if f32 && !is_empty && self.tract_can && !shared && self.whole(model, inputs)? {
             return own.wire(prefix, model, inputs);
         }
         model.wire_node(prefix, Plain(self.sequence.clone()), inputs)
