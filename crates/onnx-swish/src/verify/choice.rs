@@ -1,7 +1,7 @@
 //! The fused model given the rows that the reference chose.
 //!
-//! Given both models' values around every TopK; promises the outputs that the fused model has where each TopK keeps what it keeps in the
-//! reference, in that order: what stands in rows that only one side kept can then be compared where it stands.
+//! Given both models' values around every TopK and NonMaxSuppression; promises the outputs that the fused model has where each keeps what
+//! it keeps in the reference, in that order: what stands in rows that only one side kept can then be compared where it stands.
 
 use onnx_swish_model::schema::{AttributeProto, NodeProto, TensorProto, attribute_proto};
 use onnx_swish_model::{DataType, NodeId};
@@ -21,8 +21,8 @@ pub(super) struct Choice {
     pub shape: Vec<usize>,
     /// The rows.
     pub rows: Vec<usize>,
-    /// Their scores.
-    pub scores: Vec<f64>,
+    /// Their scores, which a TopK gives before them.
+    pub scores: Option<Vec<f64>>,
 }
 
 /// The fused model's outputs with these choices; `None` where one cannot be given, as a TopK of no float32 cannot.
@@ -56,8 +56,13 @@ fn fixed(model: &Model, choices: &[Choice]) -> Result<Option<Model>> {
         let mut nodes = main.nodes().iter().enumerate();
         let maker = nodes.find_map(|(index, node)| {
             let node = model.node_ref(node);
-            let own = node.outputs().nth(1) == Some(choice.indices.as_bytes());
-            (own && node.op_type() == b"TopK").then_some((index, node))
+            let kind: &[u8] = match choice.scores {
+                Some(_) => b"TopK",
+                None => b"NonMaxSuppression",
+            };
+            let indices = node.outputs().nth(usize::from(choice.scores.is_some()));
+            let own = indices == Some(choice.indices.as_bytes());
+            (own && node.op_type() == kind).then_some((index, node))
         });
         let Some((index, node)) = maker else {
             return Ok(None);
@@ -81,12 +86,12 @@ impl Choice {
             int64_data: self.rows.iter().map(|&row| row as i64).collect(),
             ..TensorProto::default()
         };
-        let scores = TensorProto {
+        let scores = self.scores.as_ref().map(|scores| TensorProto {
             data_type: Some(DataType::Float as i32),
-            float_data: self.scores.iter().map(|&score| score as f32).collect(),
+            float_data: scores.iter().map(|&score| score as f32).collect(),
             ..TensorProto::default()
-        };
-        let named = names.iter().zip([scores, rows]);
+        });
+        let named = names.iter().zip(scores.into_iter().chain([rows]));
         let named = named.filter(|(name, _)| !name.is_empty());
         let constant = |(name, tensor): (&&[u8], TensorProto)| NodeProto {
             op_type: Some("Constant".into()),

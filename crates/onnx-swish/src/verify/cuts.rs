@@ -1,14 +1,16 @@
-//! Where the K of a TopK cuts through nearly equal scores, so that two correct runs keep different ones of them.
+//! Where the K of a TopK cuts through nearly equal scores, or one of two boxes of nearly equal score suppresses the other, so that two
+//! correct runs keep different ones of them.
 //!
-//! Given both models and the sets of outputs that differ behind a TopK; promises that rows are excused only where what one side keeps
+//! Given both models and the sets of outputs that differ behind a ranking; promises that rows are excused only where what one side keeps
 //! is, by the scores of the other side, nearly as good as the last that the other side keeps, and the fused model makes of those rows what
 //! the reference makes of them. A wrong index stays a difference, and is named.
 
 use super::OutputComparison;
 use super::choice::{self, Choice};
 use super::judge::{Judge, Judged};
-use super::origin::Ranking;
+use super::origin::{Ranking, Ranks};
 use super::rows::Chosen;
+use super::suppressions;
 use super::tolerance::{Tolerance, distance};
 use super::values::{Both, Models};
 use crate::error::Result;
@@ -69,20 +71,29 @@ pub(super) fn settle(
 }
 
 /// The values of both sides.
-struct Looked<'a> {
-    expected: &'a NamedTensors,
-    found: &'a Outputs,
-    inputs: &'a NamedTensors,
+pub(super) struct Looked<'a> {
+    pub expected: &'a NamedTensors,
+    pub found: &'a Outputs,
+    pub inputs: &'a NamedTensors,
 }
 
 impl Looked<'_> {
-    fn of<'t>(tensors: &'t NamedTensors, name: &str) -> Option<&'t Tensor> {
+    pub fn of<'t>(tensors: &'t NamedTensors, name: &str) -> Option<&'t Tensor> {
         let found = tensors.iter().find(|(own, _)| own == name);
         found.map(|(_, tensor)| tensor)
     }
 
+    /// What the reference keeps, and whether it says so. Known outputs may be without it: then what the fused model keeps, of which the
+    /// others have nothing to say but the order.
+    pub fn kept<'t>(&'t self, name: &str, own: &'t Tensor) -> (&'t Tensor, bool) {
+        match Self::of(self.expected, name) {
+            Some(indices) => (indices, true),
+            None => (own, false),
+        }
+    }
+
     /// A value of each side. Known outputs have no values before them: the scores are then the fused model's on both sides.
-    fn scores(&self, name: &str) -> Option<(&Tensor, &Tensor)> {
+    pub fn scores(&self, name: &str) -> Option<(&Tensor, &Tensor)> {
         if let Some(input) = Self::of(self.inputs, name) {
             return Some((input, input));
         }
@@ -96,7 +107,11 @@ impl Cuts {
         let mut cuts = Cuts::default();
         let mut explained = true;
         for ranking in rankings {
-            match kept(ranking, looked_at, judge) {
+            let kept = match ranking.kind {
+                Ranks::TopK { axis, largest } => kept(ranking, (axis, largest), looked_at, judge),
+                Ranks::NonMaxSuppression => suppressions::kept(ranking, looked_at, judge),
+            };
+            match kept {
                 Some(Ok(kept)) => {
                     cuts.others += kept.others;
                     cuts.chosen.push(kept.chosen);
@@ -136,27 +151,28 @@ impl Side {
 }
 
 /// What a ranking kept.
-struct Kept {
+pub(super) struct Kept {
     /// How many rows on one side that the other does not keep.
-    others: usize,
-    chosen: Chosen,
-    choice: Option<Choice>,
+    pub others: usize,
+    pub chosen: Chosen,
+    pub choice: Option<Choice>,
 }
 
 /// What a ranking kept, or a sentence that says what it should not have kept. `None` where its values cannot be had.
 fn kept(
     ranking: &Ranking,
+    (axis, largest): (i64, bool),
     looked_at: &Looked<'_>,
     judge: &Judge<'_>,
 ) -> Option<Result<Kept, String>> {
     let (expected, found) = looked_at.scores(&ranking.data)?;
-    let indices = Looked::of(looked_at.expected, &ranking.indices)?;
     let own_indices = looked_at.found.get(&ranking.indices).ok()?;
+    let (indices, is_known) = looked_at.kept(&ranking.indices, own_indices);
     let shape = found.shape();
     if expected.shape() != shape || indices.shape() != own_indices.shape() {
         return None;
     }
-    let axis = usize::try_from(match ranking.axis {
+    let axis = usize::try_from(match axis {
         axis if axis < 0 => axis + i64::try_from(shape.len()).ok()?,
         axis => axis,
     })
@@ -170,6 +186,7 @@ fn kept(
         rows,
         few,
         inner,
+        largest,
         tolerance,
     };
     let others = match lists.others(ranking, &reference, &own) {
@@ -182,10 +199,10 @@ fn kept(
         (lists.chosen(&reference), lists.chosen(&own)),
         tolerance,
     );
-    let choice = (found.element_type() == ElementType::F32).then(|| Choice {
+    let choice = (is_known && found.element_type() == ElementType::F32).then(|| Choice {
         indices: ranking.indices.clone(),
         shape: indices.shape().to_vec(),
-        scores: lists.chosen(&reference),
+        scores: Some(lists.chosen(&reference)),
         rows: reference.indices,
     });
     Some(Ok(Kept {
@@ -200,6 +217,8 @@ struct Lists {
     rows: usize,
     few: usize,
     inner: usize,
+    /// Whether the largest are kept, not the smallest.
+    largest: bool,
     tolerance: Tolerance,
 }
 
@@ -256,7 +275,7 @@ impl Lists {
         let finite = side.scores.iter().filter(|score| score.is_finite());
         let largest = finite.fold(0.0, |most: f64, score| most.max(score.abs()));
         let kept: std::collections::HashSet<usize> = self.positions(side).collect();
-        let cuts = self.cuts(ranking, side);
+        let cuts = self.cuts(side);
         let mut not_in = 0;
         for (at, position) in self.positions(other).enumerate() {
             if kept.contains(&position) {
@@ -271,7 +290,7 @@ impl Lists {
             }
             let index = other.indices.get(at).copied().unwrap_or_default();
             let node = &ranking.node;
-            let better = if ranking.largest {
+            let better = if self.largest {
                 score > cut
             } else {
                 score < cut
@@ -296,12 +315,12 @@ impl Lists {
     }
 
     /// The worst score that each list keeps; they need not be sorted.
-    fn cuts(&self, ranking: &Ranking, side: &Side) -> Vec<f64> {
+    fn cuts(&self, side: &Side) -> Vec<f64> {
         let mut cuts: Vec<f64> = Vec::new();
         for (at, score) in self.chosen(side).into_iter().enumerate() {
             let list = self.list(at);
             match cuts.get_mut(list) {
-                Some(cut) if ranking.largest => *cut = cut.min(score),
+                Some(cut) if self.largest => *cut = cut.min(score),
                 Some(cut) => *cut = cut.max(score),
                 // Lists begin one after the other.
                 None => cuts.push(score),
@@ -343,13 +362,16 @@ mod tests {
             node: "top".to_owned(),
             data: "d".to_owned(),
             indices: "i".to_owned(),
-            axis: -1,
-            largest: true,
+            kind: Ranks::TopK {
+                axis: -1,
+                largest: true,
+            },
         };
         let lists = Lists {
             rows,
             few,
             inner,
+            largest: true,
             tolerance: TOLERANCE,
         };
         let [reference, own] = [0, 1].map(|side: usize| Side {

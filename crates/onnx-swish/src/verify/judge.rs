@@ -142,6 +142,7 @@ fn by_rows(pairs: &mut [Pair<'_>], cuts: &Cuts) {
             float: is_float(pair.found.element_type()),
             output: true,
             ranking: pair.ranking(),
+            suppressed: false,
         })
         .chain(cuts.chosen.iter().map(Chosen::ranked))
         .collect();

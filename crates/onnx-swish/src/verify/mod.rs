@@ -10,12 +10,14 @@ mod compare;
 mod cuts;
 mod formula;
 mod judge;
+mod layout;
 mod options;
 mod origin;
 mod reference;
 mod report;
 mod rows;
 mod sides;
+mod suppressions;
 mod test_data;
 mod tolerance;
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub(super) struct Quantised {
     pub depth: usize,
 }
 
-/// A TopK of the main graph that says which rows it keeps.
+/// A TopK or a NonMaxSuppression of the main graph that says which rows it keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ranking {
     /// The node's name, or that of its indices.
@@ -78,8 +78,36 @@ pub(super) struct Ranking {
     pub data: String,
     /// The value that says which rows it keeps.
     pub indices: String,
-    pub axis: i64,
-    pub largest: bool,
+    pub kind: Ranks,
+}
+
+/// How a node ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ranks {
+    TopK {
+        axis: i64,
+        largest: bool,
+    },
+    /// Scores of `[batches, classes, boxes]`, each kept one by its three numbers.
+    NonMaxSuppression,
+}
+
+impl Ranks {
+    /// Which output says what is kept.
+    pub fn indices(self) -> usize {
+        match self {
+            Ranks::TopK { .. } => 1,
+            Ranks::NonMaxSuppression => 0,
+        }
+    }
+
+    /// Which input is ranked.
+    fn data(self) -> usize {
+        match self {
+            Ranks::TopK { .. } => 0,
+            Ranks::NonMaxSuppression => 1,
+        }
+    }
 }
 
 /// What is known of a value while the graph is walked.
@@ -124,15 +152,23 @@ pub(super) fn rankings(model: &Model) -> Vec<Ranking> {
     };
     let stored = stored(model, main);
     let nodes = main.nodes().iter().map(|node| model.node_ref(node));
-    let found = nodes.filter(|node| node.op_type() == b"TopK");
-    let rankings = found.filter_map(|node| {
+    let rankings = nodes.filter_map(|node| {
         let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         let number = |name, usual| {
             let attribute = node.attribute(name);
             attribute.and_then(|it| it.int()).unwrap_or(usual)
         };
-        let data = node.inputs().next()?;
-        let indices = node.outputs().nth(1).filter(|name| !name.is_empty())?;
+        let kind = match node.op_type() {
+            b"TopK" => Ranks::TopK {
+                axis: number(b"axis", -1),
+                largest: number(b"largest", 1) != 0,
+            },
+            b"NonMaxSuppression" => Ranks::NonMaxSuppression,
+            _ => return None,
+        };
+        let data = node.inputs().nth(kind.data())?;
+        let indices = node.outputs().nth(kind.indices());
+        let indices = indices.filter(|name| !name.is_empty())?;
         (!stored.contains(data)).then(|| Ranking {
             node: text(match node.name() {
                 b"" => indices,
@@ -140,8 +176,7 @@ pub(super) fn rankings(model: &Model) -> Vec<Ranking> {
             }),
             data: text(data),
             indices: text(indices),
-            axis: number(b"axis", -1),
-            largest: number(b"largest", 1) != 0,
+            kind,
         })
     });
     rankings.collect()
@@ -503,7 +538,11 @@ mod tests {
         assert_eq!(found.len(), 1);
         let (data, indices) = (&found[0].data, &found[0].indices);
         assert_eq!((data.as_str(), indices.as_str()), ("x", "indices"));
-        assert!(found[0].largest && found[0].axis == -1);
+        let usual = Ranks::TopK {
+            axis: -1,
+            largest: true,
+        };
+        assert_eq!(found[0].kind, usual);
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn remarks(output: &OutputComparison) -> Vec<String> {
                 "are others"
             };
             found.push(format!(
-                "{} of output `{name}` {are} on each side, left out on the other where the K of a TopK cuts through a tie",
+                "{} of output `{name}` {are} on each side, left out on the other where scores tie",
                 counted(rows.others, "row")
             ));
         }

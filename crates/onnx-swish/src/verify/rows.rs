@@ -2,10 +2,11 @@
 //!
 //! Given the outputs of two runs; promises that rows are taken for swapped only where their scores, which stand in one of the
 //! outputs, are nearly equal, and in all outputs behind one ranking alike: an order that the scores do not excuse, or that is another
-//! in the output beside it, stays a difference.
+//! in the output beside it, stays a difference. Rows may lie side by side, or element by element where channels come first.
 
 use serde::Serialize;
 
+use super::layout::Layout;
 use super::tolerance::{Tolerance, distance};
 
 /// More rows than this out of place are not matched one by one: the work is quadratic in them.
@@ -34,9 +35,11 @@ pub(super) struct Chosen {
     values: (Vec<f64>, Vec<f64>),
     tolerance: Tolerance,
     largest: f64,
+    suppressed: bool,
 }
 
 impl Chosen {
+    /// The scores that a TopK keeps.
     pub fn new(
         name: String,
         shape: Vec<usize>,
@@ -51,6 +54,15 @@ impl Chosen {
             values,
             tolerance,
             largest,
+            suppressed: false,
+        }
+    }
+
+    /// The scores of what a NonMaxSuppression keeps, of which any may have suppressed another of the same score.
+    pub fn of_suppression(self) -> Chosen {
+        Chosen {
+            suppressed: true,
+            ..self
         }
     }
 
@@ -69,6 +81,7 @@ impl Chosen {
             float: true,
             output: false,
             ranking: None,
+            suppressed: self.suppressed,
         }
     }
 }
@@ -90,47 +103,18 @@ pub(super) struct Ranked<'a> {
     pub output: bool,
     /// The ranking that its rows follow.
     pub ranking: Option<usize>,
-}
-
-/// One output seen as `outer` lists of `rows` rows of `inner` elements each.
-#[derive(Clone, Copy)]
-struct Layout {
-    axis: usize,
-    outer: usize,
-    rows: usize,
-    inner: usize,
-}
-
-impl Layout {
-    fn along(shape: &[usize], axis: usize) -> Option<Layout> {
-        let rows = *shape.get(axis)?;
-        let outer = shape.get(..axis)?.iter().product();
-        let inner = shape.get(axis + 1..)?.iter().product();
-        (rows > 1 && inner > 0).then_some(Layout {
-            axis,
-            outer,
-            rows,
-            inner,
-        })
-    }
-
-    /// This output in as many lists of as many rows, if it can be seen so.
-    fn of_same_lists(&self, output: &Ranked<'_>) -> Option<Layout> {
-        let mut layouts =
-            (0..output.shape.len()).filter_map(|axis| Layout::along(output.shape, axis));
-        layouts.find(|it| (it.outer, it.rows) == (self.outer, self.rows))
-    }
-
-    fn row<'v>(&self, values: &'v [f64], list: usize, row: usize) -> &'v [f64] {
-        let start = (list * self.rows + row) * self.inner;
-        values.get(start..start + self.inner).unwrap_or_default()
-    }
+    /// Whether it is what a NonMaxSuppression keeps.
+    pub suppressed: bool,
 }
 
 /// The score of every row, and where it stands.
 struct Scores<'a> {
     values: Vec<f64>,
     close: f64,
+    /// Whether they are what a node ranks. What only looks like scores must be in order.
+    known: bool,
+    /// Whether rows that only one side keeps may have any score, if the other side keeps others of the same.
+    suppressed: bool,
     name: std::borrow::Cow<'a, str>,
 }
 
@@ -140,23 +124,22 @@ impl Ranked<'_> {
     }
 
     /// Whether all elements of two rows are close.
-    fn same(&self, a: &[f64], b: &[f64]) -> bool {
-        a.iter().zip(b).all(|(&a, &b)| self.close(a, b))
+    fn same(&self, a: impl Iterator<Item = f64>, b: impl Iterator<Item = f64>) -> bool {
+        a.zip(b).all(|(a, b)| self.close(a, b))
     }
 }
 
 /// How the rows of `outputs[at]` moved, if their scores excuse it; up to `others` of them may be other rows of the lowest score.
 pub(super) fn swapped(outputs: &[Ranked<'_>], at: usize, others: usize) -> Option<Rows> {
     let output = outputs.get(at)?;
-    let layouts = (0..output.shape.len()).filter_map(|axis| Layout::along(output.shape, axis));
-    for layout in layouts {
+    for layout in Layout::all(output.shape) {
         // What follows the same ranking is in the same order.
         let beside = outputs.iter().filter(|other| {
             other.ranking.is_some()
                 && other.ranking == output.ranking
                 && !std::ptr::eq(*other, output)
         });
-        let beside = beside.filter_map(|other| Some((other, layout.of_same_lists(other)?)));
+        let beside = beside.filter_map(|other| Some((other, layout.of_same_lists(other.shape)?)));
         let together: Vec<_> = std::iter::once((output, layout)).chain(beside).collect();
         for scores in scores(outputs, output, layout) {
             if let Some((moved, others)) = matched(&together, &scores, others) {
@@ -179,24 +162,29 @@ fn scores<'a>(
     output: &'a Ranked<'a>,
     layout: Layout,
 ) -> impl Iterator<Item = Scores<'a>> {
-    let rows = layout.outer * layout.rows;
+    let rows = layout.lists * layout.rows;
     let others = outputs.iter().filter(move |other| {
         other.float && other.equal && other.original.len() == rows && !std::ptr::eq(*other, output)
     });
     let others = others.map(|other| Scores {
         values: other.original.to_vec(),
         close: other.tolerance.allowed(other.largest, other.largest),
+        known: !other.output,
+        suppressed: other.suppressed,
         name: if other.output {
             format!("output `{}`", other.name).into()
         } else {
             other.name.into()
         },
     });
-    let columns = (0..layout.inner).filter(move |_| output.float && layout.inner > 1);
+    // Where channels come first, few rows of many elements are more likely few elements of many rows.
+    let is_table = layout.before == 1 || layout.rows >= layout.width();
+    let has_columns = output.float && layout.width() > 1 && is_table;
+    let columns = (0..layout.width()).filter(move |_| has_columns);
     let columns = columns.filter_map(move |column| own_column(output, layout, column));
     others
         .chain(columns)
-        .filter(move |scores| scores.are_in_order(layout.rows))
+        .filter(move |scores| scores.known || scores.are_in_order(layout.rows))
 }
 
 impl Scores<'_> {
@@ -213,11 +201,10 @@ impl Scores<'_> {
 }
 
 fn own_column<'a>(output: &'a Ranked<'a>, layout: Layout, column: usize) -> Option<Scores<'a>> {
-    let of = |values: &[f64]| -> Vec<f64> {
-        let column = values.iter().skip(column).step_by(layout.inner);
-        column.copied().collect()
-    };
-    let (original, fused) = (of(output.original), of(output.fused));
+    let (original, fused) = (
+        layout.column(output.original, column),
+        layout.column(output.fused, column),
+    );
     let largest = original
         .iter()
         .fold(0.0f64, |most, value| most.max(value.abs()));
@@ -229,6 +216,8 @@ fn own_column<'a>(output: &'a Ranked<'a>, layout: Layout, column: usize) -> Opti
     agrees.then(|| Scores {
         values: original,
         close,
+        known: false,
+        suppressed: false,
         name: format!("column {column} of each row").into(),
     })
 }
@@ -242,7 +231,7 @@ fn matched(
 ) -> Option<(usize, usize)> {
     let (mut moved, mut left) = (0, 0);
     let (_, layout) = together.first()?;
-    for list in 0..layout.outer {
+    for list in 0..layout.lists {
         let same = |row: usize, other: usize| {
             together.iter().all(|(output, layout)| {
                 let original = layout.row(output.original, list, row);
@@ -273,8 +262,17 @@ fn matched(
             }
         }
         left += lone.len();
-        let mut cut_off = lone.iter().chain(&free);
-        if left > others || !cut_off.all(|&row| near(row, layout.rows - 1)) {
+        let excused = if scores.suppressed {
+            // One of two that tie suppresses the other.
+            lone.iter().all(|&row| {
+                let fits = free.iter().position(|&other| near(row, other));
+                fits.map(|fits| free.swap_remove(fits)).is_some()
+            })
+        } else {
+            let mut cut_off = lone.iter().chain(&free);
+            cut_off.all(|&row| near(row, layout.rows - 1))
+        };
+        if left > others || !excused {
             return None;
         }
     }
@@ -316,6 +314,7 @@ mod tests {
             float,
             output: true,
             ranking: Some(0),
+            suppressed: false,
         }
     }
 
@@ -417,5 +416,65 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn rows_may_lie_behind_their_channels() {
+        // Three boxes as [1, 3, 4]: two coordinates and the score, which the last two share.
+        let original = [
+            1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0, 0.9, 0.7, 0.5, 0.5,
+        ];
+        let fused = [
+            1.0, 2.0, 4.0, 3.0, 10.0, 20.0, 40.0, 30.0, 0.9, 0.7, 0.5, 0.5,
+        ];
+        let found =
+            |fused: &[f64]| swapped(&[ranked("boxes", &[1, 3, 4], &original, fused, true)], 0, 0);
+        let rows = found(&fused).unwrap();
+        assert_eq!((rows.axis, rows.moved), (2, 2));
+        assert!(rows.scores.contains("column 2"), "{}", rows.scores);
+        // A coordinate that stays behind belongs to another box.
+        let mut torn = fused;
+        torn.swap(6, 7);
+        assert_eq!(found(&torn), None);
+        // Rows of other scores.
+        let mut wrong = original;
+        for channel in 0..3 {
+            wrong.swap(channel * 4, channel * 4 + 1);
+        }
+        assert_eq!(found(&wrong), None);
+    }
+
+    #[test]
+    fn one_ranking_may_be_in_outputs_of_either_layout() {
+        let scores = [0.9, 0.5, 0.5];
+        let boxes = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let of = |fused_boxes: &[f64], at| {
+            let all = [
+                ranked("scores", &[1, 3], &scores, &scores, true),
+                ranked("labels", &[3], &[4.0, 7.0, 2.0], &[4.0, 2.0, 7.0], false),
+                ranked("boxes", &[1, 2, 3], &boxes, fused_boxes, true),
+            ];
+            swapped(&all, at, 0).is_some()
+        };
+        let follow = [1.0, 3.0, 2.0, 4.0, 6.0, 5.0];
+        assert!(of(&follow, 1) && of(&follow, 2));
+        assert!(!of(&boxes, 1), "boxes that stay where they are");
+    }
+
+    #[test]
+    fn a_suppression_may_keep_others_of_the_same_score() {
+        let scores = Chosen::new(
+            "what `nms` ranks".to_owned(),
+            vec![3],
+            (vec![0.9, 0.5, 0.4], vec![0.9, 0.5, 0.4]),
+            TOLERANCE,
+        );
+        let kept = [0.0, 0.0, 5.0, 0.0, 0.0, 2.0, 0.0, 0.0, 8.0];
+        let others = [0.0, 0.0, 5.0, 0.0, 0.0, 3.0, 0.0, 0.0, 8.0];
+        let indices = || ranked("indices", &[3, 3], &kept, &others, false);
+        assert_eq!(swapped(&[indices(), scores.ranked()], 0, 1), None);
+        let scores = scores.of_suppression();
+        let found = swapped(&[indices(), scores.ranked()], 0, 1).unwrap();
+        assert_eq!((found.moved, found.others), (0, 1));
     }
 }

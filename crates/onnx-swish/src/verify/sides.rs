@@ -194,7 +194,7 @@ fn listed<'p>(ports: impl Iterator<Item = &'p Port>) -> String {
 }
 
 impl Seen<'_> {
-    /// The judgement of each set of inputs; what differs behind a TopK is looked into, with what there is to say of it.
+    /// The judgement of each set of inputs; what differs behind a ranking is looked into, with what there is to say of it.
     pub fn settled(
         &mut self,
         models: &Models<'_>,
@@ -208,7 +208,7 @@ impl Seen<'_> {
             match settled {
                 Ok(said) => warnings.extend(said),
                 Err(error) => warnings.push(format!(
-                    "whether a TopK cuts through nearly equal scores could not be found out: {error}"
+                    "whether nearly equal scores explain what a ranking keeps could not be found out: {error}"
                 )),
             }
         }
