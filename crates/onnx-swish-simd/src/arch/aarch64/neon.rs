@@ -8,6 +8,7 @@ use std::arch::asm;
 
 use half::{bf16, f16};
 
+use super::bytes::look_up_bytes;
 use crate::memory::Memory;
 use crate::simd::{Kernel, Registers, Simd};
 
@@ -63,7 +64,7 @@ impl Simd for Neon {
         // 8 bits, and a step of Newton's.
         instruction!({
             let near = vrecpeq_f32(b);
-            vmulq_f32(a, vmulq_f32(near, vrecpsq_f32(near, b)))
+            vmulq_f32(vmulq_f32(a, near), vrecpsq_f32(near, b))
         })
     }
     #[inline(always)]
@@ -164,14 +165,13 @@ impl Simd for Neon {
     fn any_beyond<const N: usize>(self, v: [float32x4_t; N], limit: float32x4_t) -> bool {
         // A comparison of magnitudes, false for a NaN.
         instruction!({
-            let first = vcageq_f32(v[0], limit);
-            let any = if N == 4 {
-                let last = vorrq_u32(vcageq_f32(v[2], limit), vcageq_f32(v[N - 1], limit));
-                vorrq_u32(vorrq_u32(first, vcageq_f32(v[1], limit)), last)
-            } else {
-                first
-            };
-            chosen(any) != 0
+            if N != 4 {
+                return chosen(vcageq_f32(v[0], limit)) != 0;
+            }
+            let low = vorrq_u32(vcageq_f32(v[0], limit), vcageq_f32(v[1], limit));
+            let high = vorrq_u32(vcageq_f32(v[2], limit), vcageq_f32(v[N - 1], limit));
+            // The upper halves of sums of 0 and 2³² − 1: zero where both are.
+            vget_lane_u64::<0>(vreinterpret_u64_u16(vaddhn_u32(low, high))) != 0
         })
     }
 
@@ -303,6 +303,11 @@ impl Simd for Neon {
                 vst1q_lane_f32::<0>(to, v);
             }
         }
+    }
+    #[inline(always)]
+    unsafe fn look_up_bytes(self, table: &[u8; 256], from: *const u8, to: *mut u8, n: usize) {
+        // SAFETY: the token, and the caller's promise.
+        unsafe { look_up_bytes(table, from, to, n) }
     }
     #[inline(always)]
     fn prefetch(self, at: *const f32) {
