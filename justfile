@@ -21,6 +21,15 @@ onnxruntime:
 bless:
     BLESS=1 cargo test --workspace --test cli
 
+# Reports and the page in Chromium (installs what it needs; see the head of the script).
+browser:
+    cargo build --release --workspace --bin onnx-swish
+    bash tests/browser/run.sh
+
+# The page in target/page, with the check by ONNX Runtime, for any server of static files.
+page:
+    crates/onnx-swish-web/build.sh target/page --check
+
 # ONNX Runtime's numbers for all fixtures (needs Python; see the head of the script).
 expected:
     python fixtures/make_expected.py

@@ -19,9 +19,11 @@ var onnxSwish = (() => {
     return letters.length <= most ? text : "…" + letters.slice(letters.length - most + 1).join("");
   }
 
-  const LETTER = 6.7; // Width of a letter of 12 px, generously.
+  const LETTER = 6.7; // Width of a letter of 11 px, generously.
+  const BOLD = 7.9; // Of a bold one of 12 px.
   const LINE = 15;
   const NAME = 30;
+  const FEW = 3;
 
   // What the inputs of common operators are called in ONNX's documentation.
   const INPUTS = {
@@ -34,8 +36,8 @@ var onnxSwish = (() => {
 
   const isConstant = (value) => value !== undefined && value.constant !== undefined;
 
-  // The lines of a node's box: operator, name, constants that it reads, attributes.
-  function lines(tables, node) {
+  // The lines of a node's box: operator, name, constants that it reads, and where the entry is about it, attributes.
+  function lines(tables, node, own) {
     const all = [{ text: node.op, kind: "op" }];
     if (node.name) all.push({ text: shortened(node.name, NAME), kind: "name", full: node.name });
     node.inputs.forEach((position, at) => {
@@ -43,16 +45,18 @@ var onnxSwish = (() => {
       if (!isConstant(value)) return;
       const label = (INPUTS[node.op] || [])[at] || `input ${at + 1}`;
       const type = value.type ? value.type + " " : "";
-      const content = value.constant === "" ? type + (value.shape || "tensor") : value.constant;
+      // A few numbers say what is computed; of more, the shape says more.
+      const few = value.constant !== "" && value.constant.split(",").length <= FEW;
+      const content = few ? value.constant : type + (value.shape || "tensor");
       all.push({ text: `${label} ${shortened(content, NAME)}`, kind: "constant", full: `${value.name}: ${type}${value.shape || ""} ${value.constant}` });
     });
-    for (const attribute of node.attributes || []) all.push({ text: shortened(attribute, NAME), kind: "attribute" });
+    for (const attribute of own ? node.attributes || [] : []) all.push({ text: shortened(attribute, NAME), kind: "attribute" });
     return all;
   }
 
   function size(all) {
-    const widest = Math.max(...all.map((line) => Array.from(line.text).length));
-    return { width: Math.max(56, widest * LETTER + 18), height: all.length * LINE + 10 };
+    const widest = Math.max(...all.map((line) => Array.from(line.text).length * (line.kind === "op" ? BOLD : LETTER)));
+    return { width: Math.max(56, widest + 18), height: all.length * LINE + 10 };
   }
 
   // A value's name, and below it what it is.
@@ -72,7 +76,7 @@ var onnxSwish = (() => {
         // Constants stand in the boxes of those that read them.
         const outputs = node.outputs.filter((value) => value >= 0);
         const onlyConstants = outputs.length > 0 && outputs.every((value) => isConstant(tables.values[value]));
-        if (!onlyConstants || side.nodes.length === 1) shown.set(`n${position}`, { node, own, all: lines(tables, node) });
+        if (!onlyConstants || side.nodes.length === 1) shown.set(`n${position}`, { node, own, all: lines(tables, node, own) });
       }
     }
     const makers = new Map();
