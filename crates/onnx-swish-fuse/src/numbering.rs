@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::facts::Facts;
-use crate::graph::{Graph, Node, Value};
+use crate::graph::{Graph, Node, Source, Value};
 use crate::ops::Op;
 
 /// How many readers of a value are compared with one more.
@@ -46,9 +46,17 @@ impl Numbering {
 
 /// The earlier node that is equal to this one; what they make is one from now on.
 pub(crate) fn number(graph: &Graph<'_>, facts: &mut Facts, node: Node) -> Option<Node> {
-    let of = facts.numbering.of(*graph.inputs(node).first()?);
+    // An equal node reads all that this one reads: those that read what is read least are few.
+    let is_stored = |value: Value| {
+        matches!(graph.source(value), Source::Initializer(_))
+            || facts.known_constant(value).is_some()
+    };
+    let varying = graph.inputs(node).iter().copied();
+    let varying = varying.filter(|&input| !input.is_absent() && !is_stored(input));
+    let input = varying.min_by_key(|&input| graph.consumers(facts.numbering.of(input)).len())?;
+    let of = facts.numbering.of(input);
     let readers = graph.consumers(of);
-    let is_only_reader = readers.len() < 2 && graph.inputs(node).first() == Some(&of);
+    let is_only_reader = readers.len() < 2 && input == of;
     // In a file out of order an earlier node may not have been looked at yet.
     let is_in_order = graph.is_in_order(graph.scope(node));
     // What a node of unknown operation makes may differ from run to run, and so may what training drops.

@@ -234,6 +234,38 @@ mod gates_of_something_else {
         let report = inspected(&net).report;
         let last = report.near_misses.last().expect("a word");
         assert_eq!((&last.output[..], &last.reason[..]), ("m", "changed_gate"));
+        // Also one that is quantised when the model runs, or computed of stored numbers.
+        for parameter in [
+            "v = QuantizeLinear(numbers, sg, zg); w = DequantizeLinear(v, sg, zg)",
+            "w = Mul(numbers, numbers)",
+        ] {
+            let body = body.join("; ");
+            let body = body.replace("w = DequantizeLinear(codes, sg, zg)", parameter);
+            let net = region(&body).and("float[8,1,1] numbers = 1, 2, 3, 4, 5, 6, 7, 8");
+            let report = inspected(&net).report;
+            let last = report.near_misses.last().expect("a word");
+            assert_eq!((&last.output[..], &last.reason[..]), ("m", "changed_gate"));
+        }
+    }
+
+    /// The 3 that makes a hard sigmoid of a Clip may stand before a quantiser: as it stands the Clip is a ReLU6.
+    #[test]
+    fn a_clip_behind_a_quantiser() {
+        let body = [
+            "a = Add(d, three)".to_owned(),
+            pair("a", "b", "sx", "zg"),
+            "c = Clip(b, zero, six)".to_owned(),
+            pair("c", "g", "sx", "zg"),
+            "h = Abs(g); m = Mul(d, h)".to_owned(),
+        ];
+        no_table(&region(&body.join("; ")), "changed_gate");
+        let relu = [
+            "c = Clip(d, zero, six)".to_owned(),
+            pair("c", "g", "sx", "zg"),
+            "h = Abs(g); m = Mul(d, h)".to_owned(),
+        ];
+        let report = inspected(&region(&relu.join("; "))).report;
+        assert!(report.near_misses.is_empty(), "{:?}", report.near_misses);
     }
 
     /// Operators on codes carry gates as those on floats do.

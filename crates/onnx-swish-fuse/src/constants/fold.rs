@@ -12,6 +12,24 @@ use crate::quantised::params::Quantiser;
 impl Facts {
     /// The constant that a node makes, if all that matters of its inputs is constant.
     pub(crate) fn fold(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
+        let known = self.folded(graph, node);
+        known.or_else(|| self.opaque_constant(graph, node))
+    }
+
+    /// Numbers or codes that a known operator makes of constants alone, whatever they are. Sizes are computed elsewhere.
+    fn opaque_constant(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
+        let (op, inputs) = (graph.op(node), graph.inputs(node));
+        let element = self.element(*graph.outputs(node).first()?);
+        if op == Op::Unknown || !(element.is_float() || op == Op::QuantizeLinear) {
+            return None;
+        }
+        let is_constant =
+            |&input: &Value| input.is_absent() || self.constant(graph, input).is_some();
+        let all = !inputs.is_empty() && inputs.iter().all(is_constant);
+        all.then(|| Constant::many(element, Oddities::default()))
+    }
+
+    fn folded(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
         let inputs = graph.inputs(node);
         let input = |index: usize| {
             inputs

@@ -161,7 +161,7 @@ impl Forms {
             numerators: Vec::new(),
             quantisations: Vec::new(),
             shaped: HashMap::new(),
-            moves: moves::Moves::default(),
+            moves: moves::Moves::new(values),
             through_reshapes: false,
         }
     }

@@ -32,21 +32,35 @@ pub(crate) struct Moves {
     indices: HashMap<Permutation, Index>,
     /// The root that is another one, permuted.
     twins: HashMap<(Value, Index), Value>,
-    /// What a root was permuted from.
-    origins: HashMap<Value, (Value, Index)>,
+    /// What each value that no name in the file stands for was permuted from, if it was, from the first of them on.
+    origins: Vec<Option<(Value, Index)>>,
+    first: usize,
     /// Twins that nobody has asked about yet.
     created: Vec<Moved>,
 }
 
 impl Moves {
+    /// Nothing known yet; the file has names for this many values.
+    pub(super) fn new(named: usize) -> Self {
+        Self {
+            first: named,
+            ..Self::default()
+        }
+    }
+
+    fn moved_from(&self, root: Value) -> Option<(Value, Index)> {
+        let at = root.index().checked_sub(self.first)?;
+        self.origins.get(at).copied().flatten()
+    }
+
     /// What a root was before it was permuted.
     pub(crate) fn origin(&self, root: Value) -> Value {
-        self.origins.get(&root).map_or(root, |&(base, _)| base)
+        self.moved_from(root).map_or(root, |(base, _)| base)
     }
 
     /// Whether a root is another one, permuted.
     pub(crate) fn is_moved(&self, root: Value) -> bool {
-        !self.origins.is_empty() && self.origins.contains_key(&root)
+        self.moved_from(root).is_some()
     }
 
     /// The next value that was made for a permutation, the first one first.
@@ -84,7 +98,15 @@ impl Moves {
 
     fn keep(&mut self, twin: Value, of: Value, by: Index) {
         self.twins.insert((of, by), twin);
-        self.origins.insert(twin, (of, by));
+        let Some(at) = twin.index().checked_sub(self.first) else {
+            return;
+        };
+        if self.origins.len() <= at {
+            self.origins.resize(at + 1, None);
+        }
+        if let Some(slot) = self.origins.get_mut(at) {
+            *slot = Some((of, by));
+        }
     }
 }
 
@@ -136,8 +158,8 @@ impl Forms {
         is_same_shape: &dyn Fn(Value, Value) -> bool,
     ) -> Option<Value> {
         // What was permuted before is permuted once, by both.
-        let (root, permutation) = match self.moves.origins.get(&root) {
-            Some(&(base, first)) => (base, self.moves.then(first, permutation)?),
+        let (root, permutation) = match self.moves.moved_from(root) {
+            Some((base, first)) => (base, self.moves.then(first, permutation)?),
             None => (root, permutation),
         };
         if self.moves.is_identity(permutation) {
@@ -180,8 +202,8 @@ impl Forms {
 
     /// A root that is computed from nothing known, permuted.
     fn moved_origin(&mut self, root: Value, permutation: Index) -> Option<Value> {
-        let (base, whole) = match self.moves.origins.get(&root) {
-            Some(&(base, first)) => (base, self.moves.then(first, permutation)?),
+        let (base, whole) = match self.moves.moved_from(root) {
+            Some((base, first)) => (base, self.moves.then(first, permutation)?),
             None => (root, permutation),
         };
         if self.moves.is_identity(whole) {

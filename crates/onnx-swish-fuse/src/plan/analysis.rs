@@ -202,16 +202,17 @@ impl Analysis<'_> {
             });
         }
         transfer(&mut self.forms, &self.graph, &mut self.facts, node);
-        let taken = self
-            .carried
-            .visit(&self.forms, &self.graph, &self.facts, node);
-        if let Some(gate) = taken {
-            self.multiplied_inside(node, gate);
-        }
         let meaning = match &mut self.quantised {
             Some(quantised) => quantised.visit(&self.graph, &mut self.facts, node),
             None => None,
         };
+        let codes = self.quantised.as_ref().map(|quantised| &quantised.forms);
+        let taken = self
+            .carried
+            .visit(&self.forms, codes, &self.graph, &self.facts, node);
+        if let Some(gate) = taken {
+            self.multiplied_inside(node, gate);
+        }
         let Some(&output) = self.graph.outputs(node).first() else {
             return;
         };

@@ -91,11 +91,12 @@ impl Carried {
         self.inputs.get(&value).copied().unwrap_or(0)
     }
 
-    /// Says what flows into the outputs of a node. Gives back an argument of a call that is a gate and that the function
+    /// Says what flows into the outputs of a node; `codes` are the forms read through quantisation, if there is any. Gives back an argument of a call that is a gate and that the function
     /// multiplies by something.
     pub(super) fn visit(
         &mut self,
         forms: &Forms,
+        codes: Option<&Forms>,
         graph: &Graph<'_>,
         facts: &Facts,
         node: Node,
@@ -103,7 +104,7 @@ impl Carried {
         let op = graph.op(node);
         let outputs = graph.outputs(node);
         let &first = outputs.first()?;
-        if is_gate(forms, graph, node, first) {
+        if is_gate(forms, codes, graph, node, first) {
             self.set(first, first, self.through(graph, node));
             return None;
         }
@@ -288,7 +289,13 @@ fn data<'g>(graph: &'g Graph<'_>, node: Node) -> &'g [Value] {
 }
 
 /// Whether a value is a gate by itself.
-fn is_gate(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
+fn is_gate(
+    forms: &Forms,
+    codes: Option<&Forms>,
+    graph: &Graph<'_>,
+    node: Node,
+    value: Value,
+) -> bool {
     let op = graph.op(node);
     let by_operator = matches!(op, Op::HardSigmoid | Op::QLinearSigmoid)
         || has_bounds_of_callers(forms, graph, node, value)
@@ -299,7 +306,11 @@ fn is_gate(forms: &Forms, graph: &Graph<'_>, node: Node, value: Value) -> bool {
     }
     let logistic = match forms.gate(value) {
         Some(Gate::Logistic { .. }) => true,
-        Some(Gate::Clamp(clamp)) => forms.two_sided(clamp).is_some_and(is_gate_clamp),
+        // What is added may have been quantised before it is clamped.
+        Some(Gate::Clamp(clamp)) => forms.two_sided(clamp).is_some_and(|clamp| {
+            let behind = codes.and_then(|codes| codes.bounded(value, Value::ABSENT));
+            is_gate_clamp(clamp) || behind.is_some_and(|bounded| bounded.line.q != 0.0)
+        }),
         None => false,
     };
     logistic

@@ -4,7 +4,7 @@
 //! and onnxruntime.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use super::DataType;
 use crate::ops::is_default_domain;
@@ -133,13 +133,29 @@ impl Family {
 
 /// The operator of that name.
 pub(crate) fn family(domain: &[u8], op_type: &[u8]) -> Option<&'static Family> {
-    static DOMAINS: LazyLock<HashMap<&str, HashMap<&str, Family>>> = LazyLock::new(read);
+    static DOMAINS: LazyLock<HashMap<&str, HashMap<&str, Row>>> = LazyLock::new(read);
     let domain = if is_default_domain(domain) {
         "ai.onnx"
     } else {
         std::str::from_utf8(domain).ok()?
     };
-    DOMAINS.get(domain)?.get(std::str::from_utf8(op_type).ok()?)
+    let rows = DOMAINS.get(domain)?;
+    let row = rows.get(std::str::from_utf8(op_type).ok()?)?;
+    Some(row.family())
+}
+
+/// A row of the table, which is read when its operator is met: a file has few of three hundred.
+struct Row {
+    versions: &'static str,
+    family: OnceLock<Family>,
+}
+
+impl Row {
+    fn family(&self) -> &Family {
+        self.family.get_or_init(|| Family {
+            versions: self.versions.split("; ").filter_map(version).collect(),
+        })
+    }
 }
 
 /// Lines of the table: domain, operator and the rest.
@@ -155,14 +171,14 @@ fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     })
 }
 
-fn read() -> HashMap<&'static str, HashMap<&'static str, Family>> {
+fn read() -> HashMap<&'static str, HashMap<&'static str, Row>> {
     let mut domains: HashMap<_, HashMap<_, _>> = HashMap::new();
     for (domain, op, versions) in rows() {
-        let versions = versions.split("; ").filter_map(version).collect();
-        domains
-            .entry(domain)
-            .or_default()
-            .insert(op, Family { versions });
+        let row = Row {
+            versions,
+            family: OnceLock::new(),
+        };
+        domains.entry(domain).or_default().insert(op, row);
     }
     domains
 }
