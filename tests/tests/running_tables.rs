@@ -32,9 +32,10 @@ fn a_table_changes_no_code() {
     for fixture in fixtures() {
         let [on, off] = [true, false].map(|tables| session(&fixture, tables));
         let shapes: Shapes = fixture.shapes.clone().into_iter().collect();
-        assert_eq!(off.tables(&shapes).unwrap(), []);
+        let without = off.tables(&shapes).unwrap();
+        assert!(without.iter().all(|one| !one.table), "{without:?}");
         let made = on.tables(&shapes).unwrap();
-        with_tables += usize::from(made.iter().any(|table| table.left.is_none()));
+        with_tables += usize::from(made.iter().any(|one| one.table));
         let mut inputs = vec![fixture.stored().inputs];
         for seed in 0..4 {
             inputs.push(on.random_inputs(seed, &shapes).unwrap());
@@ -51,12 +52,13 @@ fn a_table_changes_no_code() {
     assert!(with_tables > 15, "{with_tables}");
 }
 
-/// What becomes a table or an activation, in words.
+/// What becomes a table or an activation where convolutions compute with floats, in words.
 #[track_caller]
 fn tables_of(model: &str) -> Vec<String> {
     let fixture = fixtures().into_iter().find(|one| one.model == model);
     let fixture = fixture.unwrap_or_else(|| panic!("no fixture {model}"));
-    let tables = session(&fixture, true).tables(&Shapes::new()).unwrap();
+    let session = Session::builder().codes(false).open(fixture.path());
+    let tables = session.unwrap().tables(&Shapes::new()).unwrap();
     let made = tables.iter().filter(|table| table.left.is_none());
     let mut words: Vec<String> = made.map(|table| table.description()).collect();
     words.sort();

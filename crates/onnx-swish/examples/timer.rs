@@ -1,7 +1,7 @@
 //! Times a model on request, so that a script can take turns between engines.
 //!
-//! Given `timer <model> <shape, 1x3x224x224> <threads> <onnx-swish|no-conv|tract|tract+vzeroupper>` and, on standard input, a
-//! number of runs per line; promises a line with the least time of a run in milliseconds for each, and for the word
+//! Given `timer <model> <shape, 1x3x224x224> <threads> <onnx-swish|no-codes|no-conv|tract|tract+vzeroupper>` and, on standard
+//! input, a number of runs per line; promises a line with the least time of a run in milliseconds for each, and for the word
 //! `profile` the time of every kind of operator, least of thirty runs, and an empty line; for `nodes` that of every operator.
 #![allow(clippy::print_stdout)]
 
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [path, shape, threads, engine] = &*arguments else {
         return Err(
-            "usage: timer <model> <shape> <threads> <onnx-swish|no-conv|tract|tract+vzeroupper>"
+            "usage: timer <model> <shape> <threads> <onnx-swish|no-codes|no-conv|tract|tract+vzeroupper>"
                 .into(),
         );
     };
@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             Operators::OnnxSwish
         })
         .vzeroupper(engine != "tract")
-        .convolutions(engine == "onnx-swish")
+        .convolutions(matches!(engine.as_str(), "onnx-swish" | "no-codes"))
+        .codes(engine != "no-codes")
         .input_shape("", shape.clone())
         .build()?;
     let name = session

@@ -110,7 +110,7 @@ impl Session {
     /// What a quantised model computes from one 8-bit code alone, and as what that runs: a table between codes, or an activation between
     /// floats, which convolutions take along.
     ///
-    /// `shapes` settles free dimensions that the builder did not. Empty where [`SessionBuilder::tables`] is off.
+    /// `shapes` settles free dimensions that the builder did not. No tables where [`SessionBuilder::tables`] is off.
     ///
     /// # Errors
     /// If a dimension is left free, or tract cannot build the model for these shapes.

@@ -156,7 +156,7 @@ mod tests {
             .collect()
     }
 
-    fn remembering(floats: &[f32], scales: &[f32]) -> TypedModel {
+    fn graph_of(floats: &[f32], scales: &[f32]) -> TypedModel {
         let (floats, scales) = (tensor1(floats), tensor1(scales));
         let model = remembering(|| {
             remember(&floats, DatumType::I8, &scales, None)?;
@@ -171,7 +171,7 @@ mod tests {
     fn codes_are_found_in_another_order() {
         let codes = [1, -128, 0, 127, 5, -3];
         let weights = floats(&codes, &[0.013]);
-        let model = remembering(&weights, &[0.013]);
+        let model = graph_of(&weights, &[0.013]);
         let reversed: Vec<f32> = weights.iter().rev().copied().collect();
         let found = recall(&model, &reversed, 3).unwrap();
         let expected: Vec<u8> = codes.iter().rev().map(|code| *code as u8).collect();
@@ -182,7 +182,7 @@ mod tests {
     fn weights_that_were_no_codes_are_not_taken_for_some() {
         let scales = [0.5, 0.3];
         let weights = floats(&[2, 3, 4, 5], &scales);
-        let model = remembering(&weights, &scales);
+        let model = graph_of(&weights, &scales);
         assert!(recall(&model, &weights, 2).is_some());
         // The other channel's scale does not make these floats.
         let swapped = [weights[2], weights[3], weights[0], weights[1]];

@@ -193,7 +193,7 @@ impl Session {
 
     /// What a quantised model of these input shapes computes from one 8-bit code alone, which runs as a table or as an activation.
     ///
-    /// Empty where [`SessionBuilder::tables`] is off.
+    /// No tables where [`SessionBuilder::tables`] is off.
     ///
     /// # Errors
     /// As [`prepare`](Session::prepare).

@@ -1,0 +1,103 @@
+//! Quantised models on codes and on floats.
+//!
+//! Given the fixtures of `quantised/`; promises convolutions of codes where they are due, the numbers of the float graph up to rounding,
+//! and the same bits for any number of threads.
+
+use onnx_swish::{Convolution, Session, SessionBuilder, Shapes, Tensor};
+use onnx_swish_tests::{Fixture, table};
+
+fn fixtures() -> Vec<Fixture> {
+    let mut all = table();
+    all.retain(|fixture| fixture.model.starts_with("quantised/") && fixture.runs);
+    assert!(all.len() > 35);
+    all
+}
+
+fn open(builder: SessionBuilder, fixture: &Fixture) -> Session {
+    let session = builder.open(fixture.path());
+    session.unwrap_or_else(|error| panic!("{}: {error}", fixture.model))
+}
+
+fn outputs(session: &Session, inputs: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    let inputs = inputs.iter().map(|(name, value)| (name, value.clone()));
+    let outputs = session.run(inputs).expect("a fixture that runs");
+    let outputs = outputs.iter();
+    outputs
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect()
+}
+
+/// Whether this machine has instructions for codes; without them convolutions stay with floats.
+fn has_instructions() -> bool {
+    cfg!(target_arch = "x86_64") && onnx_swish_kernels::Isa::best().name() != "portable"
+}
+
+#[test]
+fn small_networks_move_no_code_and_threads_change_no_bit() {
+    for fixture in fixtures() {
+        let shapes: Shapes = fixture.shapes.clone().into_iter().collect();
+        let codes = open(Session::builder(), &fixture);
+        let floats = open(Session::builder().codes(false), &fixture);
+        let threads = open(Session::builder().threads(3), &fixture);
+        let mut inputs = vec![fixture.stored().inputs];
+        for seed in 0..4 {
+            inputs.push(codes.random_inputs(seed, &shapes).unwrap());
+        }
+        for inputs in inputs {
+            let got = outputs(&codes, &inputs);
+            assert_eq!(got, outputs(&threads, &inputs), "{}", fixture.model);
+            for ((name, got), (_, expected)) in got.iter().zip(outputs(&floats, &inputs)) {
+                let (Ok(got), Ok(expected)) = (got.view::<f32>(), expected.view::<f32>()) else {
+                    assert_eq!(*got, expected, "{} {name}", fixture.model);
+                    continue;
+                };
+                let range = expected.iter().fold(0f32, |most, x| most.max(x.abs()));
+                for (got, expected) in got.iter().zip(&expected) {
+                    let near = (got - expected).abs() <= 1e-5 * range;
+                    assert!(near, "{} {name}: {got} {expected}", fixture.model);
+                }
+            }
+        }
+    }
+}
+
+fn convolutions(model: &str) -> Vec<Convolution> {
+    let fixture = fixtures().into_iter().find(|one| one.model == model);
+    let fixture = fixture.unwrap_or_else(|| panic!("no fixture {model}"));
+    let session = open(Session::builder(), &fixture);
+    session.convolutions(&Shapes::new()).unwrap()
+}
+
+#[test]
+fn convolutions_of_codes_run_on_codes_in_every_spelling() {
+    if !has_instructions() {
+        return;
+    }
+    for model in [
+        "silu.QDQ.QUInt8",
+        "silu.QDQ.QInt8",
+        "silu.QDQ.msdomain",
+        "silu.QDQ.convonly",
+        "silu.dedicated.QUInt8",
+        "hardswish.QDQ.QUInt8",
+        "hardswish.pre.QDQ.QInt8",
+        "hard02.symmetric.QInt8",
+        "silu.QOperator.QInt8",
+        "hardsigmoid.QOperator.QUInt8",
+        "swish24.pre.QOperator.QUInt8",
+        "swish_beta.QOperator.QUInt8",
+    ] {
+        let found = convolutions(&format!("quantised/{model}.onnx"));
+        assert_eq!(found.len(), 2, "{model}: {found:?}");
+        for one in found {
+            assert!(one.codes && one.ours && one.floats.is_none(), "{one:?}");
+        }
+    }
+}
+
+#[test]
+fn sixteen_bits_stay_with_floats_and_the_reason_is_told() {
+    for one in convolutions("quantised/silu.QDQ.QUInt16.onnx") {
+        assert!(!one.codes, "{one:?}");
+    }
+}
