@@ -561,8 +561,7 @@ fn an_edited_function_of_ours_runs_as_its_body_says() {
 #[test]
 fn a_pipeline_of_ones_own_computes_what_a_session_does() {
     use onnx_swish_tract::pipeline;
-    use tract_onnx::prelude as tract;
-    use tract_onnx::prelude::Framework as _;
+    use tract_onnx::prelude::*;
 
     let model = Model::open(fixture(SMALL)).unwrap();
     let fused = onnx_swish::fuse(&model, &onnx_swish::FuseOptions::default()).unwrap();
@@ -584,9 +583,9 @@ fn a_pipeline_of_ones_own_computes_what_a_session_does() {
     );
 
     let values: Vec<f32> = (0..192).map(|i| i as f32 / 24.0 - 4.0).collect();
-    let input = tract::Tensor::from_shape(&[1, 3, 8, 8], &values).unwrap();
+    let input = Tensor::from_shape(&[1, 3, 8, 8], &values).unwrap();
     let plan = optimized.into_runnable().unwrap();
-    let found = plan.run(tract::tvec!(input.into())).unwrap();
+    let found = plan.run(tvec!(input.into())).unwrap();
 
     let image = Array4::from_shape_vec((1, 3, 8, 8), values).unwrap();
     let session = Session::builder().fuse(false).load(&model).unwrap();

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use onnx_swish::{
-    BenchOptions, BenchProgress, Error, FuseOptions, HeapMeter, Model, NamedTensors, OffFrom,
-    OpTime, Reference, Session, Tensor, VerifyOptions, bench, fuse, read_test_data, verify,
+    BenchOptions, Error, FuseOptions, HeapMeter, Model, NamedTensors, OffFrom, OpTime, Progress,
+    Reference, Session, Tensor, VerifyOptions, bench, fuse, read_test_data, verify,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -402,8 +402,8 @@ fn a_benchmark_runs_every_contender_equally_often() {
         &open("exporters/hardswish.op13.onnx"),
         &options,
         |progress| match progress {
-            BenchProgress::Loading(name) => loaded.push(name),
-            BenchProgress::Run { done: now, of: all } => (done, of) = (now, all),
+            Progress::Loading(name) => loaded.push(name),
+            Progress::Timed { done: now, of: all } => (done, of) = (now, all),
             _ => {}
         },
     )

@@ -30,11 +30,11 @@ mod error;
 mod fuse;
 #[cfg(feature = "engine")]
 mod inputs;
-mod report;
 #[cfg(feature = "engine")]
 mod processor;
 #[cfg(feature = "engine")]
 mod progress;
+mod report;
 #[cfg(feature = "engine")]
 mod session;
 #[cfg(feature = "engine")]
@@ -75,9 +75,9 @@ pub use onnx_swish_tract::{
     CodeTable, Convolution, Convolutions, Dim, Element, ElementType, Error as RunError, Event,
     Outputs, Port, Tensor, silence_contained_panics,
 };
-pub use report::{diff, report};
 #[cfg(feature = "engine")]
 pub use progress::Progress;
+pub use report::{diff, report};
 #[cfg(feature = "engine")]
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "engine")]

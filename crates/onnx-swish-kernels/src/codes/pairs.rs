@@ -235,6 +235,7 @@ unsafe fn sum<A: Lane, B: Lane, C: Lane, S: Simd>(
 /// # Safety
 /// n codes can be read at a and written at `to`.
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // One macro names the types of all loops.
 unsafe fn product<A: Lane, B: Lane, C: Lane, S: Simd>(
     s: S,
     pair: &Pair,

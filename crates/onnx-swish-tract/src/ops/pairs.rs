@@ -150,7 +150,6 @@ impl EvalOp for CodeSums {
             let codes = &codes[first * plane..][..sums.len() * plane];
             kernels::plane_sums(codes, self.linear, sums);
         });
-        drop(plain);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -67,9 +67,7 @@ impl When {
     fn is_for_speed(self) -> bool {
         matches!(
             self,
-            When::BeforeRunWithTables
-                | When::BeforeRunWithCodes
-                | When::BeforeRunWithConvolutions
+            When::BeforeRunWithTables | When::BeforeRunWithCodes | When::BeforeRunWithConvolutions
         )
     }
 }

@@ -11,7 +11,6 @@ use crate::tensor::Tensor as Value;
 
 /// A node of the optimised graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct NodeInfo {
     /// The node's name in tract's optimised graph, which keeps the model's names.
     pub node: String,
@@ -25,7 +24,6 @@ pub struct NodeInfo {
 
 /// How long one node took in one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct NodeTime {
     /// The node's name in tract's optimised graph, which keeps the model's names.
     pub node: String,

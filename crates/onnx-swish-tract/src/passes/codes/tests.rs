@@ -105,7 +105,7 @@ fn net(codes: DatumType, write: impl FnOnce(&mut Net, OutletId) -> Vec<OutletId>
 
 fn image(codes: DatumType) -> Tensor {
     let bytes: Vec<u8> = (0..2 * 8 * 81u32)
-        .map(|i| (i * i * 31 >> 3) as u8)
+        .map(|i| ((i * i * 31) >> 3) as u8)
         .collect();
     let image = Tensor::from_shape(&[2, 8, 9, 9], &bytes).unwrap();
     if codes == U8 {
