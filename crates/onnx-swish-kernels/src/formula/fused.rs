@@ -9,7 +9,7 @@
 use onnx_swish_simd::Simd;
 
 use super::coefficients::{EXP2_FUSED, EXP2_PLAIN_SHORT, LOG2_E_PARTS};
-use super::softmax::{FLOOR, Shift};
+use super::softmax::Shift;
 use super::swish_constants::SwishConstants;
 use super::{Activation, Exponential};
 
@@ -147,15 +147,14 @@ impl<S: Simd> Exponential<S> for Exp {
     /// above a power of two over the square root of two; the rest for r and q.
     #[inline(always)]
     fn eval(&self, s: S, shift: &Shift<S>, x: S::V) -> S::V {
-        let x = s.sub(x, shift.base);
+        // One instruction for what would take two at the end. NaN stays.
+        let x = s.at_least(shift.lowest, x);
         let m = s.mul_add(x, s.splat(LOG2_E_PARTS[0]), shift.round);
         let minus_k = s.sub(shift.round, m);
         let r = s.mul_add(x, s.splat(LOG2_E_PARTS[0]), minus_k);
         let r = s.mul_add(x, s.splat(LOG2_E_PARTS[1]), r);
         let u = power(s, m);
-        // Below the floor, −∞ included, this may be anything, NaN too.
         let slope = s.mul_add(r, rest(s, r), s.splat(LN_2));
-        let e = s.mul_add(s.mul(u, r), slope, u);
-        s.keep(e, s.not_less(m, s.splat(ROUND + FLOOR)))
+        s.mul_add(s.mul(u, r), slope, u)
     }
 }

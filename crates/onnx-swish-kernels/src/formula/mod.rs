@@ -168,7 +168,7 @@ impl<S: Simd, A: Activation<S>> Activation<S> for Gate<A> {
 /// The exponential of softmax.
 pub(crate) trait Exponential<S: Simd>: Copy {
     /// `2⁶⁴·e^(x − max)`, times a power of two that all x of one sum share, from `shift` of their max: to about 1.15 units of
-    /// 2⁻²⁴. −∞ gives zero.
+    /// 2⁻²⁴. −∞ gives zero, or what rounds to zero once it is divided.
     fn eval(&self, s: S, shift: &softmax::Shift<S>, x: S::V) -> S::V;
     /// `1.5·2²³` over the steps that the exponential divides a power of two into.
     fn round(&self) -> f32;

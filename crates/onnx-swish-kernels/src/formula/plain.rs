@@ -180,7 +180,6 @@ impl<S: Simd> Exponential<S> for Exp {
     /// `|a| < 1`): 1.1 units of 2⁻²⁴ of the result in all.
     #[inline(always)]
     fn eval(&self, s: S, shift: &Shift<S>, x: S::V) -> S::V {
-        let x = s.sub(x, shift.base);
         let m = s.add(s.mul(x, s.splat(LOG2_E_PARTS[0])), shift.round);
         let k = s.sub(m, shift.round);
         let a = s.sub(x, s.mul(k, s.splat(LN_2_PARTS[0])));

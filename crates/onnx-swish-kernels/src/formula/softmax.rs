@@ -19,10 +19,13 @@ const BIAS: f32 = 64.0;
 /// Exponents below this are those of zero: the quotient is then below `2⁻¹⁸⁴`, and half the smallest f32 is `2⁻¹⁵⁰`.
 pub(super) const FLOOR: f32 = -120.0;
 
-/// Where max is this large, `x − max` is exact for every x that counts (Sterbenz: x is within a factor of two of max,
-/// for `x − max >= −128`, and below that the exponent is under [`FLOOR`]), and `x·log₂e` would leave the range in which
-/// the table's index can be told.
-const LARGE: f32 = 256.0;
+/// Where max is this large, max has to be taken from every x beforehand: `x·log₂e` would leave the range in which the table's index can be
+/// told. `x − max` is exact for every x that counts (Sterbenz: x is within a factor of two of max, for `x − max >= −128`, and below
+/// that the exponent is under [`FLOOR`]).
+pub(crate) const LARGE: f32 = 256.0;
+
+/// What is so far below max has a quotient that rounds to zero: it is below `2⁻¹⁸³`.
+const COUNTS: f32 = 127.0;
 
 /// Sums begin at two to this, so that no term is larger than the sum it is added to: exponents are at most `64 + 1/2`.
 const START: f32 = (1u128 << 65) as f32;
@@ -33,23 +36,21 @@ const ROUND: f32 = 12_582_912.0;
 /// What all exponentials of one sum share.
 #[derive(Clone, Copy)]
 pub(crate) struct Shift<S: Simd> {
-    /// max where it is large, else zero.
-    pub(super) base: S::V,
     /// What rounds to the exponential's steps, less K and with [`BIAS`].
     pub(super) round: S::V,
+    /// The lowest x that counts.
+    pub(super) lowest: S::V,
 }
 
 impl<S: Simd> Shift<S> {
-    /// For the largest of the x, those that are NaN counted or not. An infinite one makes all exponentials NaN, `∞ − ∞`, and NaN does.
+    /// For the largest of the x, those that are NaN counted or not, in magnitude below [`LARGE`] or NaN. NaN makes all exponentials NaN.
     #[inline(always)]
     pub(crate) fn new<E: Exponential<S>>(s: S, exp: &E, max: S::V) -> Self {
-        let magnitude = s.max(max, s.sub(s.splat(0.0), max));
-        let base = s.keep(max, s.not_less(magnitude, s.splat(LARGE)));
         let round = s.splat(ROUND);
-        let log = s.mul_add(s.sub(max, base), s.splat(LOG2_E_PARTS[0]), round);
+        let log = s.mul_add(max, s.splat(LOG2_E_PARTS[0]), round);
         Self {
-            base,
             round: s.sub(s.splat(exp.round() + BIAS), s.sub(log, round)),
+            lowest: s.sub(max, s.splat(COUNTS)),
         }
     }
 }

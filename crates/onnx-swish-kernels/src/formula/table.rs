@@ -221,7 +221,6 @@ impl<S: Simd> Exponential<S> for Exp<S> {
 
     #[inline(always)]
     fn eval(&self, s: S, shift: &Shift<S>, x: S::V) -> S::V {
-        let x = s.sub(x, shift.base);
         let m = s.mul_add(x, self.rate[0], shift.round);
         let k = s.sub(m, shift.round);
         let r = s.mul_sub(x, self.rate[0], k);

@@ -5,7 +5,7 @@
 
 use onnx_swish_simd::{Kernel, Lane, Simd};
 
-use crate::formula::softmax::{Shift, Sum, quotient};
+use crate::formula::softmax::{LARGE, Shift, Sum, quotient};
 use crate::formula::{Exponential, Means, fused, means, plain, table};
 
 /// Softmax of each run of `length` elements, which divides the slice's length.
@@ -49,6 +49,9 @@ impl Kernel for Columns<'_, '_> {
 /// line of every row.
 const ABREAST: usize = 4;
 
+/// The most elements that so many registers hold.
+const MOST: usize = ABREAST * 64;
+
 /// Terms after which a sum over columns is settled: often enough for a million of them, too seldom to cost anything.
 const SETTLED: usize = 256;
 
@@ -81,9 +84,16 @@ fn row<S: Simd, E: Exponential<S>>(s: S, exp: &E, row: &mut [f32]) {
     }
     // SAFETY: `whole + rest = row.len()`.
     let last = unsafe { s.load_first(x.add(whole), rest) };
-    let last = s.select(s.lanes(0, rest), last, lowest);
+    let mut last = s.select(s.lanes(0, rest), last, lowest);
     let max = s.max(s.max(max[0], max[1]), s.max(max[2], max[3]));
-    let max = s.largest(s.max(last, max));
+    let mut max = s.largest(s.max(last, max));
+    if max.abs() >= LARGE {
+        lower(&mut row[..whole], max);
+        last = s.sub(last, s.splat(max));
+        // Zero, or NaN where it is infinite.
+        max -= max;
+    }
+    let x = row.as_mut_ptr();
 
     let shift = Shift::new(s, exp, s.splat(max));
     let mut sum = Sum::new(s);
@@ -120,6 +130,33 @@ fn row<S: Simd, E: Exponential<S>>(s: S, exp: &E, row: &mut [f32]) {
     }
     // SAFETY: `whole + rest = row.len()`.
     unsafe { s.store_exactly(x.add(whole), quotient(s, last, factor), rest) };
+}
+
+/// Takes what is large from all x, for softmax is the same without it. Rare, and apart from the loops, whose registers are few.
+#[cold]
+#[inline(never)]
+fn lower(x: &mut [f32], by: f32) {
+    for x in x {
+        *x -= by;
+    }
+}
+
+/// [`lower`] of the columns from `at` on, each by its own largest x where that is large, and of that x.
+#[cold]
+#[inline(never)]
+fn lower_columns(rows: &mut [&mut [f32]], at: usize, max: &mut [f32]) {
+    for row in rows {
+        for (x, max) in row[at..].iter_mut().zip(&*max) {
+            if max.abs() >= LARGE {
+                *x -= max;
+            }
+        }
+    }
+    for max in max {
+        if max.abs() >= LARGE {
+            *max -= *max;
+        }
+    }
 }
 
 /// All rows are equally long.
@@ -162,6 +199,23 @@ unsafe fn block<S: Simd, E: Exponential<S>, const N: usize, const WHOLE: bool>(
         let v = unsafe { load::<S, N, WHOLE>(s, row.as_ptr().add(at), lanes) };
         for (max, v) in max.iter_mut().zip(v) {
             *max = s.at_least(v, *max);
+        }
+    }
+    let mut large = false;
+    for max in max {
+        large |= s.any_beyond([max], s.splat(LARGE));
+    }
+    if large {
+        let mut each = [0.0f32; MOST];
+        for (i, max) in max.iter_mut().enumerate() {
+            // SAFETY: N registers are no more than MOST.
+            unsafe { s.store(each.as_mut_ptr().add(i * S::LANES), *max) };
+        }
+        let columns = if WHOLE { N * S::LANES } else { lanes };
+        lower_columns(rows, at, &mut each[..columns]);
+        for (i, max) in max.iter_mut().enumerate() {
+            // SAFETY: as above.
+            *max = unsafe { s.load(each.as_ptr().add(i * S::LANES)) };
         }
     }
     let mut shift: [Shift<S>; N] = [Shift::new(s, exp, zero); N];
