@@ -92,6 +92,10 @@ loom:
 arm:
     bash tests/arm.sh --release
 
+# The whole command on 64-bit ARM: networks verified, and the same numbers for any number of threads. Builds tract.
+arm-command *NETS:
+    bash tests/arm.sh command {{NETS}}
+
 # Licences, sources and known defects of dependencies (`cargo install cargo-deny`).
 deny:
     cargo deny check

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Cycles of hot loops on 64-bit ARM processors as llvm-mca reckons them: ours, from a program built for ARM, and tract-linalg's.
+"""Cycles of hot loops on 64-bit ARM processors as llvm-mca reckons them: ours, from libraries built for ARM, and tract-linalg's.
 
-    bash tests/arm.sh --release          # or any other build of the tests for ARM
-    python3 docs/arm.py target/arm/aarch64-unknown-linux-gnu/release/deps [--tract PATH] [--list] [--show NAME]
+    bash tests/arm.sh cargo build --release -p onnx-swish-simd -p onnx-swish-kernels -p onnx-swish-conv
+    python3 docs/arm.py target/arm/aarch64-unknown-linux-gnu/release [--tract PATH] [--list] [--show NAME]
 
 Needs llvm-mca (Debian: llvm-22), aarch64-linux-gnu-objdump, and for tract-linalg's loops its sources as Cargo unpacked them and a rustc
 that builds for ARM. Nothing is run: these are figures of a model of each processor, with every load a hit in the first-level cache.
 
 A loop is known by what it consists of (LOOPS below): the innermost loop, of a function compiled for `neon`, with so many
-instructions of each kind. Branches are left out: they are taken as foretold.
+instructions of each kind. Branches are left out: they are taken as foretold. An instruction that loads or stores and moves its
+address on is reckoned as two, which is what processors make of it: LLVM's models would have the next address wait for the data.
 """
 
 import argparse
@@ -25,17 +26,20 @@ OBJDUMP = shutil.which("aarch64-linux-gnu-objdump") or "objdump"
 MCA = next((path for name in ("llvm-mca-22", "llvm-mca") if (path := shutil.which(name))), None)
 RUSTC = "/usr/bin/rustc" if pathlib.Path("/usr/bin/rustc").exists() else "rustc"
 
-# Name, program, kinds of instructions and how many of each, and how many elements or multiply-adds a turn computes.
+# Name, library, kinds of instructions and how many of each, how many elements or multiply-adds a turn computes, and which of several
+# such loops, from the shortest on.
 LOOPS = [
-    ("SiLU f32", "invariants", {"fdiv.4s": 4, "fmla.4s": 36, "fcvtl.4s": 0, "facge.4s": 4, "shll.4s": 0}, 16),
-    ("SiLU f16", "invariants", {"frecpe.4s": 4, "fcvtl.4s": 4}, 16),
-    ("HardSwish f32", "invariants", {"fmin.4s": 4, "fmla.4s": 4, "fcvtl.4s": 0, "fdiv.4s": 0, "shll.4s": 0, "ldp": 2}, 16),
-    ("HardSwish f16", "invariants", {"fmin.4s": 4, "fmla.4s": 4, "fcvtl.4s": 4}, 16),
-    ("softmax: exponential and sum", "softmax", {"fcmgt.4s": 4, "fmla.4s": 36, "fdiv.4s": 0}, 16),
-    ("product, 8 rows by 12 columns", "equivalence", {"fmla.4s": 24, "fmax.4s": 0}, 96),
+    ("SiLU f32", "kernels", {"fdiv.4s": 4, "fmla.4s": 36, "fcvtl.4s": 0, "facge.4s": 4, "shll.4s": 0}, 16, 0),
+    ("SiLU f16", "kernels", {"frecpe.4s": 4, "fcvtl.4s": 4}, 16, 0),
+    ("HardSwish f32", "kernels", {"fmin.4s": 4, "fmla.4s": 4, "fcvtl.4s": 0, "fdiv.4s": 0, "shll.4s": 0, "ldp": 2}, 16, 0),
+    ("HardSwish f16", "kernels", {"fmin.4s": 4, "fmla.4s": 4, "fcvtl.4s": 4}, 16, 0),
+    ("softmax: exponential and sum", "kernels", {"fmax.4s": 4, "fmla.4s": 36, "fdiv.4s": 0}, 16, 0),
+    ("table of 256 bytes", "simd", {"tbl.16b": 2, "tbx.16b": 6}, 32, 0),
+    ("product, 8 rows by 12 columns", "conv", {"fmla.4s": 24, "fmax.4s": 0}, 96, 0),
+    ("the same, of rows at offsets", "conv", {"fmla.4s": 24, "fmax.4s": 0}, 96, 1),
     # With the activations, one of which follows: what is reckoned ends with the last product of the taps.
-    ("depthwise 3x3", "equivalence", {"fmla.4s": 63 + 77}, 7 * 4 * 9),
-    ("depthwise 5x5", "equivalence", {"fmla.4s": 175 + 77}, 7 * 4 * 25),
+    ("depthwise 3x3", "conv", {"fmla.4s": 63 + 77}, 7 * 4 * 9, 0),
+    ("depthwise 5x5", "conv", {"fmla.4s": 175 + 77}, 7 * 4 * 25, 0),
 ]
 
 
@@ -91,9 +95,22 @@ def is_jump(code):
     return re.match(r"(b\.\w+|b|bl|cbn?z|tbn?z|ret|prfm)\s", code + " ")
 
 
+def plain(codes):
+    """Loads and stores that move their address on, as a load or store and an addition."""
+    for code in codes:
+        if after := re.match(r"(.*)\[(x\d+|sp)\],\s*(#?-?\w+)$", code):
+            yield f"{after[1]}[{after[2]}]"
+            yield f"add {after[2]}, {after[2]}, {after[3]}"
+        elif before := re.match(r"(.*)\[(x\d+|sp),\s*(#-?\w+)\]!$", code):
+            yield f"add {before[2]}, {before[2]}, {before[3]}"
+            yield f"{before[1]}[{before[2]}]"
+        else:
+            yield code
+
+
 def cycles(codes, cpu, turns=200):
-    """Cycles of one turn among many, and what the busiest part of the processor needs for one."""
-    text = "\n".join(re.sub(r"\s*<.*>", "", code) for code in codes if not is_jump(code))
+    """Cycles of one turn among many."""
+    text = "\n".join(re.sub(r"\s*<.*>", "", code) for code in plain(codes) if not is_jump(code))
     out = run(MCA, "-mtriple=aarch64", f"-mcpu={cpu}", f"-iterations={turns}", text=text)
     total = re.search(r"Total Cycles:\s+(\d+)", out.stdout)
     if not total:
@@ -101,20 +118,21 @@ def cycles(codes, cpu, turns=200):
     return int(total[1]) / turns
 
 
-def ours(deps, listed):
-    for name, program, wanted, per in LOOPS:
-        files = [path for path in deps.glob(f"{program}-*") if path.suffix == "" and path.stat().st_mode & 0o100]
-        found = []
-        for path in sorted(files, key=lambda path: path.stat().st_mtime)[-1:]:
-            for body in functions(path, "neon"):
-                for loop in innermost(body):
-                    counts = kinds(loop)
-                    if listed and counts["fmla.4s"] > 3:
-                        print(program, len(loop), {k: n for k, n in counts.items() if n > 1})
-                    if all(counts[kind] == count for kind, count in wanted.items()):
-                        found.append(until_products(loop, per // 4) if "depthwise" in name else loop)
-        if found:
-            yield name, min(found, key=len), per
+def ours(folder, listed):
+    """The loops of LOOPS in the libraries of a folder."""
+    libraries = {}
+    for name, library, wanted, per, which in LOOPS:
+        if library not in libraries:
+            path = folder / f"libonnx_swish_{library}.rlib"
+            pattern = "look_up_bytes" if library == "simd" else "neon"
+            libraries[library] = [loop for body in functions(path, pattern) for loop in innermost(body)]
+            if listed:
+                for loop in libraries[library]:
+                    print(library, len(loop), {kind: count for kind, count in kinds(loop).items() if count > 1})
+        found = [loop for loop in libraries[library] if all(kinds(loop)[kind] == count for kind, count in wanted.items())]
+        found.sort(key=len)
+        if which < len(found):
+            yield name, until_products(found[which], per // 4) if "depthwise" in name else found[which], per
         else:
             print(f"not found: {name}", file=sys.stderr)
 
@@ -175,14 +193,14 @@ def table(title, loops, show):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("deps", type=pathlib.Path, help="the folder of the built tests")
+    parser.add_argument("folder", type=pathlib.Path, help="the folder of the libraries")
     parser.add_argument("--tract", type=pathlib.Path, help="the unpacked sources of tract-linalg")
-    parser.add_argument("--list", action="store_true", help="print what the loops of our programs consist of")
+    parser.add_argument("--list", action="store_true", help="print what the loops of our libraries consist of")
     parser.add_argument("--show", metavar="NAME", help="print the instructions of loops whose name contains this")
     arguments = parser.parse_args()
     if not MCA:
         sys.exit("llvm-mca is missing: on Debian, apt-get install llvm-22")
-    table("ours, cycles per element or multiply-add", ours(arguments.deps, arguments.list), arguments.show)
+    table("ours, cycles per element or multiply-add", ours(arguments.folder, arguments.list), arguments.show)
     sources = arguments.tract or next(pathlib.Path.home().glob(".cargo/registry/src/*/tract-linalg-0.23.9"), None)
     if sources:
         table("tract-linalg 0.23.9", tracts(sources), arguments.show)

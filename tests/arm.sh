@@ -3,7 +3,12 @@
 # through every instruction set that the processor has, `neon` and `portable`; where they ask for the best, they get `neon` in the
 # first round. In the second they get `portable`, which makes a difference for convolutions alone.
 #
-#     bash tests/arm.sh [--release]
+#     bash tests/arm.sh [--release]       # the tests
+#     bash tests/arm.sh cargo COMMAND...  # any command of Cargo's, with the target and what it needs
+#     bash tests/arm.sh command [NET...]  # the command with its engine: builds it, which takes tract's time, and runs it
+#
+# The last verifies these networks, else small ones of fixtures/ (floats, halves and 8-bit codes), and computes each with one, two and
+# four threads, which must give the same bytes. NET is a file, or FILE@SHAPE where the input has free dimensions: net.onnx@1,3,224,224
 #
 # Needs Rust, and on other machines a linker and a C library for ARM, QEMU's user mode, and the standard library of Rust for the
 # target: rustup's, or that of Debian's rustc-web. What is missing is installed where apt and the rights to use it are there, and
@@ -46,17 +51,23 @@ debian_rustc() {
   [[ $(printf '%s\n' "$want" "$have" | sort -V | head -n 1) == "$want" ]]
 }
 
+# A compiler for ARM, and the C library that programs are linked with statically.
+has_linker() {
+  command -v aarch64-linux-gnu-gcc > /dev/null && [[ -f $(aarch64-linux-gnu-gcc -print-file-name=libc.a) ]]
+}
+
+has_tools() { has_linker && command -v qemu-aarch64-static > /dev/null; }
+
+command -v cargo > /dev/null || missing 'no Rust'
 native=$([[ $(uname -m) == aarch64 ]] && echo yes || echo no)
-arguments=() options=("$@")
+arguments=() emulator=() options=("$@")
 if [[ $native == yes ]]; then
   say 'this is a 64-bit ARM machine: no emulator'
 else
-  if ! command -v aarch64-linux-gnu-gcc > /dev/null || ! command -v qemu-aarch64-static > /dev/null; then
-    { install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static \
-        || { command -v apt-get > /dev/null && apt-get update > /dev/null 2>&1 \
-          && install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static; }; } \
-      || missing 'no linker or no emulator for ARM, and they could not be installed'
-  fi
+  tools=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)
+  # Lists of packages may be missing, or old: then once more with new ones.
+  has_tools || install "${tools[@]}" || { apt-get update > /dev/null 2>&1 && install "${tools[@]}"; } || true
+  has_tools || missing 'no linker, no C library or no emulator for ARM, and they could not be installed'
   rustc=${RUSTC:-rustc}
   if has_std "$rustc"; then
     say "Rust: $("$rustc" --version), with its own standard library for $TARGET"
@@ -70,7 +81,7 @@ else
     export RUSTC=/usr/bin/rustc
     say "Rust: $(/usr/bin/rustc --version), Debian's rustc-web"
   fi
-  arguments=(--target "$TARGET")
+  arguments=(--target "$TARGET") emulator=(qemu-aarch64-static)
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
   export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
   export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-C target-feature=+crt-static'
@@ -78,13 +89,57 @@ else
   say "emulator: $(qemu-aarch64-static --version | head -n 1)"
 fi
 
+built() { printf '%s/%s/%s' "$CARGO_TARGET_DIR" "$([[ $native == yes ]] || printf '%s/' "$TARGET")$1" "$2"; }
+
+# The command: equal on the nets, and the same numbers for any number of threads.
+command_on() {
+  cargo build --locked --release "${arguments[@]}" --workspace --bin onnx-swish
+  local program=("${emulator[@]}" "$(built release onnx-swish)") net threads model
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  say "$("${program[@]}" bench --runs 1 fixtures/exporters/silu.op17.onnx 2> /dev/null | tail -n 1)"
+  for net in "$@"; do
+    model=("${net%@*}")
+    [[ $net != *@* ]] || model+=(--shape "${net##*@}")
+    "${program[@]}" verify "${model[@]}" > "$scratch/said" 2>&1 || { cat "$scratch/said"; say "NOT EQUAL: $net"; exit 1; }
+    for threads in 1 2 4; do
+      "${program[@]}" run "${model[@]}" --threads "$threads" --output "$scratch/$threads.npz" --force > "$scratch/said" 2>&1 \
+        || { cat "$scratch/said"; say "NOT RUN: $net"; exit 1; }
+      cmp "$scratch/1.npz" "$scratch/$threads.npz" || { say "OTHER NUMBERS WITH $threads THREADS: $net"; exit 1; }
+    done
+    say "equal, and the same for 1, 2 and 4 threads: $net"
+  done
+}
+
+# The processor's own word that it executes a set: what the library takes for the best one when it is asked for.
+executes() {
+  ONNX_SWISH_ISA=$1 cargo test --locked "${options[@]}" "${arguments[@]}" -p onnx-swish-simd --test environment \
+    -- --exact report --ignored --nocapture | grep -o "best=$1 environment=Ok" || { say "NOT THERE: $1"; exit 1; }
+}
+
 round() {
   local isa=$1 crates=()
   shift
+  executes "$isa"
   for crate in "$@"; do crates+=(-p "onnx-swish-$crate"); done
   say "tests of $* on neon and portable, $isa where they ask for the best"
   ONNX_SWISH_ISA=$isa cargo test --locked "${options[@]}" "${arguments[@]}" "${crates[@]}" --lib --tests
 }
+
+case ${1:-} in
+  cargo)
+    shift
+    exec cargo "$1" "${arguments[@]}" "${@:2}"
+    ;;
+  command)
+    shift
+    nets=("$@")
+    [[ $# != 0 ]] || nets=(fixtures/real/ch_ppocr_mobile_v2.0_cls_infer.onnx@1,3,48,192 fixtures/exporters/*.op17.onnx \
+      fixtures/half/conv_silu.*.onnx fixtures/quantised/*.QDQ.Q*Int8.onnx)
+    command_on "${nets[@]}"
+    exit
+    ;;
+esac
 round neon simd threads kernels conv
 round portable conv
 say 'passed on neon and on portable'
