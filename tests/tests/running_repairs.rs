@@ -16,8 +16,6 @@ struct Case {
     name: &'static str,
     inputs: Vec<(String, Tensor)>,
     outputs: Vec<(String, Tensor)>,
-    /// What any number may be off by.
-    tolerance: f64,
 }
 
 impl Case {
@@ -27,8 +25,6 @@ impl Case {
             name,
             inputs,
             outputs,
-            // Between operators ONNX Runtime rounds to 16 bits, and nothing is rounded here.
-            tolerance: if name.contains("16_bits") { 4e-3 } else { 1e-5 },
         }
     }
 
@@ -42,7 +38,7 @@ impl Case {
             for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
                 let same = found == expected || found.is_nan() && expected.is_nan();
                 assert!(
-                    same || (found - expected).abs() <= self.tolerance + 1e-4 * expected.abs(),
+                    same || (found - expected).abs() <= 1e-5 + 1e-4 * expected.abs(),
                     "{what}[{index}] is {found}, ONNX Runtime gives {expected}"
                 );
             }
