@@ -1,17 +1,21 @@
-//! How much memory is in use, counted where it is asked for.
-//! Given every allocation of the process.
-//! Promises the system's allocator with one addition beside it, and figures that are the same on every system.
+//! What `bench` measures memory with, where the program has something to measure it with.
+//! Given the meter of an allocator that the program installed; a library installs none, for a process has one allocator.
+//! Promises figures of memory where there is a meter, and none where not.
 
-use std::alloc::System;
+use std::sync::OnceLock;
 
 use onnx_swish::HeapMeter;
-use peakmem_alloc::{PeakMemAlloc, PeakMemAllocTrait as _};
 
-#[global_allocator]
-static HEAP: PeakMemAlloc<System> = PeakMemAlloc::system();
+static METER: OnceLock<HeapMeter> = OnceLock::new();
 
-/// What `bench` measures memory with.
-pub const METER: HeapMeter = HeapMeter {
-    reset: || HEAP.reset_peak_memory(),
-    peak: || HEAP.get_peak_memory(),
-};
+/// Says what counts the memory of this process. `bench` tells how much memory each contender needs only where this was said.
+///
+/// The first call decides; later ones have no effect.
+pub fn count_memory_with(meter: HeapMeter) {
+    METER.get_or_init(|| meter);
+}
+
+/// What was said, if anything.
+pub fn meter() -> Option<HeapMeter> {
+    METER.get().copied()
+}

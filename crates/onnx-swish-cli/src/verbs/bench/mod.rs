@@ -49,7 +49,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         shapes: feed::shapes(&model, &arguments.running.sizes)?,
         seed: arguments.running.seed,
         profile: arguments.profile,
-        heap: Some(heap::METER),
+        heap: heap::meter(),
         max_nodes: arguments.limits.max_nodes,
         max_build_time: arguments.limits.max_build_time,
         ..BenchOptions::default()

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use onnx_swish::{BenchReport, NodeProfile, OpTime, Variant};
+use onnx_swish::{BenchReport, Memory, NodeProfile, OpTime, Variant};
 use owo_colors::OwoColorize;
 
 use crate::files;
@@ -86,24 +86,24 @@ fn times(term: &Term, variants: &[Variant]) -> String {
 fn memory(term: &Term, variants: &[Variant]) -> String {
     let mut table = term.table(["peak memory", "loading", "running", "tensors in between"]);
     for variant in variants {
-        let (loading, running) = variant
-            .memory
-            .map(|memory| (memory.loading_bytes, memory.running_bytes))
-            .unwrap_or_default();
+        let bytes = |of: fn(&Memory) -> usize| match &variant.memory {
+            Some(memory) => files::size(of(memory) as u64),
+            None => "-".to_owned(),
+        };
         table.add_row([
             variant.name.to_owned(),
-            files::size(loading as u64),
-            files::size(running as u64),
+            bytes(|memory| memory.loading_bytes),
+            bytes(|memory| memory.running_bytes),
             files::size(variant.peak_activation_bytes as u64),
         ]);
     }
     table::align_right(&mut table, 1..4);
-    format!(
-        "{}\n{}\n",
-        table.trim_fmt(),
+    let how = if variants.iter().any(|variant| variant.memory.is_some()) {
         "as asked of the allocator, with weights and what is fused in memory, without mapped files, code and stacks"
-            .dimmed()
-    )
+    } else {
+        "the allocator of this process does not count; that of the command that cargo installs does"
+    };
+    format!("{}\n{}\n", table.trim_fmt(), how.dimmed())
 }
 
 fn by_operator(term: &Term, operators: &[OpTime]) -> String {

@@ -1,0 +1,82 @@
+//! The `onnx-swish` command, for the binary of that name and for packages that bring it along.
+//! Given the process's arguments.
+//! Promises exit status 0 (done), 1 (the answer is no) or 2 (usage or failure), and a readable line for every failure.
+#![forbid(unsafe_code)]
+
+mod args;
+mod cli;
+#[cfg(feature = "engine")]
+mod engine;
+mod failure;
+#[cfg(feature = "engine")]
+mod feed;
+mod files;
+#[cfg(feature = "engine")]
+mod heap;
+mod many;
+mod page;
+mod report;
+mod rewrite;
+#[cfg(feature = "engine")]
+mod table;
+#[cfg(feature = "engine")]
+mod tensors;
+mod term;
+mod verbs;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::failure::{Answer, Failure};
+use crate::term::Term;
+
+#[cfg(feature = "engine")]
+pub use crate::heap::count_memory_with;
+
+/// Carries the command out, as a process whose arguments these are, its name first: reads and writes files and the standard streams.
+///
+/// Returns the exit status: 0 done, 1 the answer is no, 2 usage or failure.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let Cli { global, verb } = match Cli::try_parse_from(&words) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &words),
+    };
+    let term = Term::new(&global);
+    // The engine's panics become errors with a sentence; nobody needs to see them twice.
+    #[cfg(feature = "engine")]
+    onnx_swish::silence_contained_panics();
+    match verb.carry_out(&term) {
+        Ok(Answer::Yes) => 0,
+        Ok(Answer::No) => 1,
+        Ok(Answer::Failed) => 2,
+        Err(failure) => {
+            term.error(&failure);
+            2
+        }
+    }
+}
+
+/// Help, the version, or what is wrong with the command line; the latter as JSON where JSON was asked for.
+fn usage(error: &clap::Error, words: &[OsString]) -> u8 {
+    let wants_json = || {
+        words.iter().any(|word| word == "--format=json")
+            || words
+                .windows(2)
+                .any(|pair| pair[0] == "--format" && pair[1] == "json")
+    };
+    if error.use_stderr() && wants_json() {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        if let Ok(document) = serde_json::to_string_pretty(&Failure::new(text).document()) {
+            // Standard output may be closed; the exit status still tells.
+            let _ = writeln!(std::io::stdout(), "{document}");
+        }
+        return 2;
+    }
+    let _ = error.print();
+    if error.use_stderr() { 2 } else { 0 }
+}
