@@ -250,10 +250,13 @@ fn a_beta_with_an_element_that_is_no_number() {
             .and(&format!("float[8,1,1] k = {beta}"));
         let fused = explained(&net, &["beta"]);
         let message = &fused.report.near_misses[0].message;
-        assert!(
-            message.contains("by `k`, of which an element is"),
-            "{message}"
-        );
+        let name = if argument.contains("Div") {
+            "1/`k`"
+        } else {
+            "`k`"
+        };
+        let named = format!("whose beta {name} has an element that is");
+        assert!(message.contains(&named), "{message}");
     }
     // Zero is a beta, and so is what is left of a number that infinity divides.
     for (argument, beta) in [
@@ -293,4 +296,20 @@ fn a_gate_with_one_bound_is_no_quantised_gate() {
     let net = region("a = Add(d, three); c = Relu(a); t = Mul(d, c); m = Div(t, six)");
     assert!(inspected(&net).report.quantised.is_empty());
     no_table(&net, "half_open");
+}
+
+/// A beta is called what it is: what divides x is no beta, but one over it is.
+#[test]
+fn the_name_of_a_beta() {
+    for (argument, name) in [
+        ("t = Mul(x, u)", "beta `u` is computed"),
+        ("t = Div(x, u)", "beta 1/`u` is computed"),
+        ("v = Mul(x, two); t = Div(v, u)", "beta 2/`u` is computed"),
+    ] {
+        let net = Net::new(&format!("{argument}; s = Sigmoid(t); y = Mul(x, s)"))
+            .inputs("float[2,8,4,4] x; float[2,8,4,4] u");
+        let fused = explained(&net, &["full_rank_beta"]);
+        let message = &fused.report.near_misses[0].message;
+        assert!(message.contains(name), "{message}");
+    }
 }

@@ -12,24 +12,6 @@ use crate::quantised::params::Quantiser;
 impl Facts {
     /// The constant that a node makes, if all that matters of its inputs is constant.
     pub(crate) fn fold(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
-        let known = self.folded(graph, node);
-        known.or_else(|| self.opaque_constant(graph, node))
-    }
-
-    /// Numbers or codes that a known operator makes of constants alone, whatever they are. Sizes are computed elsewhere.
-    fn opaque_constant(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
-        let (op, inputs) = (graph.op(node), graph.inputs(node));
-        let element = self.element(*graph.outputs(node).first()?);
-        if op == Op::Unknown || !(element.is_float() || op == Op::QuantizeLinear) {
-            return None;
-        }
-        let is_constant =
-            |&input: &Value| input.is_absent() || self.constant(graph, input).is_some();
-        let all = !inputs.is_empty() && inputs.iter().all(is_constant);
-        all.then(|| Constant::many(element, Oddities::default()))
-    }
-
-    fn folded(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
         let inputs = graph.inputs(node);
         let input = |index: usize| {
             inputs
@@ -107,9 +89,12 @@ impl Facts {
         }
     }
 
-    /// A constant that is quantised at run time is the code that QuantizeLinear makes of it.
+    /// A constant that is quantised at run time is the code that QuantizeLinear makes of it, and a list of codes if it is many
+    /// numbers.
     fn quantised_constant(&mut self, graph: &Graph<'_>, node: Node) -> Option<Constant> {
-        let number = self.number(graph, *graph.inputs(node).first()?)?;
+        let Some(number) = self.constant(graph, *graph.inputs(node).first()?)?.number() else {
+            return Some(Constant::many(Element::Integer, Oddities::default()));
+        };
         let code = Quantiser::of_node(graph, self, node)?.code(number)?;
         Some(Constant::uniform(Element::Integer, code))
     }

@@ -30,8 +30,10 @@ pub(crate) struct Moved {
 pub(crate) struct Moves {
     permutations: Vec<Permutation>,
     indices: HashMap<Permutation, Index>,
-    /// The root that is another one, permuted.
-    twins: HashMap<(Value, Index), Value>,
+    /// For each root the first one that is the same, permuted.
+    twins: Vec<Option<(Index, Value)>>,
+    /// Further ones, of roots that are permuted in several ways.
+    more_twins: HashMap<(Value, Index), Value>,
     /// What each value that no name in the file stands for was permuted from, if it was, from the first of them on.
     origins: Vec<Option<(Value, Index)>>,
     first: usize,
@@ -96,8 +98,24 @@ impl Moves {
         permutation.is_some_and(Permutation::is_identity)
     }
 
+    /// The root that is another one, permuted.
+    fn twin(&self, of: Value, by: Index) -> Option<Value> {
+        match self.twins.get(of.index()).copied().flatten()? {
+            (first, twin) if first == by => Some(twin),
+            _ => self.more_twins.get(&(of, by)).copied(),
+        }
+    }
+
     fn keep(&mut self, twin: Value, of: Value, by: Index) {
-        self.twins.insert((of, by), twin);
+        if self.twins.len() <= of.index() {
+            self.twins.resize(of.index() + 1, None);
+        }
+        match self.twins.get_mut(of.index()) {
+            Some(slot @ None) => *slot = Some((by, twin)),
+            _ => {
+                self.more_twins.insert((of, by), twin);
+            }
+        }
         let Some(at) = twin.index().checked_sub(self.first) else {
             return;
         };
@@ -169,7 +187,7 @@ impl Forms {
         let mut path = Vec::new();
         let mut at = root;
         let mut twin = loop {
-            if let Some(&twin) = self.moves.twins.get(&(at, permutation)) {
+            if let Some(twin) = self.moves.twin(at, permutation) {
                 break twin;
             }
             match self.computed_from(at) {
@@ -209,7 +227,7 @@ impl Forms {
         if self.moves.is_identity(whole) {
             return Some(base);
         }
-        if let Some(&twin) = self.moves.twins.get(&(base, whole)) {
+        if let Some(twin) = self.moves.twin(base, whole) {
             return Some(twin);
         }
         let twin = self.fresh();

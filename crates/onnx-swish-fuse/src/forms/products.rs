@@ -54,12 +54,12 @@ pub(crate) enum Mismatch {
     Bounds(f64, f64),
     /// A bound is missing.
     HalfOpen,
-    /// `x · σ(x · y)` where y is no parameter of x but its equal.
-    Entangled(Value),
+    /// `x · σ(x · y)` where y is no parameter of x but its equal, or the same with a quotient.
+    Entangled(Beta),
     /// `x · σ(beta · x)` with a beta that is infinite or not a number.
     NotFinite(f64),
     /// `x · σ(beta · x)` with a tensor as beta of which an element is infinite or not a number.
-    NotFiniteIn(Value, f64),
+    NotFiniteIn(Beta, f64),
     /// `x · clamp(0 · x + d, lo, hi)`, or infinity or not a number in the place of 0.
     Flat(f64),
     /// The gate is a function of what the partner was before it was quantised.
@@ -206,7 +206,12 @@ impl Forms {
                 return Err(Mismatch::Offset(argument.q));
             }
             if self.linear(tensor).root == partner.root {
-                return Err(Mismatch::Entangled(tensor));
+                let scale = argument.p * inner.p;
+                return Err(Mismatch::Entangled(if over {
+                    Beta::Over(scale, tensor)
+                } else {
+                    Beta::Times(scale, tensor)
+                }));
             }
             let readings: Vec<Reading> = candidates
                 .iter()

@@ -68,9 +68,9 @@ impl Explainer<'_, '_> {
                 change: "run shape inference, which also gives values their types".into(),
             },
             Block::FullRankBeta(_) if self.is_tanh_gelu() => self.tanh_gelu(),
-            Block::FullRankBeta(value) => Words {
+            Block::FullRankBeta(beta) => Words {
                 reason: "full_rank_beta",
-                message: format!("{what}, whose beta {} is computed and as large as x: another tensor, not a parameter", self.name(*value)),
+                message: format!("{what}, whose beta {} is computed and as large as x: another tensor, not a parameter", self.beta(*beta)),
                 change: "nothing: beta must be smaller than x, or stored".into(),
             },
             Block::NoGain => Words {

@@ -52,13 +52,12 @@ impl Explainer<'_, '_> {
                 ),
                 "give beta a finite value",
             ),
-            Mismatch::NotFiniteIn(tensor, element) => Words::new(
+            Mismatch::NotFiniteIn(beta, element) => Words::new(
                 "beta",
                 format!(
-                    "{}, whose argument multiplies {} by {}, of which an element is {}: a Swish has finite betas",
+                    "{}, whose beta {} has an element that is {}: a Swish has finite betas",
                     self.product(),
-                    self.name(self.miss.partner),
-                    self.name(tensor),
+                    self.beta(beta),
                     short(element),
                 ),
                 "give every element of beta a finite value",
@@ -87,12 +86,12 @@ impl Explainer<'_, '_> {
                 "quantise it once, or twice with one scale and zero point",
             ),
             Mismatch::Entangled(_) if self.is_tanh_gelu() => self.tanh_gelu(),
-            Mismatch::Entangled(tensor) => Words {
+            Mismatch::Entangled(beta) => Words {
                 reason: "full_rank_beta",
                 message: format!(
                     "{}, whose argument multiplies x by {}, another function of x: that is no beta",
                     self.product(),
-                    self.name(tensor)
+                    self.beta(beta)
                 ),
                 change: "nothing: the gate is not a function of beta·x".into(),
             },

@@ -13,6 +13,7 @@ pub(crate) mod reasons;
 
 use serde::Serialize;
 
+use crate::forms::products::Beta;
 use crate::graph::{Graph, Value};
 use crate::ops::Op;
 use crate::plan::{Miss, Plan, Why};
@@ -75,6 +76,16 @@ struct Explainer<'a, 'm> {
 impl Explainer<'_, '_> {
     fn name(&self, value: Value) -> String {
         format!("`{}`", self.graph.display(value))
+    }
+
+    /// A beta as the file computes it: a tensor, its multiple, or a number divided by it.
+    fn beta(&self, beta: Beta) -> String {
+        match beta {
+            Beta::Number(number) => short(number),
+            Beta::Times(1.0, tensor) => self.name(tensor),
+            Beta::Times(scale, tensor) => format!("{}·{}", short(scale), self.name(tensor)),
+            Beta::Over(scale, tensor) => format!("{}/{}", short(scale), self.name(tensor)),
+        }
     }
 
     /// "`y` multiplies `x` by the gate `s`"

@@ -27,11 +27,11 @@ impl Explainer<'_, '_> {
                 ),
                 "quantise the product, or leave the gate in floats",
             ),
-            Obstacle::TensorBeta(tensor) => Words::new(
+            Obstacle::TensorBeta(beta) => Words::new(
                 "quantized_beta",
                 format!(
                     "{what}, a quantised Swish whose beta {} is a tensor, and a table holds one function",
-                    self.name(tensor)
+                    self.beta(beta)
                 ),
                 "nothing: one number as beta would make it a table",
             ),

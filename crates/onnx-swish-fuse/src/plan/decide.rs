@@ -184,10 +184,11 @@ impl Analysis<'_> {
         } else {
             guards::shape(&self.facts, end, root).map_err(blocked)?;
         }
-        if let Some(tensor) = tensor
+        if let Activation::Swish(beta) = attempt.reading.activation
+            && let Some(tensor) = tensor
             && self.is_full_rank(tensor, root)
         {
-            return Err(Why::Blocked(Block::FullRankBeta(tensor)));
+            return Err(Why::Blocked(Block::FullRankBeta(beta)));
         }
         if let Some(mismatch) = self.strange_beta(attempt.reading.activation) {
             return Err(Why::Mismatch(mismatch));
@@ -260,10 +261,13 @@ impl Analysis<'_> {
 
     /// A stored beta of which an element is no number that a Swish can have.
     fn strange_beta(&self, activation: Activation) -> Option<Mismatch> {
-        let (tensor, is_divisor) = match activation {
-            Activation::Swish(Beta::Times(_, tensor)) => (tensor, false),
-            Activation::Swish(Beta::Over(_, tensor)) => (tensor, true),
-            _ => return None,
+        let Activation::Swish(beta) = activation else {
+            return None;
+        };
+        let (tensor, is_divisor) = match beta {
+            Beta::Number(_) => return None,
+            Beta::Times(_, tensor) => (tensor, false),
+            Beta::Over(_, tensor) => (tensor, true),
         };
         let Oddities { not_finite, zero } = self.facts.known_constant(tensor)?.oddities;
         let element = if is_divisor {
@@ -273,7 +277,7 @@ impl Analysis<'_> {
         } else {
             not_finite
         };
-        Some(Mismatch::NotFiniteIn(tensor, element?))
+        Some(Mismatch::NotFiniteIn(beta, element?))
     }
 
     fn spelling(&self, pattern: &Pattern) -> Spelling {

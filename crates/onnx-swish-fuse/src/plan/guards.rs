@@ -6,6 +6,7 @@
 use crate::element::Element;
 use crate::emit::target::Cannot;
 use crate::facts::Facts;
+use crate::forms::products::Beta;
 use crate::graph::{Graph, Value};
 use crate::pattern::Pattern;
 
@@ -33,7 +34,7 @@ pub(crate) enum Block {
     /// Nothing says what the element type is.
     UnknownElement,
     /// beta is as large as x, and computed: not a parameter but another tensor.
-    FullRankBeta(Value),
+    FullRankBeta(Beta),
     /// The target cannot say it.
     Target(Cannot),
     /// What would be written is not smaller.

@@ -59,7 +59,7 @@ pub(crate) enum Obstacle {
     /// The result is not quantised, or not only rescaled before that.
     FloatResult,
     /// beta is a tensor: a table holds one function.
-    TensorBeta(Value),
+    TensorBeta(Beta),
     /// The quantiser of this code ends at these numbers, and cuts off a part of the activation.
     Saturates(Value, f64, f64),
     /// The quantiser of this code has this step, too wide for what it stands for.
@@ -307,10 +307,10 @@ impl Quantised {
             let explains = self.is_worth_explaining(claim);
             return explains.then_some(Err(Obstacle::Flaw(flaw)));
         }
-        if let Activation::Swish(Beta::Times(_, tensor) | Beta::Over(_, tensor)) =
+        if let Activation::Swish(beta @ (Beta::Times(..) | Beta::Over(..))) =
             claim.reading.activation
         {
-            return Some(Err(Obstacle::TensorBeta(tensor)));
+            return Some(Err(Obstacle::TensorBeta(beta)));
         }
         let verdict = match self.judge(way, claim, of, output)? {
             Ok(verdict) => verdict,
