@@ -30,12 +30,16 @@ export async function watched(address, options = {}) {
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) errors.push(message.text()); });
   page.on("pageerror", (error) => errors.push(String(error)));
   context.on("request", (request) => requests.push(request.url()));
+  const session = await context.newCDPSession(page);
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
   await page.goto(address);
+  // Milliseconds that the page's thread has computed: the same on a machine that is busy otherwise.
+  const busy = async () => 1000 * (await session.send("Performance.getMetrics")).metrics.find(({ name }) => name === "TaskDuration").value;
   const done = async () => {
     assert.deepEqual(errors, [], "the console stays empty");
     await context.close();
   };
-  return { page, requests, done };
+  return { page, requests, busy, done };
 }
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };

@@ -75,16 +75,18 @@ test("names that are markup stay text", async () => {
 
 test("a report of 94 fusions opens in less than a second", async () => {
   const file = report(written("chain94.onnx", chain(94)), "chain94.html");
-  const times = [];
-  for (let i = 0; i < 5; i++) {
-    const { page, done } = await watched(address(file));
+  const [times, opened] = [[], []];
+  for (let i = 0; i < 3; i++) {
+    const { page, busy, done } = await watched(address(file));
     await ready(page);
-    times.push(await page.evaluate(() => performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd));
+    times.push(await busy());
+    opened.push(await page.evaluate(() => performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd));
     assert.deepEqual(await rows(page), { fusion: 94 });
     await done();
   }
-  console.log(`94 fusions open in ${times.map((time) => time.toFixed(0)).join(", ")} ms`);
-  assert.ok(Math.min(...times) < 1000, `opened in ${times} ms`);
+  const list = (numbers) => numbers.map((number) => number.toFixed(0)).join(", ");
+  console.log(`94 fusions open in ${list(opened)} ms, of which the page computes ${list(times)} ms`);
+  assert.ok(Math.min(...times) > 1 && Math.min(...times) < 1000, `computed for ${list(times)} ms`);
 });
 
 test("a report of a thousand fusions is less than 2 MB", async () => {
