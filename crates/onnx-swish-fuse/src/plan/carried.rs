@@ -91,8 +91,8 @@ impl Carried {
         self.inputs.get(&value).copied().unwrap_or(0)
     }
 
-    /// Says what flows into the outputs of a node; `codes` are the forms read through quantisation, if there is any. Gives back an argument of a call that is a gate and that the function
-    /// multiplies by something.
+    /// Says what flows into the outputs of a node; `codes` are the forms read through quantisation, if there is any. Gives
+    /// back an argument of a call that is a gate and that the function multiplies by something.
     pub(super) fn visit(
         &mut self,
         forms: &Forms,
