@@ -115,15 +115,34 @@ impl Term {
 pub struct Progress(ProgressBar);
 
 impl Progress {
+    /// How far a verification or a benchmark has come, and how the longer one can be had shorter.
+    #[cfg(feature = "engine")]
+    pub fn tell(&self, step: onnx_swish::Progress) {
+        use onnx_swish::Progress;
+        match step {
+            Progress::Loading(which) => self.say(format!("loading: {which}")),
+            Progress::Running(set) => self.say(format!("running both on inputs {}", set + 1)),
+            Progress::Compared { done, of } => {
+                self.say("comparing activations");
+                self.set(done as u64, of as u64);
+            }
+            Progress::Timed { done, of } => {
+                self.say("timing, fewer with --runs");
+                self.set(done as u64, of as u64);
+            }
+            _ => {}
+        }
+    }
+
     /// What is being done now.
     #[cfg(feature = "engine")]
-    pub fn say(&self, label: impl Into<Cow<'static, str>>) {
+    fn say(&self, label: impl Into<Cow<'static, str>>) {
         self.0.set_message(label);
     }
 
     /// `done` of `of` steps.
     #[cfg(feature = "engine")]
-    pub fn set(&self, done: u64, of: u64) {
+    fn set(&self, done: u64, of: u64) {
         self.show("{msg} {wide_bar:.cyan/dim} {pos}/{len} {eta}", done, of);
     }
 

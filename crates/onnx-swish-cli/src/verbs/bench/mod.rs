@@ -3,11 +3,12 @@
 //! Promises figures with the doubts that belong to them: warnings are printed even when all else is quiet.
 
 mod text;
+mod trace;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use onnx_swish::{BenchOptions, Progress};
+use onnx_swish::{BenchOptions, BenchReport, Model};
 
 use crate::args::{Limits, Running, Source};
 use crate::failure::{Answer, Failure, Outcome};
@@ -36,6 +37,12 @@ pub struct Arguments {
     /// Write the figures as a Markdown table
     #[arg(long, value_name = "FILE")]
     export_markdown: Option<PathBuf>,
+    /// Write the time of each node as a trace, for Perfetto (ui.perfetto.dev) or Chrome
+    #[arg(long, value_name = "FILE.json")]
+    trace: Option<PathBuf>,
+    /// Write the time of each node by the name of its tensor, as node data for Model Explorer
+    #[arg(long, value_name = "FILE.json")]
+    model_explorer: Option<PathBuf>,
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
@@ -48,27 +55,23 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         runs: arguments.runs as usize,
         shapes: feed::shapes(&model, &arguments.running.sizes)?,
         seed: arguments.running.seed,
-        profile: arguments.profile,
+        profile: arguments.profile
+            || arguments.trace.is_some()
+            || arguments.model_explorer.is_some(),
         heap: heap::meter(),
         max_nodes: arguments.limits.max_nodes,
         max_build_time: arguments.limits.max_build_time,
         ..BenchOptions::default()
     };
     let progress = term.progress("loading");
-    let report = onnx_swish::bench(&model, &options, |step| match step {
-        Progress::Timed { done, of } => {
-            progress.say("timing, --runs for fewer");
-            progress.set(done as u64, of as u64);
-        }
-        Progress::Loading(name) => progress.say(format!("loading {name}")),
-        _ => {}
-    })
-    .map_err(|error| Failure::on("time", &arguments.source.model, error))?;
+    let report = onnx_swish::bench(&model, &options, |step| progress.tell(step))
+        .map_err(|error| Failure::on("time", &arguments.source.model, error))?;
     drop(progress);
     if let Some(path) = &arguments.export_markdown {
         std::fs::write(path, report.to_markdown())
             .map_err(|error| Failure::caused(format!("cannot write {}", path.display()), &error))?;
     }
+    viewers(term, &arguments, &model, &report)?;
     for warning in &report.warnings {
         term.warn(warning);
     }
@@ -78,4 +81,32 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         term.result(&text::told(term, &report))?
     }
     Ok(Answer::Yes)
+}
+
+/// What other people's viewers open.
+fn viewers(
+    term: &Term,
+    arguments: &Arguments,
+    model: &Model,
+    report: &BenchReport,
+) -> Result<(), Failure> {
+    if let Some(path) = &arguments.trace {
+        write(path, &trace::trace(report))?;
+    }
+    if let Some(path) = &arguments.model_explorer {
+        let (data, unknown) = trace::node_data(report, model);
+        write(path, &data)?;
+        if unknown > 0 {
+            term.note(&format!(
+                "{} has no time of {unknown} nodes that the engine made itself",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn write(path: &Path, data: &serde_json::Value) -> Result<(), Failure> {
+    std::fs::write(path, format!("{data}\n"))
+        .map_err(|error| Failure::caused(format!("cannot write {}", path.display()), &error))
 }

@@ -8,7 +8,7 @@ mod text;
 use std::path::PathBuf;
 
 use clap::Args;
-use onnx_swish::{Progress, VerifyOptions};
+use onnx_swish::VerifyOptions;
 
 use crate::args::{Feed, Limits, Running, Source};
 use crate::failure::{Answer, Outcome};
@@ -75,14 +75,8 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         max_build_time: arguments.limits.max_build_time,
     };
     let progress = term.progress("loading");
-    let report = onnx_swish::verify(&original, fused.as_ref(), &options, |step| match step {
-        Progress::Running(set) => progress.say(format!("running both on inputs {}", set + 1)),
-        Progress::Compared { done, of } => {
-            progress.say("comparing activations");
-            progress.set(done as u64, of as u64);
-        }
-        Progress::Loading(which) => progress.say(format!("loading the {which}")),
-        _ => {}
+    let report = onnx_swish::verify(&original, fused.as_ref(), &options, |step| {
+        progress.tell(step)
     })
     .map_err(|error| against::failure(&source.model, error))?;
     drop(progress);

@@ -2,6 +2,9 @@
 //! Given a model, and the fused file that was made of it, if there is one.
 //! Promises a file that opens offline, whatever the names in the model are; `--format json` gives what it shows as data.
 
+#[cfg(feature = "engine")]
+mod engine;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -31,27 +34,43 @@ pub struct Arguments {
     page: Page,
     #[command(flatten)]
     emit: Emission,
+    #[cfg(feature = "engine")]
+    #[command(flatten)]
+    engine: engine::Engine,
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
+    #[cfg(feature = "engine")]
+    arguments.engine.check()?;
     let target = target(term, &arguments)?;
-    let model = files::open(&arguments.source)?;
+    let source = &arguments.source;
+    let model = files::open(source)?;
     let fused = match &arguments.fused {
         Some(path) => Some(open(path)?),
         None => None,
     };
     let document = onnx_swish::report(&model, &arguments.emit.options(), fused.as_ref())
-        .map_err(|error| Failure::on("fuse", &arguments.source.model, error))?;
+        .map_err(|error| Failure::on("fuse", &source.model, error))?;
+    #[cfg(feature = "engine")]
+    let (document, ran) = {
+        let mut document = document;
+        let engine = &arguments.engine;
+        let ran = engine.enter(term, source, &model, fused.as_ref(), &mut document)?;
+        (document, ran)
+    };
+    #[cfg(not(feature = "engine"))]
+    let ran = (Answer::Yes, String::new());
     if let Some(path) = &target {
         let bytes = arguments.page.write(term, path, &document)?;
         if !term.json() && !term.quiet && !files::is_stream(path) {
-            term.result(&told(&document, path, bytes))?;
+            let text = told(&document, path, bytes);
+            term.result(&format!("{}{text}", ran.1))?;
         }
     }
     if term.json() {
         term.document(&document)?;
     }
-    Ok(Answer::Yes)
+    Ok(ran.0)
 }
 
 /// A file on disk; only the model itself may come from standard input.
