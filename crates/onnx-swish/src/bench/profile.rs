@@ -27,7 +27,6 @@ pub struct OpTime {
 
 /// Time of one node in one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub struct NodeProfile {
     /// The node's name in the optimised graph, which keeps the model's names.
     pub node: String,

@@ -94,7 +94,8 @@ fn viewers(
         write(path, &trace::trace(report))?;
     }
     if let Some(path) = &arguments.model_explorer {
-        let (data, unknown) = trace::node_data(report, model);
+        let (data, unknown) =
+            trace::node_data(report.profile_nodes.as_deref().unwrap_or_default(), model);
         write(path, &data)?;
         if unknown > 0 {
             term.note(&format!(

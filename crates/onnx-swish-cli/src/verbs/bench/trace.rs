@@ -10,16 +10,20 @@ use serde_json::{Value, json};
 
 /// A trace in Chrome's JSON format, which <https://ui.perfetto.dev> opens, too. Times are medians, so that the gaps of one run are not in it.
 pub fn trace(report: &BenchReport) -> Value {
-    let rows = [
-        ("tract+vzeroupper", &report.tract_profile_nodes),
-        ("onnx-swish", &report.profile_nodes),
-    ];
+    let nodes = |nodes: &Option<Vec<NodeProfile>>| nodes.clone().unwrap_or_default();
+    rows([
+        ("tract+vzeroupper", nodes(&report.tract_profile_nodes)),
+        ("onnx-swish", nodes(&report.profile_nodes)),
+    ])
+}
+
+fn rows(rows: [(&str, Vec<NodeProfile>); 2]) -> Value {
     let mut events = vec![named("process_name", 0, "onnx-swish bench")];
     for (thread, (name, nodes)) in rows.into_iter().enumerate() {
         events.push(named("thread_name", thread, name));
         // Microseconds, as the format has it.
         let mut at = 0.0;
-        for node in nodes.iter().flatten() {
+        for node in nodes {
             let lasts = node.ms * 1e3;
             events.push(json!({
                 "ph": "X", "pid": 0, "tid": thread, "ts": at, "dur": lasts, "cat": node.op, "name": node.node,
@@ -36,11 +40,11 @@ fn named(what: &str, thread: usize, name: &str) -> Value {
 }
 
 /// Node data for Model Explorer: milliseconds by tensor, longest in red. Also how many nodes of the profile are no node of the model.
-pub fn node_data(report: &BenchReport, model: &Model) -> (Value, usize) {
+pub fn node_data(nodes: &[NodeProfile], model: &Model) -> (Value, usize) {
     let tensors = tensors(model);
     let mut times: BTreeMap<&str, f64> = BTreeMap::new();
     let mut unknown = 0;
-    for node in report.profile_nodes.iter().flatten() {
+    for node in nodes {
         match tensor_of(&tensors, node) {
             Some(tensor) => *times.entry(tensor).or_default() += node.ms,
             None => unknown += 1,
@@ -91,7 +95,7 @@ fn tensor_of<'t>(tensors: &'t HashMap<String, String>, node: &NodeProfile) -> Op
 mod tests {
     use super::*;
 
-    fn report() -> BenchReport {
+    fn nodes() -> Vec<NodeProfile> {
         let node = |name: &str, ms: f64| NodeProfile {
             node: name.to_owned(),
             op: "Div".to_owned(),
@@ -99,29 +103,16 @@ mod tests {
             info: String::new(),
             macs: None,
         };
-        let nodes = vec![
+        vec![
             node("Div@0", 0.5),
             node("Div@0.low", 0.25),
             node("nobody", 1.0),
-        ];
-        BenchReport {
-            schema_version: 1,
-            threads: 1,
-            runs: 1,
-            isa: "portable",
-            convolutions: true,
-            variants: Vec::new(),
-            warnings: Vec::new(),
-            profile: None,
-            profile_nodes: Some(nodes.clone()),
-            tract_profile: None,
-            tract_profile_nodes: Some(nodes),
-        }
+        ]
     }
 
     #[test]
     fn a_trace_has_a_row_for_each_and_no_gaps() {
-        let trace = trace(&report());
+        let trace = rows([("tract", nodes()), ("onnx-swish", nodes())]);
         let events = trace["traceEvents"].as_array().unwrap();
         let ours: Vec<&Value> = events
             .iter()
@@ -139,7 +130,7 @@ mod tests {
     fn times_belong_to_tensors() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
         let model = Model::open(root.join("real/ch_ppocr_mobile_v2.0_cls_infer.onnx")).unwrap();
-        let (data, unknown) = node_data(&report(), &model);
+        let (data, unknown) = node_data(&nodes(), &model);
         assert_eq!(
             data["results"],
             json!({"hardswish_0.tmp_0": {"value": 0.75}})

@@ -12,7 +12,7 @@ use onnx_swish::{Document, Model};
 use owo_colors::OwoColorize;
 
 use crate::args::{Emission, Source};
-use crate::failure::{Answer, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::files;
 use crate::page::Page;
 use crate::report::count;
@@ -59,7 +59,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         (document, ran)
     };
     #[cfg(not(feature = "engine"))]
-    let ran = (Answer::Yes, String::new());
+    let ran = (crate::failure::Answer::Yes, String::new());
     if let Some(path) = &target {
         let bytes = arguments.page.write(term, path, &document)?;
         if !term.json() && !term.quiet && !files::is_stream(path) {
