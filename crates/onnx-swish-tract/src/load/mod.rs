@@ -6,7 +6,6 @@
 pub(crate) mod dequantized;
 mod limits;
 mod linked;
-mod narrow;
 mod operators;
 mod qlinear;
 mod repairs;
@@ -95,7 +94,6 @@ impl Source {
                 let base_dir = linked.as_ref().or(base_dir.as_ref());
                 let widening = self.widening(operators);
                 widening.apply(&mut proto, base_dir.map(PathBuf::as_path))?;
-                narrow::apply(&mut proto);
                 guard(Stage::Build, || {
                     let inputs = typed::Inputs { shapes, values };
                     let base_dir = base_dir.map(PathBuf::as_path);
