@@ -34,7 +34,7 @@ use tract_core::internal::*;
 use tract_onnx::Onnx;
 
 use crate::conv::Convolutions;
-use crate::load::{Operators, declutter};
+use crate::load::{Operators, finished};
 use crate::passes;
 
 /// Teaches a loader our operators, in whatever domain they are spelled, and the repairs of tract's own.
@@ -53,17 +53,12 @@ pub fn register(onnx: &mut Onnx) {
 /// # Errors
 /// If a rewrite fails, tract's or one of ours; the error names it.
 pub fn optimize(model: TypedModel) -> TractResult<TypedModel> {
-    let mut model = model;
-    passes::raw(&mut model)?;
-    declutter(&mut model)?;
-    passes::loaded(&mut model)?;
+    let mut model = finished(model, Operators::OnnxSwish)?;
     let wanted = passes::Wanted {
         convolutions: Convolutions::Auto,
         tables: true,
         codes: true,
     };
-    passes::before_run(&mut model, wanted)?;
-    passes::codegen(&mut model)?;
-    passes::lowered(&mut model)?;
+    passes::lower(&mut model, Operators::OnnxSwish, wanted)?;
     Ok(model)
 }

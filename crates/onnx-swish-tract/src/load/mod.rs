@@ -21,7 +21,7 @@ pub(crate) use limits::{Limits, TimeIsUp, watch_passes};
 pub(crate) use linked::Files;
 pub(crate) use repairs::{Choice, Turns};
 pub(crate) use signature::Signature;
-pub(crate) use typed::declutter;
+pub(crate) use typed::finished;
 pub(crate) use widen::{Half, Widening};
 
 use std::path::PathBuf;

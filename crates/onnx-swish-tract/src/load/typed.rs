@@ -90,7 +90,8 @@ pub(super) fn from_archive(
     finished(model, operators)
 }
 
-fn finished(model: TypedModel, operators: Operators) -> TractResult<TypedModel> {
+/// tract's declutter with our passes before and after it.
+pub(crate) fn finished(model: TypedModel, operators: Operators) -> TractResult<TypedModel> {
     let mut model = model;
     if operators != Operators::Stock {
         passes::raw(&mut model)?;

@@ -11,6 +11,8 @@ mod gates;
 mod selections;
 mod softmax;
 mod tables;
+#[cfg(test)]
+mod written;
 
 pub(crate) use bodies::rewrite as rewrite_bodies;
 pub use tables::CodeTable;
@@ -19,7 +21,7 @@ use tract_core::internal::*;
 use tract_core::optim::Optimizer;
 
 use crate::conv::{self, Convolution, Convolutions};
-use crate::load::{dequantized, watch_passes};
+use crate::load::{Operators, dequantized, watch_passes};
 
 /// What the passes found on their way.
 #[derive(Debug, Default)]
@@ -193,6 +195,23 @@ pub(crate) fn before_run(model: &mut TypedModel, wanted: Wanted) -> TractResult<
         When::BeforeRunWithConvolutions => wanted.convolutions != Convolutions::Tract,
         When::Raw | When::Loaded | When::Archived | When::Lowered => false,
     })
+}
+
+/// From a graph after [`loaded`] to one that is ready to run: our passes and tract's code generation, as far as `operators` wants ours.
+pub(crate) fn lower(
+    model: &mut TypedModel,
+    operators: Operators,
+    wanted: Wanted,
+) -> TractResult<Findings> {
+    let findings = match operators {
+        Operators::OnnxSwish => before_run(model, wanted)?,
+        Operators::Stock | Operators::Reference => Findings::default(),
+    };
+    codegen(model)?;
+    if operators != Operators::Stock {
+        lowered(model)?;
+    }
+    Ok(findings)
 }
 
 /// tract's code generation, which lowers a graph to its machine's operators.

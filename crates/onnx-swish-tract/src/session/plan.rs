@@ -15,7 +15,6 @@ use crate::arena::{Arena, ArenaPlan, check_room};
 use crate::conv::Convolution;
 use crate::error::{Origin, Refused, Result};
 use crate::guard::{Stage, guard};
-use crate::load::Operators;
 use crate::ops::operand::Guard;
 use crate::passes::{self, CodeTable};
 use crate::tensor::Tensor as Value;
@@ -51,19 +50,12 @@ impl Plan {
     pub fn build(model: TypedModel, options: &PlanOptions, threads: &Threads) -> Result<Plan> {
         guard(Stage::Build, || {
             let mut model = model;
-            let mut findings = passes::Findings::default();
-            if options.operators == Operators::OnnxSwish {
-                let wanted = passes::Wanted {
-                    convolutions: options.convolutions,
-                    tables: options.tables,
-                    codes: options.codes,
-                };
-                findings = passes::before_run(&mut model, wanted)?;
-            }
-            passes::codegen(&mut model)?;
-            if options.operators != Operators::Stock {
-                passes::lowered(&mut model)?;
-            }
+            let wanted = passes::Wanted {
+                convolutions: options.convolutions,
+                tables: options.tables,
+                codes: options.codes,
+            };
+            let findings = passes::lower(&mut model, options.operators, wanted)?;
             let run = RunOptions {
                 executor: Some(threads.executor.clone()),
                 ..RunOptions::default()

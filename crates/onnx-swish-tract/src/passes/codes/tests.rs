@@ -10,44 +10,11 @@ use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 
 use crate::conv::{Convolutions, QConv};
 use crate::load::dequantized::{remember, remembering};
-use crate::ops::{Activation, CodePair, CodeSums, Dequantize, Quantize, is_code};
+use crate::ops::{Activation, CodePair, CodeSums, is_code};
+use crate::passes::written::{I8, Net, U8};
 use crate::passes::{self, Findings, Wanted};
 
-const U8: DatumType = DatumType::U8;
-const I8: DatumType = DatumType::I8;
-
-/// A graph while it is written.
-struct Net(TypedModel);
-
 impl Net {
-    fn wire(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> OutletId {
-        let name = format!("n{}", self.0.nodes().len());
-        self.0.wire_node(name, op, inputs).unwrap()[0]
-    }
-
-    fn constant(&mut self, value: Tensor) -> OutletId {
-        let name = format!("c{}", self.0.nodes().len());
-        self.0.add_const(name, value).unwrap()
-    }
-
-    fn quantize(&mut self, x: OutletId, scale: f32, zero_point: i32, to: DatumType) -> OutletId {
-        let op = Quantize {
-            scale,
-            zero_point,
-            to,
-        };
-        self.wire(op.into_op(), &[x])
-    }
-
-    fn dequantize(&mut self, codes: OutletId, scale: f32, zero_point: i32) -> OutletId {
-        let op = Dequantize {
-            scale,
-            zero_point,
-            to: DatumType::F32,
-        };
-        self.wire(op.into_op(), &[codes])
-    }
-
     fn relu(&mut self, x: OutletId) -> OutletId {
         let zero = self.constant(tensor0(0f32).broadcast_into_rank(4).unwrap());
         self.wire(max(), &[x, zero])

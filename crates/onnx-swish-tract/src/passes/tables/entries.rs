@@ -7,7 +7,8 @@ use onnx_swish_kernels::codes::Table;
 use tract_core::internal::*;
 
 use super::regions::Region;
-use crate::passes;
+use crate::load::Operators;
+use crate::passes::{self, Wanted};
 
 /// Codes of a byte.
 const CODES: usize = 256;
@@ -29,9 +30,7 @@ pub(super) fn of(model: &TypedModel, regions: &[Region]) -> TractResult<Vec<Tabl
         ..
     } = small;
     model.select_output_outlets(&outputs)?;
-    passes::before_run(&mut model, passes::Wanted::default())?;
-    passes::codegen(&mut model)?;
-    passes::lowered(&mut model)?;
+    passes::lower(&mut model, Operators::OnnxSwish, Wanted::default())?;
     let results = TypedSimplePlan::new(model)?.run(codes)?;
     results.iter().map(|result| table(result)).collect()
 }

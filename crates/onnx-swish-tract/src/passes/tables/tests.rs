@@ -6,47 +6,18 @@ use tract_core::internal::*;
 use tract_core::ops::cast::cast;
 use tract_core::ops::math::{add, max, mul};
 
-use crate::ops::{Activation, Dequantize, Gate, LookUp, Quantize, Requantize};
+use crate::ops::{Activation, Dequantize, Gate, LookUp, Requantize};
+use crate::passes::written::{I8, Net, U8};
 use crate::passes::{self, CodeTable, Wanted};
 
 const SHAPE: [usize; 4] = [1, 8, 8, 16];
 
-/// A graph while it is written.
-struct Net(TypedModel);
-
 impl Net {
-    fn wire(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> OutletId {
-        let name = format!("n{}", self.0.nodes().len());
-        self.0.wire_node(name, op, inputs).unwrap()[0]
-    }
-
-    fn constant(&mut self, value: f32) -> OutletId {
-        let name = format!("c{}", self.0.nodes().len());
-        let value = tensor1(&[value]).into_shape(&[1, 1, 1, 1]).unwrap();
-        self.0.add_const(name, value).unwrap()
-    }
-
-    fn quantize(&mut self, x: OutletId, scale: f32, zero_point: i32, to: DatumType) -> OutletId {
-        let op = Quantize {
-            scale,
-            zero_point,
-            to,
-        };
-        self.wire(op.into_op(), &[x])
-    }
-
-    fn dequantize(&mut self, codes: OutletId, scale: f32, zero_point: i32) -> OutletId {
-        let op = Dequantize {
-            scale,
-            zero_point,
-            to: DatumType::F32,
-        };
-        self.wire(op.into_op(), &[codes])
+    /// One number, for tensors of four axes.
+    fn number(&mut self, value: f32) -> OutletId {
+        self.constant(tensor1(&[value]).into_shape(&[1, 1, 1, 1]).unwrap())
     }
 }
-
-const U8: DatumType = DatumType::U8;
-const I8: DatumType = DatumType::I8;
 
 /// A graph from one float tensor, `write` given its codes.
 fn net(write: impl FnOnce(&mut Net, OutletId) -> Vec<OutletId>) -> TypedModel {
@@ -172,7 +143,7 @@ fn between_floats_codes_are_an_activation() {
     let model = net(|net, codes| {
         let y = silu(net, codes, U8)[2];
         let y = net.dequantize(y, 0.031, 20);
-        let other = net.constant(3.0);
+        let other = net.number(3.0);
         vec![net.wire(add(), &[y, other])]
     });
     let (words, rewritten) = found(&model);
@@ -233,14 +204,14 @@ fn any_element_wise_operator_with_single_constants_will_do() {
     let model = net(|net, codes| {
         let codes = net.wire(cast(U8), &[codes]);
         let x = net.dequantize(codes, 0.05, 110);
-        let zero = net.constant(0.0);
+        let zero = net.number(0.0);
         let y = net.wire(max(), &[zero, x]);
         vec![net.quantize(y, 0.05, 3, U8)]
     });
     assert_eq!(found(&model).0, ["ReLU from codes to codes, table of 256"]);
     let model = net(|net, codes| {
         let x = net.dequantize(codes, 0.05, 110);
-        let (three, sixth) = (net.constant(3.0), net.constant(1.0 / 6.0));
+        let (three, sixth) = (net.number(3.0), net.number(1.0 / 6.0));
         let y = net.wire(add(), &[x, three]);
         let y = net.wire(mul(), &[y, x]);
         let y = net.wire(mul(), &[y, sixth]);
