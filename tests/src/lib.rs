@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
 use ndarray_npy::NpzReader;
-use onnx_swish::{ElementType, Tensor};
+use onnx_swish::{ElementType, Session, Tensor};
 use serde::Deserialize;
 
 /// One line of `fixtures/table.json`; `fixtures/README.md` describes the fields.
@@ -53,6 +53,16 @@ fn rtol() -> f64 {
 }
 fn atol() -> f64 {
     1e-5
+}
+
+/// The outputs of a run by name.
+pub fn outputs(session: &Session, inputs: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    let inputs = inputs.iter().map(|(name, value)| (name, value.clone()));
+    let outputs = session.run(inputs).expect("a fixture that runs");
+    let outputs = outputs.iter();
+    outputs
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect()
 }
 
 /// What a Swish's beta must be.

@@ -3,8 +3,8 @@
 //! Given the fixtures of `quantised/`; promises convolutions of codes where they are due, the numbers of the float graph up to rounding,
 //! and the same bits for any number of threads.
 
-use onnx_swish::{Convolution, Session, SessionBuilder, Shapes, Tensor};
-use onnx_swish_tests::{Fixture, table};
+use onnx_swish::{Convolution, Session, SessionBuilder, Shapes};
+use onnx_swish_tests::{Fixture, outputs, table};
 
 fn fixtures() -> Vec<Fixture> {
     let mut all = table();
@@ -16,15 +16,6 @@ fn fixtures() -> Vec<Fixture> {
 fn open(builder: SessionBuilder, fixture: &Fixture) -> Session {
     let session = builder.open(fixture.path());
     session.unwrap_or_else(|error| panic!("{}: {error}", fixture.model))
-}
-
-fn outputs(session: &Session, inputs: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
-    let inputs = inputs.iter().map(|(name, value)| (name, value.clone()));
-    let outputs = session.run(inputs).expect("a fixture that runs");
-    let outputs = outputs.iter();
-    outputs
-        .map(|(name, value)| (name.to_owned(), value.clone()))
-        .collect()
 }
 
 /// Whether this machine has instructions for codes; without them convolutions stay with floats.

@@ -2,8 +2,8 @@
 //!
 //! Given the fixtures of `quantised/`; promises equal bits for the stored inputs and for random ones, and the tables that are due.
 
-use onnx_swish::{Session, Shapes, Tensor};
-use onnx_swish_tests::{Fixture, table};
+use onnx_swish::{Session, Shapes};
+use onnx_swish_tests::{Fixture, outputs, table};
 
 fn fixtures() -> Vec<Fixture> {
     let mut all = table();
@@ -15,15 +15,6 @@ fn fixtures() -> Vec<Fixture> {
 fn session(fixture: &Fixture, tables: bool) -> Session {
     let session = Session::builder().tables(tables).open(fixture.path());
     session.unwrap_or_else(|error| panic!("{}: {error}", fixture.model))
-}
-
-fn outputs(session: &Session, inputs: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
-    let inputs = inputs.iter().map(|(name, value)| (name, value.clone()));
-    let outputs = session.run(inputs).expect("a fixture that runs");
-    let outputs = outputs.iter();
-    outputs
-        .map(|(name, value)| (name.to_owned(), value.clone()))
-        .collect()
 }
 
 #[test]

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use tract_core::optim::{Optimizer, OptimizerSession, TypedPass};
 use tract_hir::internal::*;
-use tract_onnx::pb::{GraphProto, ModelProto};
+use tract_onnx::pb::ModelProto;
 
+use super::graphs::graphs;
 use crate::error::{Error, Result};
 
 /// What loading may cost; nothing is limited unless it is said.
@@ -26,16 +27,7 @@ impl Limits {
         let Some(limit) = self.nodes else {
             return Ok(());
         };
-        let mut found = 0usize;
-        let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
-        while let Some(graph) = graphs.pop() {
-            for node in &graph.node {
-                found = found.saturating_add(1);
-                for attribute in &node.attribute {
-                    graphs.extend(attribute.g.iter().chain(&attribute.graphs));
-                }
-            }
-        }
+        let found = graphs(model).iter().map(|graph| graph.node.len()).sum();
         if found > limit {
             return Err(Error::TooManyNodes { found, limit });
         }

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use tract_onnx::pb::tensor_proto::DataLocation;
-use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
+use tract_onnx::pb::{ModelProto, TensorProto};
+
+use super::graphs::for_each_graph;
 
 /// Files of external data by the locations that the model's tensors give.
 pub(crate) type Files = HashMap<String, PathBuf>;
@@ -26,15 +28,13 @@ pub(super) fn relocate(model: &mut ModelProto, files: &Files) -> Option<PathBuf>
             }
         }
     };
-    let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
-    while let Some(graph) = graphs.pop() {
+    for_each_graph(model, |graph| {
         graph.initializer.iter_mut().for_each(locate);
         for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
             let tensors = attribute.t.iter_mut().chain(&mut attribute.tensors);
             tensors.for_each(locate);
-            graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
         }
-    }
+    });
     Some(folder)
 }
 

@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use tract_hir::internal::*;
 use tract_onnx::Onnx;
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
+use tract_onnx::pb::{ModelProto, NodeProto};
 
 use crate::error::{Error, Result};
+use crate::load::graphs::{graphs, plain_domain};
 use crate::load::repairs::{Builder, Built, quantize, round};
 use crate::load::rules::{check_attributes, display_name};
 use crate::load::signature::check_constant;
@@ -135,8 +136,7 @@ impl Operators {
                 )
             })
             .collect();
-        let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
-        while let Some(graph) = graphs.pop() {
+        for graph in graphs(model) {
             graph.initializer.iter().try_for_each(check_constant)?;
             for node in &graph.node {
                 let domain = plain_domain(&node.domain);
@@ -164,7 +164,6 @@ impl Operators {
                 check_attributes(node)?;
                 for attribute in &node.attribute {
                     attribute.t.iter().try_for_each(check_constant)?;
-                    graphs.extend(attribute.g.iter().chain(&attribute.graphs));
                 }
             }
         }
@@ -174,11 +173,6 @@ impl Operators {
 
 fn is_ours(domain: &str, op_type: &str) -> bool {
     domain == OUR_DOMAIN && OURS.contains(&op_type)
-}
-
-/// `ai.onnx` is another way of writing the empty domain.
-fn plain_domain(domain: &str) -> &str {
-    if domain == "ai.onnx" { "" } else { domain }
 }
 
 fn qualified(domain: &str, op_type: &str) -> String {
@@ -239,7 +233,7 @@ fn form(node: &NodeProto) -> TractResult<Form> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tract_onnx::pb::FunctionProto;
+    use tract_onnx::pb::{FunctionProto, GraphProto};
 
     fn model(domain: &str, op_type: &str) -> ModelProto {
         let node = NodeProto {

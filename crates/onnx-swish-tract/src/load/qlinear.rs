@@ -11,7 +11,9 @@
 use std::collections::HashSet;
 
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto};
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto};
+
+use super::graphs::{for_each_graph, plain_domain};
 
 /// One operator: its domain, its type, and what it is written out as.
 type Row = (&'static str, &'static str, fn(&NodeProto, &mut Nodes<'_>));
@@ -94,24 +96,9 @@ pub(super) fn expand(model: &mut ModelProto) {
     });
 }
 
-/// Nested ones too.
-fn for_each_graph(model: &mut ModelProto, mut work: impl FnMut(&mut GraphProto)) {
-    let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
-    while let Some(graph) = graphs.pop() {
-        work(graph);
-        for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
-            graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
-        }
-    }
-}
-
 /// The row of a node that can be written out.
 fn row(node: &NodeProto) -> Option<&'static Row> {
-    let domain = if node.domain == "ai.onnx" {
-        ""
-    } else {
-        &node.domain
-    };
+    let domain = plain_domain(&node.domain);
     // Codes of images whose channels come last.
     let channels_last = integer(node, "channels_last") != 0;
     let mut rows = OPERATORS.iter();
@@ -318,6 +305,8 @@ fn axis(axis: i64) -> AttributeProto {
 
 #[cfg(test)]
 mod tests {
+    use tract_onnx::pb::GraphProto;
+
     use super::*;
 
     fn model(node: NodeProto) -> ModelProto {

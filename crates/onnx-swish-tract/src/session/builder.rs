@@ -147,8 +147,7 @@ impl SessionBuilder {
 
     /// Refuses an ONNX model of more nodes, those in nested graphs counted. No limit by default.
     ///
-    /// tract's loading takes a time that grows with the square of the nodes: half a second for 10,000, five for 40,000. Sum, Mean, Max and
-    /// Min count as often as they have inputs.
+    /// tract's loading takes a time that grows with the square of the nodes: half a second for 10,000, five for 40,000.
     #[must_use]
     pub fn max_nodes(mut self, nodes: usize) -> Self {
         self.source.limits.nodes = Some(nodes);

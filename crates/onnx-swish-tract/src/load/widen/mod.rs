@@ -19,6 +19,7 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, type_proto,
 };
 
+use super::graphs::{plain_domain, try_for_each_graph};
 use crate::error::Result;
 use crate::tensor::ElementType;
 
@@ -75,8 +76,7 @@ impl Widening {
 
     /// Widens a model; `base_dir` is where its external data lies.
     pub(super) fn apply(self, model: &mut ModelProto, base_dir: Option<&Path>) -> Result<()> {
-        let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
-        while let Some(graph) = graphs.pop() {
+        try_for_each_graph(model, |graph| {
             let halves = self.known_halves(graph);
             for tensor in &mut graph.initializer {
                 if let Some(half) = self.half(tensor.data_type) {
@@ -91,11 +91,10 @@ impl Widening {
                 self.widen_cast(node, &halves);
                 for attribute in &mut node.attribute {
                     self.widen_attribute(attribute, base_dir)?;
-                    graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The values that are of 16 bits without any inference: what a CastLike may be given as its example.
@@ -126,7 +125,7 @@ impl Widening {
     /// A Cast to 16 bits becomes the rounding to them. Whether the value is on their grid already is not asked: then rounding does
     /// nothing.
     fn widen_cast(self, node: &mut NodeProto, halves: &HashMap<String, Half>) {
-        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+        if !plain_domain(&node.domain).is_empty() {
             return;
         }
         let half = match node.op_type.as_str() {
