@@ -17,6 +17,10 @@ onnxruntime:
     cargo build --release --workspace --bin onnx-swish
     python3 fixtures/against_onnxruntime.py target/release/onnx-swish "$(.ci/onnxruntime)"
 
+# The Python package: builds the wheel, installs it into a fresh environment, runs pytest and the examples there.
+python *arguments:
+    bash crates/onnx-swish-python/test.sh {{ arguments }}
+
 # Rewrites what is blessed: the command's output in the tests and in the README. Read the diff.
 bless:
     BLESS=1 cargo test --workspace --test cli

@@ -1,0 +1,192 @@
+//! NumPy's arrays in, and out.
+//! Given any object that `numpy.asarray` takes, and tensors of the engine.
+//! Promises one copy each way: in, because the engine keeps its tensors; out, because a result is the caller's to write to.
+
+use half::{bf16, f16};
+use ndarray::ArrayD;
+use numpy::{
+    Element as NumpyElement, IntoPyArray, PyArrayDyn, PyArrayMethods, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
+use onnx_swish::{Element, ElementType, Tensor};
+use pyo3::exceptions::PyModuleNotFoundError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::errors::{input_error, raised};
+
+/// ndarray and NumPy 1 have room for this many dimensions; ONNX's operators do with fewer.
+const MOST_DIMENSIONS: usize = 32;
+
+/// The element types that NumPy has itself, each with its Rust type, tried in this order.
+macro_rules! numpy_types {
+    ($with:ident) => {
+        $with! {
+            F32 f32; I64 i64; U8 u8; F16 f16; F64 f64; I32 i32; Bool bool; I8 i8; U16 u16; I16 i16; U32 u32; U64 u64;
+        }
+    };
+}
+
+/// A tensor for the input of this name, which declares this element type.
+///
+/// Lists and numbers become arrays of that type. Arrays keep theirs: the engine refuses what does not fit.
+pub fn tensor(
+    name: &str,
+    given: &Bound<'_, PyAny>,
+    declared: Option<ElementType>,
+) -> PyResult<Tensor> {
+    let array = array_of(name, given, declared)?;
+    if array.ndim() > MOST_DIMENSIONS {
+        return Err(input_error(format!(
+            "input `{name}` has {} dimensions; no more than {MOST_DIMENSIONS} are taken",
+            array.ndim()
+        )));
+    }
+    macro_rules! each {
+        ($($variant:ident $rust:ty;)*) => {
+            $(if let Ok(array) = array.cast::<PyArrayDyn<$rust>>() {
+                return read(name, array);
+            })*
+        };
+    }
+    numpy_types!(each);
+    other_tensor(name, &array)
+}
+
+/// The object as an array in the processor's byte order and alignment.
+fn array_of<'py>(
+    name: &str,
+    given: &Bound<'py, PyAny>,
+    declared: Option<ElementType>,
+) -> PyResult<Bound<'py, PyUntypedArray>> {
+    let py = given.py();
+    let unfit = |error: PyErr| {
+        input_error(format!(
+            "input `{name}` cannot be made an array: {}",
+            error.value(py)
+        ))
+    };
+    let mut array = match given.cast::<PyUntypedArray>() {
+        Ok(array) => array.as_any().clone(),
+        Err(_) => {
+            let options = PyDict::new(py);
+            // What has a type of its own is not to be converted in silence.
+            if let Some(declared) = declared.filter(|_| !given.hasattr("dtype").unwrap_or(true)) {
+                options.set_item("dtype", dtype(py, declared)?)?;
+            }
+            let numpy = py.import(intern!(py, "numpy"))?;
+            numpy
+                .call_method("asarray", (given,), Some(&options))
+                .map_err(unfit)?
+        }
+    };
+    let dtype = array.getattr(intern!(py, "dtype"))?;
+    let native: bool = dtype.getattr(intern!(py, "isnative"))?.extract()?;
+    let aligned = || -> PyResult<bool> {
+        let flags = array.getattr(intern!(py, "flags"))?;
+        Ok(flags.getattr(intern!(py, "aligned"))?.extract()?)
+    };
+    if !native || !aligned()? {
+        let native = dtype.call_method1("newbyteorder", ("=",))?;
+        array = array.call_method1("astype", (native,))?;
+    }
+    array
+        .cast_into()
+        .map_err(|_| input_error(format!("input `{name}` is no array")))
+}
+
+/// NumPy's type of an element type.
+fn dtype(py: Python<'_>, element_type: ElementType) -> PyResult<Bound<'_, PyAny>> {
+    if element_type == ElementType::BF16 {
+        return bfloat16(py);
+    }
+    let name = match element_type {
+        ElementType::String => "object",
+        other => other.name(),
+    };
+    py.import(intern!(py, "numpy"))?
+        .call_method1("dtype", (name,))
+}
+
+fn bfloat16(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let package = py.import(intern!(py, "ml_dtypes")).map_err(|_| {
+        PyModuleNotFoundError::new_err(
+            "NumPy has no bfloat16, the package ml_dtypes brings it: pip install ml_dtypes",
+        )
+    })?;
+    package.getattr(intern!(py, "bfloat16"))
+}
+
+fn read<T: Element + NumpyElement>(
+    name: &str,
+    array: &Bound<'_, PyArrayDyn<T>>,
+) -> PyResult<Tensor> {
+    let array = array.try_readonly().map_err(|_| {
+        input_error(format!(
+            "input `{name}` is being written to by somebody else"
+        ))
+    })?;
+    Ok(Tensor::from(array.as_array()))
+}
+
+/// bfloat16, which is ml_dtypes', and text.
+fn other_tensor(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<Tensor> {
+    let dtype = array.dtype();
+    let type_name: String = dtype.getattr("name")?.extract()?;
+    let kind: char = dtype.getattr("kind")?.extract()?;
+    if type_name == "bfloat16" {
+        let bits = array.call_method1("view", ("uint16",))?;
+        let bits = bits.cast_into::<PyArrayDyn<u16>>()?;
+        let bits = bits.readonly();
+        return Ok(Tensor::from(bits.as_array().mapv(bf16::from_bits)));
+    }
+    if matches!(kind, 'U' | 'O' | 'T') {
+        let flat: Vec<String> = array
+            .call_method0("ravel")?
+            .call_method0("tolist")?
+            .extract()
+            .map_err(|_| input_error(format!("input `{name}` holds objects that are no text")))?;
+        let array = ArrayD::from_shape_vec(array.shape(), flat);
+        return array
+            .map(Tensor::from)
+            .map_err(|error| input_error(error.to_string()));
+    }
+    Err(input_error(format!(
+        "input `{name}` is of type {type_name}, which no tensor here has"
+    )))
+}
+
+/// An array of its own with the values of a tensor.
+pub fn array<'py>(py: Python<'py>, tensor: &Tensor) -> PyResult<Bound<'py, PyAny>> {
+    macro_rules! each {
+        ($($variant:ident $rust:ty;)*) => {
+            match tensor.element_type() {
+                $(ElementType::$variant => written::<$rust>(py, tensor),)*
+                ElementType::BF16 => {
+                    let values = tensor.view::<bf16>().map_err(raised)?;
+                    let bits = values.mapv(bf16::to_bits).into_pyarray(py);
+                    bits.call_method1("view", (bfloat16(py)?,))
+                }
+                ElementType::String => {
+                    let values = tensor.view::<String>().map_err(raised)?;
+                    let shape = values.shape().to_vec();
+                    let flat: Vec<&String> = values.iter().collect();
+                    let numpy = py.import(intern!(py, "numpy"))?;
+                    let flat = numpy.call_method1("array", (flat, "object"))?;
+                    flat.call_method1("reshape", (shape,))
+                }
+                other => Err(input_error(format!("NumPy has no {other}"))),
+            }
+        };
+    }
+    numpy_types!(each)
+}
+
+fn written<'py, T: Element + NumpyElement>(
+    py: Python<'py>,
+    tensor: &Tensor,
+) -> PyResult<Bound<'py, PyAny>> {
+    let values = tensor.to_array::<T>().map_err(raised)?;
+    Ok(values.into_pyarray(py).into_any())
+}

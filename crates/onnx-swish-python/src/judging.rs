@@ -1,0 +1,200 @@
+//! verify and bench.
+//! Given models in any form, arrays, and a callable that hears how far the work is.
+//! Promises the reports of the library, in the command's JSON.
+
+use std::path::PathBuf;
+
+use onnx_swish::{BenchOptions, Model, NamedTensors, Progress, Reference, VerifyOptions};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::errors::{input_error, raised};
+use crate::rewriting::json;
+use crate::source::Source;
+use crate::worker::{Step, watched};
+use crate::{arrays, options};
+
+/// Options that verify and bench share.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct Running<'py> {
+    input_shapes: Option<Bound<'py, PyAny>>,
+    threads: usize,
+    seed: u64,
+    convolutions: String,
+    tables: bool,
+    codes: bool,
+    max_nodes: Option<usize>,
+    max_build_time: Option<f64>,
+    base_dir: Option<PathBuf>,
+    progress: Option<Py<PyAny>>,
+}
+
+/// What verify compares with, and how.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct Comparing<'py> {
+    against: String,
+    ort_library: Option<PathBuf>,
+    inputs: Option<Bound<'py, PyAny>>,
+    expected: Option<Bound<'py, PyAny>>,
+    test_data: Option<PathBuf>,
+    each: bool,
+    rtol: Option<f64>,
+    atol: Option<f64>,
+}
+
+impl Comparing<'_> {
+    /// The reference, and the sets of inputs to run on.
+    fn reference(&self, model: &Model) -> PyResult<(Reference, Vec<NamedTensors>)> {
+        let sets = sets(self.inputs.as_ref())?;
+        if let Some(folder) = &self.test_data {
+            if self.expected.is_some() || !sets.is_empty() {
+                return Err(input_error(
+                    "test_data brings inputs and outputs of its own: leave inputs and expected out",
+                ));
+            }
+            let data = onnx_swish::read_test_data(folder, model)
+                .map_err(|error| raised(onnx_swish::Error::from(error)))?;
+            let (inputs, outputs) = data
+                .into_iter()
+                .map(|set| (set.inputs, set.outputs))
+                .unzip();
+            return Ok((Reference::Expected(outputs), inputs));
+        }
+        let expected = self::sets(self.expected.as_ref())?;
+        if !expected.is_empty() {
+            if expected.len() != sets.len() {
+                return Err(input_error(format!(
+                    "expected holds {} sets of outputs, and inputs {} sets of inputs that they belong to; give as many",
+                    expected.len(),
+                    sets.len()
+                )));
+            }
+            return Ok((Reference::Expected(expected), sets));
+        }
+        match self.against.as_str() {
+            "tract" => Ok((Reference::Tract, sets)),
+            "onnxruntime" => Ok((
+                Reference::OnnxRuntime {
+                    library: self.ort_library.clone(),
+                },
+                sets,
+            )),
+            other => Err(input_error(format!(
+                "against is 'tract' or 'onnxruntime', not {other:?}"
+            ))),
+        }
+    }
+}
+
+/// Arrays by name, or a list of such.
+fn sets(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<NamedTensors>> {
+    let Some(given) = given else {
+        return Ok(Vec::new());
+    };
+    if let Ok(set) = given.cast::<PyDict>() {
+        return Ok(vec![named(set)?]);
+    }
+    let list = given.cast::<PyList>().map_err(|_| {
+        input_error("inputs and expected are arrays by name, or a list of such dicts")
+    })?;
+    list.iter()
+        .map(|set| {
+            let set = set.cast::<PyDict>();
+            named(set.map_err(|_| input_error("a set of arrays is a dict, by name"))?)
+        })
+        .collect()
+}
+
+fn named(set: &Bound<'_, PyDict>) -> PyResult<NamedTensors> {
+    set.iter()
+        .map(|(name, value)| {
+            let name: String = name.extract()?;
+            let tensor = arrays::tensor(&name, &value, None)?;
+            Ok((name, tensor))
+        })
+        .collect()
+}
+
+/// Compares a model with its fused form; the report as JSON.
+#[pyfunction]
+pub fn verify(
+    py: Python<'_>,
+    original: Source,
+    fused: Option<Source>,
+    comparing: Comparing<'_>,
+    running: Running<'_>,
+) -> PyResult<String> {
+    let original = original.open(py, running.base_dir.clone())?;
+    let fused = fused
+        .map(|fused| fused.open(py, running.base_dir.clone()))
+        .transpose()?;
+    let (reference, inputs) = comparing.reference(&original)?;
+    let options = VerifyOptions {
+        reference,
+        each: comparing.each,
+        inputs,
+        shapes: options::shapes(running.input_shapes.as_ref())?,
+        seed: running.seed,
+        rtol: comparing.rtol,
+        atol: comparing.atol,
+        threads: options::threads(running.threads)?,
+        convolutions: options::convolutions(&running.convolutions)?,
+        max_nodes: running.max_nodes,
+        max_build_time: options::seconds(running.max_build_time)?,
+        tables: running.tables,
+        codes: running.codes,
+    };
+    let report = watched(py, running.progress, move |tell| {
+        onnx_swish::verify(&original, fused.as_ref(), &options, |progress| {
+            tell(Step::from(progress));
+        })
+    })?;
+    json(&report)
+}
+
+/// Times a model on tract and here; the report as JSON, and as a table in Markdown.
+#[pyfunction]
+pub fn bench(
+    py: Python<'_>,
+    model: Source,
+    runs: usize,
+    profile: bool,
+    running: Running<'_>,
+) -> PyResult<(String, String)> {
+    let model = model.open(py, running.base_dir)?;
+    if runs == 0 {
+        return Err(input_error("runs is 1 or more"));
+    }
+    let options = BenchOptions {
+        threads: options::threads(running.threads)?,
+        convolutions: options::convolutions(&running.convolutions)?,
+        tables: running.tables,
+        codes: running.codes,
+        runs,
+        shapes: options::shapes(running.input_shapes.as_ref())?,
+        seed: running.seed,
+        profile,
+        max_nodes: running.max_nodes,
+        max_build_time: options::seconds(running.max_build_time)?,
+        ..BenchOptions::default()
+    };
+    let report = watched(py, running.progress, move |tell| {
+        onnx_swish::bench(&model, &options, |progress| tell(Step::from(progress)))
+    })?;
+    Ok((json(&report)?, report.to_markdown()))
+}
+
+impl From<Progress> for Step {
+    fn from(progress: Progress) -> Step {
+        let (stage, done, of) = match progress {
+            Progress::Loading(what) => (format!("loading {what}"), 0, 0),
+            Progress::Running(set) => ("running both".to_owned(), set, 0),
+            Progress::Compared { done, of } => ("comparing activations".to_owned(), done, of),
+            Progress::Timed { done, of } => ("running".to_owned(), done, of),
+            _ => ("working".to_owned(), 0, 0),
+        };
+        Step { stage, done, of }
+    }
+}

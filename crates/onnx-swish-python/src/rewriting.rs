@@ -1,0 +1,139 @@
+//! fuse, expand and inspect.
+//! Given a model in any form, and options.
+//! Promises the new file unwritten, to be saved or taken as bytes, and the report as the command's JSON.
+
+use std::path::PathBuf;
+
+use onnx_swish::{Expansion, Fused, Model, SaveOptions, Spliced};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use serde::Serialize;
+
+use crate::errors::raised;
+use crate::options;
+use crate::source::Source;
+
+/// A rewritten model, not yet written anywhere.
+#[pyclass(frozen, module = "onnx_swish._onnx_swish")]
+pub struct Rewriting {
+    model: Model,
+    file: Spliced,
+    /// The report, in JSON.
+    #[pyo3(get)]
+    report: String,
+    /// How many places were changed.
+    #[pyo3(get)]
+    changes: usize,
+}
+
+#[pymethods]
+impl Rewriting {
+    /// The new file.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let len = usize::try_from(self.file.len())?;
+        PyBytes::new_with(py, len, |room| Ok(self.file.write_to(room)?))
+    }
+
+    /// Writes the new file, complete or not at all, with external data beside it; returns the locations of external data that it does not find.
+    fn save(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        in_place: bool,
+        force: bool,
+        copy_external: bool,
+    ) -> PyResult<Vec<String>> {
+        let save = || {
+            let options = SaveOptions {
+                in_place,
+                force,
+                leave_external: !copy_external,
+                progress: None,
+            };
+            onnx_swish::save(&self.model, &self.file, &path, options)
+        };
+        let saved = py.detach(save).map_err(raised)?;
+        Ok(saved.left_behind)
+    }
+}
+
+/// Fuses a model in memory.
+#[pyfunction]
+pub fn fuse(
+    py: Python<'_>,
+    model: Source,
+    emit: &str,
+    target: Option<&str>,
+    base_dir: Option<PathBuf>,
+) -> PyResult<Rewriting> {
+    let options = options::fusing(emit, target)?;
+    let model = model.open(py, base_dir)?;
+    py.detach(|| {
+        let Fused { report, file, .. } = onnx_swish::fuse(&model, &options).map_err(raised)?;
+        Ok(Rewriting {
+            changes: report.fusions.len(),
+            report: json(&report)?,
+            model,
+            file,
+        })
+    })
+}
+
+/// What fuse would do.
+#[pyfunction]
+pub fn inspect(
+    py: Python<'_>,
+    model: Source,
+    emit: &str,
+    target: Option<&str>,
+    base_dir: Option<PathBuf>,
+) -> PyResult<String> {
+    let options = options::fusing(emit, target)?;
+    let model = model.open(py, base_dir)?;
+    py.detach(|| json(&onnx_swish::inspect(&model, &options)))
+}
+
+/// Takes fused operators apart, all or those that a runtime does not load.
+#[pyfunction]
+pub fn expand(
+    py: Python<'_>,
+    model: Source,
+    target: Option<&str>,
+    base_dir: Option<PathBuf>,
+) -> PyResult<Rewriting> {
+    let runtime = target.map(options::runtime).transpose()?;
+    let model = model.open(py, base_dir)?;
+    py.detach(|| {
+        let expansion = match runtime {
+            Some(runtime) => onnx_swish::expand_for(&model, runtime),
+            None => onnx_swish::expand(&model),
+        };
+        let expansion = expansion.map_err(raised)?;
+        Ok(Rewriting {
+            changes: expansion.expanded.len(),
+            report: told(&model, &expansion)?,
+            file: expansion.model,
+            model,
+        })
+    })
+}
+
+/// What was taken apart, in the words of the command's JSON.
+fn told(model: &Model, expansion: &Expansion) -> PyResult<String> {
+    let kept = expansion.kept.iter();
+    let kept =
+        kept.map(|(output, message)| serde_json::json!({ "output": output, "message": message }));
+    json(&serde_json::json!({
+        "schema_version": 1,
+        "model": model.path().map(|path| path.display().to_string()),
+        "expanded": expansion.expanded,
+        "kept": kept.collect::<Vec<_>>(),
+    }))
+}
+
+/// A report as the command writes it.
+pub fn json(report: &impl Serialize) -> PyResult<String> {
+    let text = serde_json::to_string(report);
+    text.map_err(|error| PyRuntimeError::new_err(format!("the report cannot be written: {error}")))
+}

@@ -1,0 +1,292 @@
+"""Session: onnxruntime's numbers, in every type and layout, from many threads, without leaks."""
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from conftest import FIXTURES, TABLE, onnxruntime_session
+from onnx import TensorProto, helper
+
+import onnx_swish
+
+EXPORTERS = [row for row in TABLE if row["model"].startswith("exporters/") and row.get("runs", True)]
+
+
+@pytest.mark.parametrize("row", EXPORTERS, ids=lambda row: row["model"])
+def test_exporters_models_are_equal_to_onnxruntime(row):
+    path = FIXTURES / row["model"]
+    judge = onnxruntime_session(path)
+    session = onnx_swish.Session(path)
+    for ours, theirs in zip((session.get_inputs(), session.get_outputs()), (judge.get_inputs(), judge.get_outputs())):
+        assert [(one.name, one.type, one.shape) for one in ours] == [(one.name, one.type, one.shape) for one in theirs]
+    random = np.random.default_rng(5)
+    types = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+    feed = {one.name: random.normal(0, 3, one.shape).astype(types[one.type]) for one in judge.get_inputs()}
+    tolerance = {"rtol": row.get("rtol", 1e-4), "atol": row.get("atol", 1e-4)}
+    for ours, theirs in zip(session.run(None, feed), judge.run(None, feed), strict=True):
+        assert ours.dtype == theirs.dtype and ours.flags.writeable and ours.flags.c_contiguous
+        np.testing.assert_allclose(ours, theirs, **tolerance)
+
+
+def test_the_real_model_is_equal_to_onnxruntime(real, images):
+    session = onnx_swish.Session(real, input_shapes={"x": images.shape})
+    name = session.get_outputs()[0].name
+    (ours,) = session.run([name], {"x": images})
+    np.testing.assert_allclose(ours, onnxruntime_session(real).run(None, {"x": images})[0], rtol=1e-4, atol=1e-5)
+    batch = np.concatenate([images, -images])
+    free = onnx_swish.Session(real)
+    np.testing.assert_allclose(free.run(None, {"x": batch})[0][:1], ours, rtol=1e-4, atol=1e-5)
+
+
+def identity(element_type, shape=("n", 3)):
+    """A model that gives back what it is given, by way of a Transpose, which no engine leaves out."""
+    node = helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0])
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph([node], "g", [value("x", element_type, shape)], [value("y", element_type, shape[::-1])])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+TYPES = {
+    TensorProto.FLOAT: np.float32, TensorProto.DOUBLE: np.float64, TensorProto.FLOAT16: np.float16,
+    TensorProto.BFLOAT16: ml_dtypes.bfloat16, TensorProto.INT8: np.int8, TensorProto.INT16: np.int16, TensorProto.INT32: np.int32,
+    TensorProto.INT64: np.int64, TensorProto.UINT8: np.uint8, TensorProto.UINT16: np.uint16, TensorProto.UINT32: np.uint32,
+    TensorProto.UINT64: np.uint64, TensorProto.BOOL: np.bool_,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("element_type", TYPES, ids=lambda it: np.dtype(TYPES[it]).name)
+def test_every_type_goes_in_and_comes_out(element_type):
+    session = onnx_swish.Session(identity(element_type))
+    x = np.array([[0, 1, 2], [3, 100, 1]]).astype(TYPES[element_type])
+    (y,) = session.run(None, {"x": x})
+    assert y.dtype == x.dtype and y.shape == (3, 2)
+    np.testing.assert_array_equal(y, x.T)
+    if element_type != TensorProto.BFLOAT16:
+        judge = onnxruntime_session(identity(element_type).SerializeToString())
+        assert session.get_inputs()[0].type == judge.get_inputs()[0].type
+        assert session.get_inputs()[0].shape == judge.get_inputs()[0].shape
+    else:
+        assert session.get_inputs()[0].type == "tensor(bfloat16)"
+
+
+def layouts():
+    x = np.arange(24, dtype=np.float32).reshape(8, 3)
+    structured = np.zeros(8, dtype=[("tag", "u1"), ("row", "f4", 3)])
+    structured["row"] = x
+    return {
+        "Fortran": np.asfortranarray(x),
+        "every other": np.repeat(x, 2, axis=0)[::2],
+        "reversed": np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1],
+        "big-endian": x.astype(">f4"),
+        "read-only": np.frombuffer(x.tobytes(), np.float32).reshape(8, 3),
+        "unaligned": structured["row"],
+        "a list": x.tolist(),
+        "a subclass": x.view(np.matrix),
+    }
+
+
+@pytest.mark.parametrize("layout", layouts())
+def test_every_layout_is_understood(layout):
+    (y,) = onnx_swish.Session(identity(TensorProto.FLOAT)).run(None, {"x": layouts()[layout]})
+    np.testing.assert_array_equal(y, np.arange(24, dtype=np.float32).reshape(8, 3).T)
+
+
+def test_broadcast_empty_and_text():
+    session = onnx_swish.Session(identity(TensorProto.FLOAT))
+    np.testing.assert_array_equal(session.run(None, {"x": np.broadcast_to(np.float32(2), (4, 3))})[0], np.full((3, 4), 2))
+    assert session.run(None, {"x": np.zeros((0, 3), np.float32)})[0].shape == (3, 0)
+    text = onnx_swish.Session(identity(TensorProto.STRING))
+    for x in (np.array([["a", "ö", ""]], object), np.array([["a", "ö", ""]])):
+        assert text.run(None, {"x": x})[0].tolist() == [["a"], ["ö"], [""]]
+
+
+def test_results_are_the_callers(hardswish, x):
+    session = onnx_swish.Session(hardswish)
+    (first,) = session.run(None, {"x": x})
+    want = first.copy()
+    first += 1
+    x_before = x.copy()
+    np.testing.assert_array_equal(session.run(None, {"x": x})[0], want)
+    np.testing.assert_array_equal(x, x_before)
+
+
+def test_outputs_by_name_and_in_that_order():
+    path = FIXTURES / "handmade/two_inputs.onnx"
+    session = onnx_swish.Session(path)
+    names = [one.name for one in session.get_outputs()]
+    random = np.random.default_rng(1)
+    feed = {one.name: random.normal(size=[size if isinstance(size, int) else 1 for size in one.shape]).astype(np.float32) for one in session.get_inputs()}  # fmt: skip
+    everything = dict(zip(names, session.run(None, feed), strict=True))
+    for name, value in zip(names[::-1], session.run(names[::-1], feed), strict=True):
+        np.testing.assert_array_equal(value, everything[name])
+    assert session.run([], feed) == []
+
+
+@pytest.mark.parametrize(
+    ("feed", "words"),
+    [
+        ({}, "was not given"),
+        ({"y": np.zeros((1, 3, 8, 8), np.float32)}, "no input `y`"),
+        ({"x": np.zeros((1, 3, 8, 8))}, "convert the tensor to float32"),
+        ({"x": np.zeros((1, 3, 8, 8), np.complex64)}, "complex64"),
+        ({"x": np.zeros((1, 3, 9, 8), np.float32)}, "takes shape"),
+        ({"x": np.zeros((1,) * 33 if int(np.__version__.split(".")[0]) > 1 else (1,), np.float32)}, "dimensions|takes shape"),
+        ({"x": [[1.0], [1.0, 2.0]]}, "cannot be made an array"),
+        ({"x": object()}, "cannot be made an array"),
+    ],
+)
+def test_bad_inputs_are_refused_in_words(hardswish, feed, words):
+    session = onnx_swish.Session(hardswish)
+    with pytest.raises(ValueError, match=words) as raised:
+        session.run(None, feed)
+    assert isinstance(raised.value, onnx_swish.InputError) and isinstance(raised.value, onnx_swish.Error)
+
+
+def test_bad_arguments_are_refused_in_words(hardswish, x):
+    session = onnx_swish.Session(hardswish)
+    with pytest.raises(onnx_swish.InputError, match="no output `nosuch`"):
+        session.run(["nosuch"], {"x": x})
+    for wrong in (
+        {"threads": 0}, {"convolutions": "mine"}, {"input_shapes": {"nosuch": [1]}}, {"input_shapes": {"x": "no"}},
+        {"input_shapes": {"x": [1, 3, 9, 8]}}, {"max_build_time": -1.0},
+    ):  # fmt: skip
+        with pytest.raises(ValueError):
+            onnx_swish.Session(hardswish, **wrong)
+    with pytest.raises((TypeError, OverflowError)):
+        onnx_swish.Session(hardswish, threads=-1)
+    with pytest.raises(onnx_swish.RunError, match="max_nodes="):
+        onnx_swish.Session(hardswish, max_nodes=1)
+    with pytest.raises(onnx_swish.RunError, match="unknown|does not implement|operator"):
+        onnx_swish.Session(FIXTURES / "handmade/unknown_op.onnx")
+    with pytest.raises(TypeError):
+        session.run(None, [x])
+
+
+def test_what_is_free_is_settled_by_shapes_or_by_arrays(real):
+    session = onnx_swish.Session(real)
+    with pytest.raises(ValueError, match="input_shapes="):
+        session.prepare()
+    session.prepare([1, 3, 48, 192])
+    assert any(one["ours"] for one in session.convolutions({"x": (1, 3, 48, 192)}))
+
+
+def test_threads_of_the_engine_change_no_bit(real, images):
+    one = onnx_swish.Session(real).run(None, {"x": images})[0]
+    two = onnx_swish.Session(real, threads=2).run(None, {"x": images})[0]
+    np.testing.assert_array_equal(one, two)
+
+
+def test_fusing_can_be_left_out(real, images):
+    plain = onnx_swish.Session(real, fuse=False).run(None, {"x": images})[0]
+    np.testing.assert_allclose(plain, onnx_swish.Session(real).run(None, {"x": images})[0], rtol=1e-4, atol=1e-5)
+
+
+def test_many_threads_share_a_session(real, images):
+    session = onnx_swish.Session(real)
+    inputs = [images * scale for scale in (0.5, 1, 1.5, 2)]
+    want = [session.run(None, {"x": x})[0] for x in inputs]
+    failures = []
+
+    def work(number):
+        for turn in range(25):
+            which = (number + turn) % len(inputs)
+            (found,) = session.run(None, {"x": inputs[which]})
+            if not np.array_equal(found, want[which]):
+                failures.append((number, turn))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_the_lock_is_released_while_it_computes(real):
+    """Another thread of Python goes on counting during one run."""
+    session = onnx_swish.Session(real)
+    x = np.zeros((32, 3, 48, 192), np.float32)
+    session.run(None, {"x": x})
+    counted, done = [0], threading.Event()
+
+    def count():
+        while not done.is_set():
+            counted[0] += 1
+            time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    # A thread that keeps the lock would be asked to give it up after this time, and only then.
+    sys.setswitchinterval(1000)
+    thread = threading.Thread(target=count)
+    try:
+        thread.start()
+        before = counted[0]
+        session.run(None, {"x": x})
+        during = counted[0] - before
+    finally:
+        done.set()
+        sys.setswitchinterval(interval)
+        thread.join()
+    assert during > 0
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
+def test_ten_thousand_runs_take_no_more_memory(hardswish, x):
+    session = onnx_swish.Session(hardswish)
+    for _ in range(1000):
+        session.run(None, {"x": x})
+    gc.collect()
+    before = resident()
+    for _ in range(10_000):
+        session.run(None, {"x": x})
+    gc.collect()
+    # An output has 768 bytes: if each run left its output, or its input, there would be 7 MB more.
+    assert resident() - before < 2 << 20
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
+def test_models_sessions_and_failures_take_no_more_memory(hardswish):
+    data = hardswish.read_bytes()
+    proto = onnx.load(hardswish)
+
+    def everything():
+        onnx_swish.Session(data)
+        onnx_swish.fuse(proto)
+        onnx_swish.inspect(data).to_dict()
+        try:
+            onnx_swish.Session(data).run(None, {})
+        except ValueError:
+            pass
+
+    for _ in range(50):
+        everything()
+    gc.collect()
+    before = resident()
+    for _ in range(200):
+        everything()
+    gc.collect()
+    assert resident() - before < 8 << 20
+
+
+def test_a_fresh_process_fuses_and_runs_from_a_message(real):
+    """The few lines that the README promises."""
+    program = """
+import sys, numpy, onnx, onnx_swish
+fused = onnx_swish.fuse(onnx.load(sys.argv[1]))
+print(onnx_swish.Session(fused).run(None, {"x": numpy.ones((1, 3, 48, 192), numpy.float32)})[0].tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", program, os.fspath(real)], check=True, capture_output=True, text=True)
+    x = np.ones((1, 3, 48, 192), np.float32)
+    np.testing.assert_allclose(eval(done.stdout), onnxruntime_session(real).run(None, {"x": x})[0], rtol=1e-4, atol=1e-5)
