@@ -85,7 +85,7 @@ fn array_of<'py>(
     let native: bool = dtype.getattr(intern!(py, "isnative"))?.extract()?;
     let aligned = || -> PyResult<bool> {
         let flags = array.getattr(intern!(py, "flags"))?;
-        Ok(flags.getattr(intern!(py, "aligned"))?.extract()?)
+        flags.getattr(intern!(py, "aligned"))?.extract()
     };
     if !native || !aligned()? {
         let native = dtype.call_method1("newbyteorder", ("=",))?;
