@@ -1,4 +1,4 @@
-//! Memory that is not there.
+//! Memory, and time, that are not there.
 
 mod models;
 
@@ -79,4 +79,25 @@ fn an_axis_beyond_memory_is_about_memory_and_not_about_the_model() {
             "{told}"
         );
     }
+}
+
+#[test]
+fn constants_beyond_the_time_are_refused_before_they_are_compared() {
+    let names: Vec<String> = (0..100_000).map(|at| format!("c{at}")).collect();
+    let constants = names.iter().enumerate();
+    let constants = constants.map(|(at, name)| constant(name, &[1], &[at as f32]));
+    let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bytes = model(
+        vec![
+            node("Sum", &inputs, "s", &[]),
+            node("Add", &["x", "s"], "y", &[]),
+        ],
+        &[1],
+        constants.collect(),
+    );
+    let error = Session::builder(bytes)
+        .max_build_time(std::time::Duration::from_secs(1))
+        .build()
+        .unwrap_err();
+    assert!(matches!(error, Error::BuildTime { .. }), "{error:?}");
 }

@@ -75,6 +75,23 @@ pub(super) fn check() -> TractResult<()> {
     }
 }
 
+/// Gives up on so many constants that comparing them takes longer than there is time.
+///
+/// At fault: tract-hir, `infer/model.rs`, and tract-core, `model/typed.rs`, `add_const`, which compare each constant with every other, and
+/// cannot be asked meanwhile. Each pair took more than a nanosecond where that was measured.
+pub(super) fn check_constants(model: &ModelProto) -> TractResult<()> {
+    let Some(Deadline { limit, .. }) = DEADLINE.get() else {
+        return Ok(());
+    };
+    let graph = model.graph.as_ref();
+    let constants = graph.map_or(0, |graph| graph.initializer.len() as u64);
+    let pairs = constants.saturating_mul(constants) / 2;
+    if Duration::from_nanos(pairs) > limit {
+        bail!(TimeIsUp(limit));
+    }
+    Ok(())
+}
+
 /// Makes every rewrite ask for the time.
 pub(crate) fn watch_passes(optimizer: &mut Optimizer) {
     if DEADLINE.get().is_none() {

@@ -7,6 +7,7 @@ pub(crate) mod dequantized;
 mod graphs;
 mod limits;
 mod linked;
+mod narrow;
 mod operators;
 mod qlinear;
 mod repairs;
@@ -95,6 +96,7 @@ impl Source {
                 let base_dir = linked.as_ref().or(base_dir.as_ref());
                 let widening = self.widening(operators);
                 widening.apply(&mut proto, base_dir.map(PathBuf::as_path))?;
+                narrow::apply(&mut proto);
                 guard(Stage::Build, || {
                     let inputs = typed::Inputs { shapes, values };
                     let base_dir = base_dir.map(PathBuf::as_path);

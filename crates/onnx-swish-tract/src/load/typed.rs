@@ -8,7 +8,7 @@ use tract_core::optim::Optimizer;
 use tract_hir::internal::*;
 use tract_onnx::pb::ModelProto;
 
-use super::{Operators, Signature, Widening, dequantized};
+use super::{Operators, Signature, Widening, dequantized, limits};
 use crate::error::Error;
 use crate::passes;
 
@@ -35,6 +35,7 @@ pub(super) fn from_onnx(
             })
         })
         .transpose()?;
+    limits::check_constants(&proto)?;
     let parsed = operators.loader().parse(&proto, base_dir)?;
     // The file's copy of the weights is not needed beside the graph's.
     drop(proto);
