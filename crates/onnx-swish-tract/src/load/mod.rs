@@ -96,7 +96,10 @@ impl Source {
                 let base_dir = linked.as_ref().or(base_dir.as_ref());
                 let widening = self.widening(operators);
                 widening.apply(&mut proto, base_dir.map(PathBuf::as_path))?;
-                narrow::apply(&mut proto);
+                // Split, a Max loses NaN on tract's own operators.
+                if operators != Operators::Stock {
+                    narrow::apply(&mut proto);
+                }
                 guard(Stage::Build, || {
                     let inputs = typed::Inputs { shapes, values };
                     let base_dir = base_dir.map(PathBuf::as_path);
