@@ -12,6 +12,7 @@ use super::target::parent;
 use crate::error::Result;
 
 /// Permissions of a new file before the process's mask is applied.
+#[cfg(unix)]
 const NEW_FILE: u32 = 0o666;
 
 /// Writes to `path`, replacing `old`. What has appeared there meanwhile is not replaced.
@@ -25,13 +26,12 @@ pub(super) fn replace(
         let mut device = File::options().write(true).open(path).map_err(&fail)?;
         return write(&mut device).map_err(&fail);
     }
-    let folder = parent(path);
     let like = old.filter(|old| old.is_file());
     #[cfg(target_os = "linux")]
-    if let Some(mut file) = unnamed::create(folder, NEW_FILE) {
+    if let Some(mut file) = unnamed::create(parent(path), NEW_FILE) {
         finish(&mut file, like, write).map_err(&fail)?;
         unnamed::persist(&file, path, old.is_some()).map_err(&fail)?;
-        return sync_folder(folder).map_err(&fail);
+        return sync_folder(parent(path)).map_err(&fail);
     }
     with_a_name(path, old, like, write).map_err(&fail)
 }
