@@ -21,6 +21,10 @@ onnxruntime:
 python *arguments:
     bash crates/onnx-swish-python/test.sh {{ arguments }}
 
+# The example of a service under load for so many seconds. A workspace of its own, which builds tract once more.
+service seconds="60":
+    LOAD_SECONDS={{ seconds }} cargo test --release --manifest-path examples/service/Cargo.toml -- --nocapture
+
 # Rewrites what is blessed: the command's output in the tests and in the README. Read the diff.
 bless:
     BLESS=1 cargo test --workspace --test cli
