@@ -2,8 +2,8 @@
 # Breaks one coefficient of the kernels in its seventh digit, and shows that the step of the CI against ONNX Runtime notices:
 # tests/broken_kernel.sh
 #
-# Given the tracked files as they are on disk. Works on a copy below target/; what is built there of other people's crates is shared
-# with the project's own builds, so that after a release build only this project's crates are compiled. Promises exit status 0 if
+# Given the tracked files as they are on disk. Works on a copy below target/, of another version: what is built of other people's crates is
+# shared with the project's own builds, and nothing of this project's, which cargo would take for its own. Promises exit status 0 if
 # `fixtures/against_onnxruntime.py` fails with the broken command, and says for how many models; 1 if it passes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +19,9 @@ git ls-files -z | xargs -0 cp --parents --target-directory "$copy"
 grep -qF "$right" "$copy/$coefficients" || { echo "$coefficients: there is no line '$right' to break" >&2; exit 2; }
 sed -i "s|${right//./\\.}|$wrong|" "$copy/$coefficients"
 
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+sed -i "s/\(^version\|, version\) = \"$version\"/\1 = \"$version-broken\"/" "$copy/Cargo.toml"
+(cd "$copy" && cargo metadata --offline --format-version 1 > /dev/null)
 (cd "$copy" && CARGO_INCREMENTAL=0 cargo build --release --workspace --bin onnx-swish --locked --target-dir "$project/target")
 # Out of the way of whoever wants the right one: the next build puts that back.
 mv target/release/onnx-swish "$copy/onnx-swish"
