@@ -4,7 +4,8 @@
 #     bash crates/onnx-swish-python/test.sh [--sdist] [pytest's arguments]
 #
 # With --sdist the wheel is built from the source package, as pip does on a machine for which there is no wheel; that compiles this
-# project's crates once more. Needs Rust, Python 3.10 or newer with pip, and PyPI: maturin, and what the tests compare with. Exits with
+# project's crates once more. Needs Rust, Python 3.10 or newer with pip, and PyPI: maturin, and what the tests compare with. The examples
+# for many machines are tested on a Ray of this machine if pip can install Ray. Exits with
 # 77 if these cannot be had, as test harnesses understand "skipped".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -60,6 +61,12 @@ say "built ${wheel[0]##*/}, $(stat -c %s "${wheel[0]}" 2> /dev/null || stat -f %
 
 say 'installing it into a fresh environment'
 environment "$work/fresh" "${wheel[0]}" pytest mypy onnx onnxruntime ml_dtypes
+# Ray has wheels for fewer systems and versions of Python than this package; without it its tests are skipped.
+if "$work/fresh/bin/python" -m pip install --quiet --only-binary=:all: 'ray[data]' pillow fsspec 2> "$work/ray.log"; then
+  say 'with Ray'
+else
+  say "NOT RUN: Ray, pip cannot install it here: $(tail -n 1 "$work/ray.log")"
+fi
 # Outside the sources, so that the package that is tested is the installed one.
 cd "$work"
 "$work/fresh/bin/python" -m pytest --quiet -p no:cacheprovider "$OLDPWD/$CRATE/tests" "$@"
