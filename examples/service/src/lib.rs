@@ -107,8 +107,8 @@ fn answer(session: &Session, request: Named) -> Result<Named, Refusal> {
     let mut inputs = Vec::new();
     for (name, tensor) in request {
         let array = ArrayD::from_shape_vec(tensor.shape, tensor.values);
-        let array = array
-            .map_err(|error| (StatusCode::BAD_REQUEST, format!("input `{name}`: {error}")))?;
+        let array =
+            array.map_err(|error| (StatusCode::BAD_REQUEST, format!("input `{name}`: {error}")))?;
         inputs.push((name, array));
     }
     let outputs = session.run(inputs).map_err(|error| {
