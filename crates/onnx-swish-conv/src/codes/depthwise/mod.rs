@@ -23,7 +23,7 @@ use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch, bytes_for};
 use crate::shared::SharedSlice;
 use crate::split::{run_tasks, tasks_for};
-use crate::tuning::{CODE_DEPTHWISE_MACS_PER_NS, L1_COPY, threads_for};
+use crate::tuning::{CODE_DEPTHWISE_MACS_PER_NS, L1_COPY, TABLE_RUN, threads_for};
 use crate::{Frame, Window};
 
 /// A depthwise convolution of codes.
@@ -164,32 +164,40 @@ impl Planes<'_> {
         // Padding columns are the same in all planes.
         copy.fill(self.call.padding ^ self.call.flip);
         let bytes = conv.finish.element_bytes();
-        let row = frame.output[1] * bytes;
         let output = std::mem::take(&mut self.output);
-        for (i, output) in output
-            .chunks_exact_mut(frame.output_area() * bytes)
-            .enumerate()
-        {
-            let (image, channel) = (
-                (self.first + i) / conv.spec.out_channels,
-                (self.first + i) % conv.spec.out_channels,
-            );
-            let multiplier = conv.spec.out_channels / conv.spec.in_channels;
-            let from = image * conv.spec.in_channels + channel / multiplier;
-            let input = &self.input[from * frame.input_area()..][..frame.input_area()];
-            for (number, rows) in output.chunks_mut(plan.outputs * row).enumerate() {
-                let first = number * plan.outputs;
-                self.copy(input, first..first + rows.len() / row, copy);
-                let band = Band {
-                    planes: &self,
-                    channel,
-                    copy,
-                };
-                compute(&band, rows);
+        let plane = frame.output_area() * bytes;
+        // Planes without their table yet: of small ones several are worth a call, while they are in a first-level cache.
+        let waiting = TABLE_RUN.div_ceil(plane);
+        for (number, output) in output.chunks_mut(waiting * plane).enumerate() {
+            for (i, output) in output.chunks_exact_mut(plane).enumerate() {
+                self.plane(number * waiting + i, output, copy);
             }
             if let Some(table) = &conv.table {
                 look_up_in_place_with(conv.machine.isa, table, output);
             }
+        }
+    }
+
+    /// One plane, counted from the first, without its table.
+    fn plane(&self, i: usize, output: &mut [u8], copy: &mut [u8]) {
+        let (conv, frame, plan) = (self.conv, self.frame, self.plan);
+        let row = frame.output[1] * conv.finish.element_bytes();
+        let (image, channel) = (
+            (self.first + i) / conv.spec.out_channels,
+            (self.first + i) % conv.spec.out_channels,
+        );
+        let multiplier = conv.spec.out_channels / conv.spec.in_channels;
+        let from = image * conv.spec.in_channels + channel / multiplier;
+        let input = &self.input[from * frame.input_area()..][..frame.input_area()];
+        for (number, rows) in output.chunks_mut(plan.outputs * row).enumerate() {
+            let first = number * plan.outputs;
+            self.copy(input, first..first + rows.len() / row, copy);
+            let band = Band {
+                planes: self,
+                channel,
+                copy,
+            };
+            compute(&band, rows);
         }
     }
 

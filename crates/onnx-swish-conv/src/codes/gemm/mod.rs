@@ -230,9 +230,16 @@ impl<'a> Share<'a> {
         };
         let rows = self.gemm.filters.tile_rows;
         let last = (tiles.end * rows).min(self.gemm.group_rows());
-        for row in tiles.start * rows..last {
-            let first = (self.first_row + row) * self.plan.frame.output_area();
-            let range = first + columns.start..first + columns.end;
+        let area = self.plan.frame.output_area();
+        let (first, last) = (self.first_row + tiles.start * rows, self.first_row + last);
+        // Whole rows lie one behind the other: one call for all of them.
+        let each = if columns.len() == area {
+            last - first
+        } else {
+            1
+        };
+        for row in (first..last).step_by(each.max(1)) {
+            let range = row * area + columns.start..(row + each - 1) * area + columns.end;
             // SAFETY: columns and rows of this task, which nobody else has (see `compute`).
             #[allow(unsafe_code)]
             let codes = unsafe { self.output.part(range) };
