@@ -348,6 +348,8 @@ dot_sets! {
     "avx-vnni", beside "avx2": AvxVnni(arch::x86_64::dot256::AvxVnni), on target_arch = "x86_64";
     /// AVX2 without: two products of 16 bits. Those of bytes (`vpmaddubsw`) saturate.
     "avx2", beside "avx2": Avx2(arch::x86_64::dot256::Avx2Pairs), on target_arch = "x86_64";
+    /// NEON with the dot products of ARMv8.2: four products of signed bytes in one instruction.
+    "neon-dotprod", beside "neon": NeonDot(arch::aarch64::dot::NeonDot), on target_arch = "aarch64";
     /// Plain Rust.
     "portable", beside "portable": Portable(Plainly<arch::portable::Portable, false>), on all();
     /// Plain Rust on signed bytes, as the instructions of ARM take them: for tests.
