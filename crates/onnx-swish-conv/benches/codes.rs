@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use onnx_swish_conv::{
-    Activation, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Operands, QBias, QConv2d, QOperands,
-    QOutput, QSpec, QWeights, Quantization, Residual, Spec, Window,
+    Activation, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Linear, Operands, QBias, QConv2d,
+    QOperands, QOutput, QSpec, QWeights, Residual, Spec, Window, ZeroPoint,
 };
 use onnx_swish_simd::{Dot, DotKernel, Registers, Simd};
 use onnx_swish_threads::Inline;
@@ -213,10 +213,9 @@ impl Codes {
         weights: usize,
     ) -> Codes {
         let [in_channels, out_channels] = channels;
-        let quantization = |scale| Quantization {
-            codes: CodeType::U8,
+        let quantization = |scale| Linear {
             scale,
-            zero_point: 120,
+            zero_point: ZeroPoint::U8(120),
         };
         let spec = QSpec {
             window,

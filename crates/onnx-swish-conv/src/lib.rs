@@ -41,12 +41,11 @@ mod spec;
 mod split;
 mod tuning;
 
-pub use codes::{
-    CodeType, Dynamic, Ending, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights, Quantization,
-};
+pub use codes::{Dynamic, Ending, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights};
 pub use conv2d::Conv2d;
 pub use epilogue::{Activation, Residual};
 pub use error::ConvError;
 pub use geometry::{Frame, Window};
+pub use onnx_swish_kernels::codes::{CodeType, Linear, ZeroPoint};
 pub use onnx_swish_simd::{DotIsa, Isa};
 pub use spec::{Operands, Outputs, Spec, is_depthwise};

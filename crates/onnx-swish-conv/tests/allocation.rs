@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnx_swish_conv::{
     Activation, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Operands, Outputs, QBias, QConv2d,
-    QOperands, QOutput, QSpec, QWeights, Quantization, Residual, Spec, Window,
+    QOperands, QOutput, QSpec, QWeights, Residual, Spec, Window,
 };
 use onnx_swish_kernels::codes::{Linear, Requantize, ZeroPoint};
 use onnx_swish_threads::{Inline, Pool, Workers};
@@ -170,10 +170,9 @@ fn nothing_is_allocated_after_the_first_call() {
 
 /// The same convolution of codes, with a table.
 fn of_codes(dot: DotIsa, spec: &Spec) -> QConv2d {
-    let quantization = Quantization {
-        codes: CodeType::U8,
+    let quantization = Linear {
         scale: 0.1,
-        zero_point: 128,
+        zero_point: ZeroPoint::U8(128),
     };
     let of_codes = QSpec {
         window: spec.window,

@@ -3,9 +3,10 @@
 //! Promise: the arithmetic that [`Ending`] states, the same bits on every instruction set, but for activations of floats, whose formulas are
 //! the set's.
 
+use onnx_swish_kernels::codes::{CodeType, Linear};
 use onnx_swish_simd::{Dot, DotKernel, Format, Memory, Registers, Simd};
 
-use super::spec::{CodeType, Dynamic, Ending, QBias, QSpec, QWeights, Quantization};
+use super::spec::{Dynamic, Ending, QBias, QSpec, QWeights};
 use crate::Activation;
 use crate::epilogue::Prepared;
 
@@ -59,7 +60,8 @@ impl Finish {
             Ending::Sums => Finish::Sums,
             Ending::Floats(activation) => Finish::Floats(activation.prepare()),
             Ending::Codes(output, activation) => {
-                let [low, high] = output.codes.range();
+                let codes = output.zero_point.codes();
+                let zero_point = i32::from(output.zero_point.value());
                 Finish::Codes {
                     by_way_of_floats: if divisor(spec, bias).is_none() {
                         Some((activation.prepare(), output.scale))
@@ -69,9 +71,9 @@ impl Finish {
                         // The factors are what they are; this way clamps.
                         Some((Prepared::None, 1.0))
                     },
-                    range: [low, high].map(|end| (end - output.zero_point) as f32),
-                    zero_point: output.zero_point,
-                    signed: output.codes == CodeType::I8,
+                    range: codes.range().map(|end| (end - zero_point) as f32),
+                    zero_point,
+                    signed: codes == CodeType::I8,
                 }
             }
         }
@@ -161,18 +163,20 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(format: Format, input: Quantization, dynamic: Option<Dynamic>) -> Call {
+    pub(super) fn new(format: Format, input: Linear, dynamic: Option<Dynamic>) -> Call {
         let dynamic = dynamic.unwrap_or(Dynamic {
             scale: 1.0,
-            zero_point: input.zero_point,
+            zero_point: input.zero_point.value().into(),
         });
         // Bytes become codes of u8, which words may hold less 128.
-        let [smallest, _] = input.codes.range();
+        let codes = input.zero_point.codes();
+        let [smallest, _] = codes.range();
         let held = if format.flip == 0 { 0 } else { 128 };
         Call {
             zero_point: dynamic.zero_point - smallest - held,
             padding: dynamic.zero_point as u8,
-            flip: input.codes.flip() ^ format.flip,
+            // What makes a code of u8 of one of this type: its distance from the smallest.
+            flip: smallest as u8 ^ format.flip,
             scale: dynamic.scale,
         }
     }

@@ -23,9 +23,7 @@ use onnx_swish_threads::Workers;
 use self::depthwise::Depthwise;
 use self::ending::Call;
 use self::gemm::Gemm;
-pub use self::spec::{
-    CodeType, Dynamic, Ending, QBias, QOperands, QOutput, QSpec, QWeights, Quantization,
-};
+pub use self::spec::{Dynamic, Ending, QBias, QOperands, QOutput, QSpec, QWeights};
 use crate::{ConvError, Frame, Isa};
 
 /// A two-dimensional convolution of 8-bit codes with its weights, ready to run.

@@ -2,57 +2,11 @@
 //! Given: sizes, scales, zero points, and what sums end in.
 //! Promise: what passes [`QSpec::check`] and [`QSpec::check_weights`] can be computed exactly: no sum leaves an i32.
 
+use onnx_swish_kernels::codes::{CodeType, Linear, ZeroPoint};
+
 use crate::shared::as_bytes;
 use crate::spec::{expect_length, is_depthwise, volume};
 use crate::{Activation, ConvError, Frame, Window};
-
-/// Which numbers the 256 bytes stand for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CodeType {
-    /// 0 to 255.
-    U8,
-    /// −128 to 127, in two's complement.
-    I8,
-}
-
-impl CodeType {
-    /// The smallest code and the largest.
-    #[must_use]
-    pub const fn range(self) -> [i32; 2] {
-        match self {
-            CodeType::U8 => [0, 255],
-            CodeType::I8 => [-128, 127],
-        }
-    }
-
-    /// The number that a byte stands for.
-    #[must_use]
-    pub const fn value(self, byte: u8) -> i32 {
-        match self {
-            CodeType::U8 => byte as i32,
-            CodeType::I8 => byte.cast_signed() as i32,
-        }
-    }
-
-    /// What makes a code of u8 of one of this type, by xor: the code's distance from the smallest.
-    pub(crate) const fn flip(self) -> u8 {
-        match self {
-            CodeType::U8 => 0,
-            CodeType::I8 => 0x80,
-        }
-    }
-}
-
-/// Which real numbers the codes of a tensor stand for: `scale·(code − zero_point)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Quantization {
-    /// The type of the codes.
-    pub codes: CodeType,
-    /// The distance between neighbours: finite, normal, above zero.
-    pub scale: f32,
-    /// The code of zero, within the type's range.
-    pub zero_point: i32,
-}
 
 /// What the sums of a convolution of codes end in. A sum is `Σ (x − x zero point)·(w − w zero point) + bias`, exactly.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,7 +23,7 @@ pub enum Ending {
     /// rounded to f32 and `round` to the nearest, ties to even: the arithmetic of ONNX Runtime's QLinearConv, bit for bit
     /// (`tests/qlinearconv.txt` has its numbers). With either
     /// it is QuantizeLinear of what [`Ending::Floats`] gives: `clamp(round(float/scale) + zero point)`.
-    Codes(Quantization, Activation),
+    Codes(Linear, Activation),
 }
 
 /// What to compute, apart from the weights and the size of the image.
@@ -84,7 +38,7 @@ pub struct QSpec {
     /// Groups of channels that do not see each other.
     pub groups: usize,
     /// Of the input. Padding is its zero point.
-    pub input: Quantization,
+    pub input: Linear,
     /// What each sum ends in.
     pub ending: Ending,
 }
@@ -155,13 +109,6 @@ impl QOutput<'_> {
     }
 }
 
-impl Quantization {
-    fn check(&self, what: &'static str) -> Result<(), ConvError> {
-        check_scale(what, self.scale)?;
-        check_zero_point(what, self.codes, self.zero_point)
-    }
-}
-
 fn check_scale(what: &'static str, scale: f32) -> Result<(), ConvError> {
     if scale.is_normal() && scale > 0.0 {
         Ok(())
@@ -171,11 +118,9 @@ fn check_scale(what: &'static str, scale: f32) -> Result<(), ConvError> {
 }
 
 fn check_zero_point(what: &'static str, codes: CodeType, zero: i32) -> Result<(), ConvError> {
-    let [low, high] = codes.range();
-    if (low..=high).contains(&zero) {
-        Ok(())
-    } else {
-        Err(ConvError::ZeroPoint { what, zero })
+    match ZeroPoint::new(codes, zero) {
+        Some(_) => Ok(()),
+        None => Err(ConvError::ZeroPoint { what, zero }),
     }
 }
 
@@ -195,7 +140,7 @@ impl QSpec {
     /// Whether it can be computed.
     ///
     /// # Errors
-    /// If a size is zero, the groups do not divide the channels, a scale is not a normal number above zero, or a zero point is no code.
+    /// If a size is zero, the groups do not divide the channels, or a scale is not a normal number above zero.
     pub fn check(&self) -> Result<(), ConvError> {
         crate::spec::check_sizes(
             &self.window,
@@ -203,9 +148,9 @@ impl QSpec {
             self.out_channels,
             self.groups,
         )?;
-        self.input.check("the input")?;
+        check_scale("the input", self.input.scale)?;
         match &self.ending {
-            Ending::Codes(output, _) => output.check("the output"),
+            Ending::Codes(output, _) => check_scale("the output", output.scale),
             Ending::Sums | Ending::Floats(_) => Ok(()),
         }
     }
@@ -299,7 +244,11 @@ impl QSpec {
                 let what = "quantisation at run time";
                 return Err(ConvError::Unexpected { what });
             }
-            check_zero_point("the input", self.input.codes, dynamic.zero_point)?;
+            check_zero_point(
+                "the input",
+                self.input.zero_point.codes(),
+                dynamic.zero_point,
+            )?;
         }
         frame.check(&self.window)
     }

@@ -3,8 +3,8 @@
 //! Promise: what `Ending` states, computed one output at a time.
 
 use onnx_swish_conv::{
-    Activation, CodeType, ConvError, DotIsa, Dynamic, Ending, Frame, QBias, QConv2d, QOperands,
-    QOutput, QSpec, QWeights, Quantization, Window,
+    Activation, CodeType, ConvError, DotIsa, Dynamic, Ending, Frame, Linear, QBias, QConv2d,
+    QOperands, QOutput, QSpec, QWeights, Window, ZeroPoint,
 };
 use onnx_swish_threads::{Inline, Workers};
 
@@ -89,7 +89,7 @@ impl Case {
 
     pub fn input(&self) -> Vec<u8> {
         let len = self.images * self.spec.in_channels * self.frame.input_area();
-        bytes(len, 1, self.fills[0], self.spec.input.codes)
+        bytes(len, 1, self.fills[0], self.spec.input.zero_point.codes())
     }
 
     pub fn weights(&self) -> Vec<u8> {
@@ -107,7 +107,9 @@ impl Case {
         let spec = &self.spec;
         let zero = self
             .dynamic
-            .map_or(spec.input.zero_point, |dynamic| dynamic.zero_point);
+            .map_or(spec.input.zero_point.value().into(), |dynamic| {
+                dynamic.zero_point
+            });
         let (ins, outs) = (
             spec.in_channels / spec.groups,
             spec.out_channels / spec.groups,
@@ -137,7 +139,7 @@ impl Case {
                                     [(channel * self.frame.input[0] + y) * self.frame.input[1] + x];
                                 let weight = weights[(out * ins + i) * kernel_y * kernel_x + tap];
                                 let weight = self.weights.value(weight) - self.weight_zero(out);
-                                let code = spec.input.codes.value(code) - zero;
+                                let code = spec.input.zero_point.codes().value(code) - zero;
                                 sum += i64::from(code) * i64::from(weight);
                             }
                         }
@@ -198,10 +200,10 @@ impl Case {
                     } else {
                         float(i, activation) / output.scale
                     };
-                    let [low, high] = output.codes.range();
+                    let [low, high] = output.zero_point.codes().range();
                     // Wide enough for every quotient.
                     let nearest = f64::from(x).round_ties_even().clamp(-1e9, 1e9) as i64;
-                    let code = nearest + i64::from(output.zero_point);
+                    let code = nearest + i64::from(output.zero_point.value());
                     let byte = code.clamp(i64::from(low), i64::from(high)) as u8;
                     self.table.map_or(byte, |table| table[usize::from(byte)])
                 };
@@ -286,11 +288,10 @@ pub fn assert_same(got: &Numbers, expected: &Numbers, dot: DotIsa, case: &Case) 
     }
 }
 
-pub fn quantization(codes: CodeType, scale: f32, zero_point: i32) -> Quantization {
-    Quantization {
-        codes,
+pub fn quantization(codes: CodeType, scale: f32, zero_point: i32) -> Linear {
+    Linear {
         scale,
-        zero_point,
+        zero_point: ZeroPoint::new(codes, zero_point).unwrap(),
     }
 }
 

@@ -30,6 +30,35 @@ pub(crate) use loops::{Round, requantize};
 /// An entry for each byte.
 pub type Table = [u8; 256];
 
+/// Which numbers the 256 bytes stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CodeType {
+    /// 0 to 255.
+    U8,
+    /// −128 to 127, in two's complement.
+    I8,
+}
+
+impl CodeType {
+    /// The smallest code and the largest.
+    #[must_use]
+    pub const fn range(self) -> [i32; 2] {
+        match self {
+            CodeType::U8 => [0, 255],
+            CodeType::I8 => [-128, 127],
+        }
+    }
+
+    /// The number that a byte stands for.
+    #[must_use]
+    pub const fn value(self, byte: u8) -> i32 {
+        match self {
+            CodeType::U8 => byte as i32,
+            CodeType::I8 => byte.cast_signed() as i32,
+        }
+    }
+}
+
 /// The code of 0.0, and with it the type of the codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ZeroPoint {
@@ -40,6 +69,24 @@ pub enum ZeroPoint {
 }
 
 impl ZeroPoint {
+    /// This code of a type, if the type has it.
+    #[must_use]
+    pub fn new(codes: CodeType, value: i32) -> Option<ZeroPoint> {
+        Some(match codes {
+            CodeType::U8 => ZeroPoint::U8(value.try_into().ok()?),
+            CodeType::I8 => ZeroPoint::I8(value.try_into().ok()?),
+        })
+    }
+
+    /// The type of the codes.
+    #[must_use]
+    pub const fn codes(self) -> CodeType {
+        match self {
+            ZeroPoint::U8(_) => CodeType::U8,
+            ZeroPoint::I8(_) => CodeType::I8,
+        }
+    }
+
     /// Its value.
     #[must_use]
     pub fn value(self) -> i16 {

@@ -52,7 +52,7 @@ impl QConv {
             (Some(table), _) => table.to,
             (None, Ending::Sums) => DatumType::I32,
             (None, Ending::Floats(_)) => DatumType::F32,
-            (None, Ending::Codes(output, _)) => match output.codes {
+            (None, Ending::Codes(output, _)) => match output.zero_point.codes() {
                 CodeType::U8 => DatumType::U8,
                 CodeType::I8 => DatumType::I8,
             },

@@ -7,11 +7,12 @@ use onnx_swish_conv::{Ending, QBias, QConv2d, QSpec, QWeights};
 use onnx_swish_kernels::codes::Linear;
 use tract_core::internal::*;
 
-use super::{dequantized, only_reader, quantization, quantized};
+use super::{dequantized, only_reader, quantized};
 use crate::conv::chain::{Chain, Residuals};
 use crate::conv::codes::{QConv, Table};
+use crate::conv::policy::Policy;
 use crate::conv::root::{Found, Root};
-use crate::conv::{Convolution, of_codes};
+use crate::conv::{Convolution, Convolutions, of_codes};
 use crate::load::dequantized::{Codes, recall};
 use crate::ops::LookUp;
 use crate::passes::Findings;
@@ -37,13 +38,22 @@ struct End {
     look_up: Option<LookUp>,
 }
 
-pub(super) fn take_over(model: &mut TypedModel, findings: &mut Findings) -> TractResult<()> {
+pub(super) fn take_over(
+    model: &mut TypedModel,
+    asked: Convolutions,
+    findings: &mut Findings,
+) -> TractResult<()> {
+    let policy = Policy::new(asked);
     for id in model.eval_order()? {
         let Found::Root(root) = Root::of(model, id)? else {
             continue;
         };
         let found = match find(model, &root)? {
-            Ok(Some(quantised)) => replace(model, &quantised)?,
+            Ok(Some(quantised)) => match policy.left(root.is_depthwise()) {
+                None => replace(model, &quantised)?,
+                // A matrix unit for floats, for example.
+                Some(why) => Err(why.to_owned()),
+            },
             Ok(None) => continue,
             Err(why) => Err(why),
         };
@@ -124,7 +134,7 @@ impl End {
         let Some((quantize, linear)) = quantized(model, end.last)? else {
             return Ok(end);
         };
-        end.ending = Ending::Codes(quantization(linear), end.chain.activation);
+        end.ending = Ending::Codes(linear, end.chain.activation);
         end.last = quantize.into();
         end.nodes.push(quantize);
         let Some(reader) = only_reader(model, end.last)? else {
@@ -152,7 +162,7 @@ impl Quantised<'_> {
             in_channels: root.in_channels,
             out_channels: root.out_channels,
             groups: root.groups,
-            input: quantization(*input),
+            input: *input,
             ending: end.ending,
         };
         let chain = &end.chain;

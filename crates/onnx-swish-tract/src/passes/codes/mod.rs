@@ -10,9 +10,9 @@ mod pairs;
 #[cfg(test)]
 mod tests;
 
-use onnx_swish_conv::{CodeType, DotIsa, Quantization};
+use onnx_swish_conv::DotIsa;
 use onnx_swish_kernels::Isa;
-use onnx_swish_kernels::codes::{Linear, ZeroPoint};
+use onnx_swish_kernels::codes::Linear;
 use tract_core::internal::*;
 
 use super::Findings;
@@ -30,7 +30,7 @@ pub(super) fn take_over(
     if !model.nodes().iter().any(is_dequantized) || !pays(asked) {
         return Ok(());
     }
-    convolutions::take_over(model, findings)?;
+    convolutions::take_over(model, asked, findings)?;
     pairs::take_over(model, findings)?;
     // Floats that nobody reads any more must not count as readers of the codes.
     model.compact()
@@ -77,16 +77,4 @@ fn only_reader(model: &TypedModel, value: OutletId) -> TractResult<Option<usize>
     };
     let is_output = model.output_outlets()?.contains(&value);
     Ok((!is_output).then_some(reader.node))
-}
-
-/// The same to the convolutions.
-fn quantization(linear: Linear) -> Quantization {
-    Quantization {
-        codes: match linear.zero_point {
-            ZeroPoint::U8(_) => CodeType::U8,
-            ZeroPoint::I8(_) => CodeType::I8,
-        },
-        scale: linear.scale,
-        zero_point: linear.zero_point.value().into(),
-    }
 }
