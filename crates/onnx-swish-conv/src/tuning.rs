@@ -43,6 +43,9 @@ pub(crate) const CODE_DEPTHWISE_MACS_PER_NS: usize = 50;
 /// still in a second-level cache.
 pub(crate) const PANELS_PER_TABLE: usize = 8;
 
+/// Bytes of small planes of codes that are copied one after the other before they are read.
+pub(crate) const COPIES: usize = 4 << 10;
+
 /// Bytes that a table is looked up for at a time, at least: a call first loads the table into registers.
 pub(crate) const TABLE_RUN: usize = 2 << 10;
 

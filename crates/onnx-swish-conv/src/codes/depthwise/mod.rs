@@ -23,7 +23,7 @@ use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch, bytes_for};
 use crate::shared::SharedSlice;
 use crate::split::{run_tasks, tasks_for};
-use crate::tuning::{CODE_DEPTHWISE_MACS_PER_NS, L1_COPY, TABLE_RUN, threads_for};
+use crate::tuning::{CODE_DEPTHWISE_MACS_PER_NS, COPIES, L1_COPY, TABLE_RUN, threads_for};
 use crate::{Frame, Window};
 
 /// A depthwise convolution of codes.
@@ -56,6 +56,16 @@ struct Plan {
     pitch: usize,
     /// Bytes of the copy, and of what vectors read behind its end.
     len: usize,
+    /// Planes that are copied before the first of them is computed, if a band is a whole plane. Vectors read what several narrower
+    /// stores wrote, and would wait for these to reach the cache.
+    together: usize,
+}
+
+impl Plan {
+    /// Bytes of all copies.
+    fn copies(&self) -> usize {
+        self.len * self.together
+    }
 }
 
 /// What one task computes: whole planes of the output.
@@ -114,10 +124,13 @@ impl Depthwise {
         // Rows of a tile that the plane does not have are computed too, and vectors reach beyond their rows.
         let beyond = rows::MOST_ROWS * window.stride[0] * pitch;
         let lanes = self.machine.dot.lanes();
+        let len = copied * pitch + beyond + 2 * lanes * window.stride[1] + 64;
+        let whole = outputs == frame.output[0];
         Plan {
             outputs,
             pitch,
-            len: copied * pitch + beyond + 2 * lanes * window.stride[1] + 64,
+            len,
+            together: if whole { (COPIES / len).max(1) } else { 1 },
         }
     }
 
@@ -151,7 +164,9 @@ impl Depthwise {
                 // SAFETY: planes are disjoint, and each is given out once.
                 output: unsafe { output.part(first * area..end * area) },
             };
-            scratch::with(bytes_for::<u8>(plan.len), |scratch| share.compute(scratch));
+            scratch::with(bytes_for::<u8>(plan.copies()), |scratch| {
+                share.compute(scratch);
+            });
         };
         run_tasks(threads, tasks, &task, workers);
     }
@@ -160,17 +175,22 @@ impl Depthwise {
 impl Planes<'_> {
     fn compute(mut self, mut scratch: Scratch) {
         let (conv, frame, plan) = (self.conv, self.frame, self.plan);
-        let copy = scratch.take::<u8>(plan.len);
+        let copies = scratch.take::<u8>(plan.copies());
         // Padding columns are the same in all planes.
-        copy.fill(self.call.padding ^ self.call.flip);
+        copies.fill(self.call.padding ^ self.call.flip);
         let bytes = conv.finish.element_bytes();
         let output = std::mem::take(&mut self.output);
         let plane = frame.output_area() * bytes;
         // Planes without their table yet: of small ones several are worth a call, while they are in a first-level cache.
         let waiting = TABLE_RUN.div_ceil(plane);
         for (number, output) in output.chunks_mut(waiting * plane).enumerate() {
-            for (i, output) in output.chunks_exact_mut(plane).enumerate() {
-                self.plane(number * waiting + i, output, copy);
+            for (run, output) in output.chunks_mut(plan.together * plane).enumerate() {
+                let first = number * waiting + run * plan.together;
+                if plan.outputs == frame.output[0] {
+                    self.whole(first, output, copies);
+                } else {
+                    self.in_bands(first, output, copies);
+                }
             }
             if let Some(table) = &conv.table {
                 look_up_in_place_with(conv.machine.isa, table, output);
@@ -178,19 +198,31 @@ impl Planes<'_> {
         }
     }
 
-    /// One plane, counted from the first, without its table.
-    fn plane(&self, i: usize, output: &mut [u8], copy: &mut [u8]) {
-        let (conv, frame, plan) = (self.conv, self.frame, self.plan);
-        let row = frame.output[1] * conv.finish.element_bytes();
-        let (image, channel) = (
-            (self.first + i) / conv.spec.out_channels,
-            (self.first + i) % conv.spec.out_channels,
-        );
-        let multiplier = conv.spec.out_channels / conv.spec.in_channels;
-        let from = image * conv.spec.in_channels + channel / multiplier;
-        let input = &self.input[from * frame.input_area()..][..frame.input_area()];
-        for (number, rows) in output.chunks_mut(plan.outputs * row).enumerate() {
-            let first = number * plan.outputs;
+    /// Planes of one band each, the first of which is counted from the task's first, without their table.
+    fn whole(&self, first: usize, output: &mut [u8], copies: &mut [u8]) {
+        let frame = self.frame;
+        let plane = frame.output_area() * self.conv.finish.element_bytes();
+        let count = output.len() / plane;
+        for (i, copy) in (first..first + count).zip(copies.chunks_mut(self.plan.len)) {
+            self.copy(self.place(i).1, 0..frame.output[0], copy);
+        }
+        let copies = copies.chunks(self.plan.len);
+        for (i, (output, copy)) in output.chunks_exact_mut(plane).zip(copies).enumerate() {
+            let band = Band {
+                planes: self,
+                channel: self.place(first + i).0,
+                copy,
+            };
+            compute(&band, output);
+        }
+    }
+
+    /// One plane, counted from the task's first, without its table.
+    fn in_bands(&self, i: usize, output: &mut [u8], copy: &mut [u8]) {
+        let row = self.frame.output[1] * self.conv.finish.element_bytes();
+        let (channel, input) = self.place(i);
+        for (number, rows) in output.chunks_mut(self.plan.outputs * row).enumerate() {
+            let first = number * self.plan.outputs;
             self.copy(input, first..first + rows.len() / row, copy);
             let band = Band {
                 planes: self,
@@ -199,6 +231,19 @@ impl Planes<'_> {
             };
             compute(&band, rows);
         }
+    }
+
+    /// The channel of a plane, counted from the task's first, and the plane that it is computed from.
+    fn place(&self, i: usize) -> (usize, &[u8]) {
+        let spec = &self.conv.spec;
+        let (image, channel) = (
+            (self.first + i) / spec.out_channels,
+            (self.first + i) % spec.out_channels,
+        );
+        let multiplier = spec.out_channels / spec.in_channels;
+        let from = image * spec.in_channels + channel / multiplier;
+        let area = self.frame.input_area();
+        (channel, &self.input[from * area..][..area])
     }
 
     /// Copies what these output rows read, xored, to a copy whose padding columns are there.
@@ -211,14 +256,68 @@ impl Planes<'_> {
         let first = outputs.start * window.stride[0];
         let last = (outputs.end - 1) * window.stride[0] + window.reach(0);
         let copied = width.min(pitch.saturating_sub(pad_x));
-        for (u, line) in (first..=last).zip(copy.chunks_mut(pitch)) {
-            let y = u.wrapping_sub(pad_y);
+        // Where one copy has all rows those of padding are as the columns: the same in all planes.
+        let rows_stay = self.plan.outputs == self.frame.output[0];
+        let word = Word::new(copied, flip, self.call.padding);
+        for (number, u) in (first..=last).enumerate() {
+            let (at, y) = (number * pitch, u.wrapping_sub(pad_y));
             if y >= height {
-                line.fill(self.call.padding ^ flip);
+                if !rows_stay {
+                    copy[at..][..pitch].fill(self.call.padding ^ flip);
+                }
             } else if copied > 0 {
-                let from = &input[y * width..][..copied];
-                copy_line(from, &mut line[pad_x..][..copied], flip);
+                let from = &input[y * width..];
+                let to = &mut copy[at + pad_x..];
+                match copied {
+                    17.. => copy_line(&from[..copied], &mut to[..copied], flip),
+                    9.. => word.copy::<16>(&from[..from.len().min(16)], to),
+                    _ => word.copy::<8>(&from[..from.len().min(8)], to),
+                }
             }
+        }
+    }
+}
+
+/// A row of a few bytes, which is copied as one word. What is left of the word becomes padding, and may be the beginning of the next row,
+/// whose turn comes, or of what is behind the last.
+#[derive(Clone, Copy)]
+struct Word {
+    flips: u128,
+    /// The bits of the row's bytes.
+    kept: u128,
+    /// Padding, behind them.
+    rest: u128,
+}
+
+impl Word {
+    /// For rows of so many bytes; of more than 16 it is not used.
+    fn new(len: usize, flip: u8, padding: u8) -> Word {
+        let kept = match len {
+            0 => 0,
+            1..16 => u128::MAX >> (8 * (16 - len)),
+            _ => u128::MAX,
+        };
+        Word {
+            flips: u128::from_le_bytes([flip; 16]),
+            kept,
+            rest: u128::from_le_bytes([padding ^ flip; 16]) & !kept,
+        }
+    }
+
+    /// Copies a row of `B` bytes at most, behind which others may follow, xored.
+    #[inline(always)]
+    fn copy<const B: usize>(self, from: &[u8], to: &mut [u8]) {
+        let mut word = [0; 16];
+        match (from.first_chunk::<B>(), word.first_chunk_mut::<B>()) {
+            (Some(from), Some(word)) => *word = *from,
+            // The last row has nothing behind it.
+            _ => word[..from.len()].copy_from_slice(from),
+        }
+        let word = (u128::from_le_bytes(word) ^ self.flips) & self.kept | self.rest;
+        if let (Some(to), Some(word)) =
+            (to.first_chunk_mut::<B>(), word.to_le_bytes().first_chunk())
+        {
+            *to = *word;
         }
     }
 }

@@ -36,6 +36,35 @@ impl Avx2Pairs {
     }
 }
 
+/// Copies less than 32 bytes in two moves, of which the second may repeat some of the first: quicker than a loop for any length begins.
+///
+/// # Safety
+/// `n` bytes can be read at `from` and written at `to`, and they do not overlap.
+#[inline(always)]
+unsafe fn copy_short(from: *const u8, to: *mut u8, n: usize) {
+    /// The first `B` and the last.
+    #[inline(always)]
+    unsafe fn ends<const B: usize>(from: *const u8, to: *mut u8, n: usize) {
+        // SAFETY: `B <= n`, and what the caller promises.
+        unsafe {
+            let (first, last) = (from.cast::<[u8; B]>(), from.add(n - B).cast::<[u8; B]>());
+            to.cast::<[u8; B]>().write(first.read());
+            to.add(n - B).cast::<[u8; B]>().write(last.read());
+        }
+    }
+    // SAFETY: each has no more bytes than there are.
+    unsafe {
+        match n {
+            16.. => ends::<16>(from, to, n),
+            8.. => ends::<8>(from, to, n),
+            4.. => ends::<4>(from, to, n),
+            2.. => ends::<2>(from, to, n),
+            1 => to.write(from.read()),
+            _ => {}
+        }
+    }
+}
+
 /// [`Dot::store_saturated`].
 ///
 /// # Safety
@@ -64,7 +93,7 @@ unsafe fn store_saturated<const N: usize>(to: *mut u8, i: [__m256i; N], n: usize
         if n < 8 * N {
             let mut buffer = [0u8; 32];
             _mm256_storeu_si256(buffer.as_mut_ptr().cast(), bytes);
-            to.copy_from_nonoverlapping(buffer.as_ptr(), n);
+            copy_short(buffer.as_ptr(), to, n);
         } else if N == 1 {
             _mm_storel_epi64(to.cast(), low);
         } else {
