@@ -124,7 +124,9 @@ def test_what_progress_raises_ends_the_work(hardswish):
 @pytest.mark.parametrize("progress", ["None", "lambda *step: None"])
 def test_ctrl_c_ends_a_long_run(hardswish, progress):
     program = f"""
-import onnx_swish, sys, time
+import onnx_swish, signal, sys, time
+# A shell's background jobs are born deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print("begun", flush=True)
 try:
     onnx_swish.bench(sys.argv[1], runs=1_000_000, progress={progress})
@@ -138,5 +140,8 @@ except KeyboardInterrupt:
     assert process.stdout.readline() == "begun\n"
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    try:
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert out == "interrupted True\n" and process.returncode == 0
