@@ -32,6 +32,8 @@ import ray
 from PIL import Image
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+# Seconds; on an idle machine with two cores all tests here together take 30, nearly all of it Ray's own.
+WAIT = 400
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
 
 
@@ -65,7 +67,10 @@ def call(address, example, *arguments):
 
 
 def finish(process):
-    text, _ = process.communicate(timeout=300)
+    try:
+        text, _ = process.communicate(timeout=WAIT)
+    finally:
+        process.kill()
     return process.returncode, text
 
 
@@ -94,7 +99,7 @@ def title(pid):
 
 def kill_at_work(busy, process, may):
     """Kills a worker with this title, while it works: Ray gives a process the title of what it runs, and takes it away afterwards."""
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + WAIT
     while process.poll() is None and time.monotonic() < deadline:
         for pid in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()] if may() else []:
             if not title(pid).startswith(busy) or not is_ours(pid):
