@@ -224,10 +224,13 @@ def arguments(argv):
     return parser, parser.parse_args(argv)
 
 
-def connect(address, processors):
-    if address or os.environ.get("RAY_ADDRESS"):
-        return ray.init(address=address)
-    return ray.init(address="local", num_cpus=processors, include_dashboard=False)
+def connect(parser, address, processors):
+    try:
+        if address or os.environ.get("RAY_ADDRESS"):
+            return ray.init(address=address)
+        return ray.init(address="local", num_cpus=processors, include_dashboard=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        parser.error(f"no Ray: {error}")
 
 
 def main(argv=None):
@@ -259,7 +262,7 @@ def main(argv=None):
     pending = {file: info for file, info in images.items() if file not in done}
     failed = {}
     if pending:
-        with connect(given.address, given.workers * given.threads):
+        with connect(parser, given.address, given.workers * given.threads):
             urls = {"source": theirs.unstrip_protocol(source), "output": ours.unstrip_protocol(output)}
             construct = {"model": ray.put(model), "threads": given.threads, "settings": settings, "batch": given.batch, **urls}
             for file, error in run_all(pending, construct, given):
@@ -277,4 +280,7 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from here")

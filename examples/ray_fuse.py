@@ -259,10 +259,13 @@ def arguments(argv):
     return parser, given
 
 
-def connect(address, processors):
-    if address or os.environ.get("RAY_ADDRESS"):
-        return ray.init(address=address)
-    return ray.init(address="local", num_cpus=processors, include_dashboard=False)
+def connect(parser, address, processors):
+    try:
+        if address or os.environ.get("RAY_ADDRESS"):
+            return ray.init(address=address)
+        return ray.init(address="local", num_cpus=processors, include_dashboard=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        parser.error(f"no Ray: {error}")
 
 
 def clean(fs, output):
@@ -290,7 +293,7 @@ def main(argv=None):
     settings["shapes"] = dict(given.shape)
 
     rows, resumed = [], 0
-    with connect(given.address, given.workers * given.threads):
+    with connect(parser, given.address, given.workers * given.threads):
         urls = theirs.unstrip_protocol(source), ours.unstrip_protocol(output)
         for row, before in fuse_all(*urls, files, settings, given.workers):
             rows.append(row)
@@ -306,4 +309,7 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from here")
