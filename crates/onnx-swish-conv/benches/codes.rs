@@ -172,6 +172,7 @@ impl Float {
             residual: Residual::None,
             gated: false,
             plane_sums: false,
+            exact: false,
             requantize: None,
         };
         Float {

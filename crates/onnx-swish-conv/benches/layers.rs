@@ -93,6 +93,7 @@ fn main() {
             requantize: None,
             gated: false,
             plane_sums: false,
+            exact: false,
         };
         let weights = vec![0.01; outs * ins / groups * window.taps()];
         let (mut input, mut output) = (Vec::new(), Vec::new());

@@ -4,8 +4,7 @@
 
 use onnx_swish_threads::Workers;
 
-use crate::depthwise::Depthwise;
-use crate::gemm::Gemm;
+use crate::method::{Method, Methods};
 use crate::{ConvError, Frame, Isa, Operands, Outputs, Spec};
 
 /// A convolution with its weights in the order the kernels want them.
@@ -18,26 +17,8 @@ use crate::{ConvError, Frame, Isa, Operands, Outputs, Spec};
 #[derive(Debug)]
 pub struct Conv2d {
     spec: Spec,
-    method: Method,
-}
-
-/// How it is computed: one variant for each algorithm.
-#[derive(Debug)]
-enum Method {
-    // Epilogues may hold tables of codes.
-    Depthwise(Box<Depthwise>),
-    Gemm(Box<Gemm>),
-}
-
-impl Method {
-    /// The method for a spec that has been checked.
-    fn choose(isa: Isa, spec: &Spec, weights: &[f32], bias: &[f32]) -> Method {
-        if spec.is_depthwise() {
-            Method::Depthwise(Box::new(Depthwise::new(spec, weights, bias, isa)))
-        } else {
-            Method::Gemm(Box::new(Gemm::new(spec, weights, bias, isa)))
-        }
-    }
+    isa: Isa,
+    methods: Methods,
 }
 
 impl Conv2d {
@@ -69,8 +50,11 @@ impl Conv2d {
         } else {
             bias
         };
-        let method = Method::choose(isa, &spec, weights, bias);
-        Ok(Conv2d { spec, method })
+        Ok(Conv2d {
+            spec,
+            isa,
+            methods: Methods::new(isa, &spec, weights, bias),
+        })
     }
 
     /// What is computed.
@@ -78,12 +62,19 @@ impl Conv2d {
         &self.spec
     }
 
-    /// Bytes that the weights take in the kernels' order.
+    /// How images of this frame are computed.
+    pub fn method(&self, frame: &Frame) -> Method {
+        Method::of(&self.spec, self.isa, frame)
+    }
+
+    /// Packs the weights as images of this frame ask for, if that has not been done: otherwise the first call does.
+    pub fn prepare(&self, frame: &Frame) {
+        self.methods.prepare(&self.spec, self.isa, frame);
+    }
+
+    /// Bytes that the weights take, in the kernels' order and, where the order depends on the size of the images, as they were given.
     pub fn packed_bytes(&self) -> usize {
-        match &self.method {
-            Method::Depthwise(method) => method.packed_bytes(),
-            Method::Gemm(method) => method.packed_bytes(),
-        }
+        self.methods.packed_bytes()
     }
 
     /// Computes `images` images.
@@ -101,10 +92,8 @@ impl Conv2d {
         let outputs = outputs.into();
         self.spec
             .check_tensors(images, frame, &operands, &outputs)?;
-        match &self.method {
-            Method::Depthwise(method) => method.run(frame, operands.input, outputs, workers),
-            Method::Gemm(method) => method.run(frame, &operands, outputs.output, workers),
-        }
+        self.methods
+            .run(&self.spec, self.isa, frame, &operands, outputs, workers);
         Ok(())
     }
 }

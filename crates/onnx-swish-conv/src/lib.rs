@@ -3,11 +3,12 @@
 //! Promise: the sum, the bias, the activation and a residual in one pass over the output, with the same result
 //! for any number of workers; no tensor library and no file format in sight.
 //!
-//! [`Conv2d`] picks the method from the [`Spec`]. A method is a folder:
+//! [`Conv2d`] picks the [`Method`] from the [`Spec`] and the size of the images. A method is a folder:
 //!
 //! | folder | computes | how |
 //! |---|---|---|
 //! | `depthwise/` | one input channel for each output channel | rows of the plane, one vector of columns at a time |
+//! | `winograd/` | kernels of 3x3, where that is faster | a quarter of the products, on transformed input |
 //! | `gemm/` | everything else | a matrix product over blocks of unfolded input that never exist as a whole |
 //!
 //! | `codes/` | convolutions of 8-bit codes ([`QConv2d`]), with methods of their own | exact integer sums |
@@ -30,6 +31,7 @@ mod epilogue;
 mod error;
 mod gemm;
 mod geometry;
+mod method;
 #[allow(unsafe_code)]
 mod padded;
 mod plan;
@@ -40,12 +42,14 @@ mod shared;
 mod spec;
 mod split;
 mod tuning;
+mod winograd;
 
 pub use codes::{Dynamic, Ending, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights};
 pub use conv2d::Conv2d;
 pub use epilogue::{Activation, Residual};
 pub use error::ConvError;
 pub use geometry::{Frame, Window};
+pub use method::Method;
 pub use onnx_swish_kernels::codes::{CodeType, Linear, ZeroPoint};
 pub use onnx_swish_simd::{DotIsa, Isa};
 pub use spec::{Operands, Outputs, Spec, is_depthwise};

@@ -178,7 +178,7 @@ fn every(stride: usize, from: &[u8], to: &mut [u8]) {
 
 /// Copies a line with vectors; short lines do not deserve a library call.
 #[inline(always)]
-fn copy_line<S: Simd>(s: S, from: &[f32], to: &mut [f32]) {
+pub(crate) fn copy_line<S: Simd>(s: S, from: &[f32], to: &mut [f32]) {
     let len = from.len();
     assert_eq!(len, to.len());
     let mut x = 0;

@@ -29,6 +29,9 @@ pub struct Spec {
     /// Whether the total of each plane of the output is wanted too: a following global average pool is that divided by
     /// the plane's area. Only for depthwise convolutions.
     pub plane_sums: bool,
+    /// Whether every product of the definition is computed, and no method that makes do with fewer of them by transforming input and
+    /// filters first (see [`Method::Winograd`](crate::Method::Winograd)).
+    pub exact: bool,
 }
 
 /// Whether each output channel reads one input channel, which has a method of its own.

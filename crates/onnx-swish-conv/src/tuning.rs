@@ -30,6 +30,22 @@ pub(crate) const BAND_COLUMNS_PER_WASTE: usize = 16;
 /// prefetching stops at the end of every page.
 pub(crate) const PREFETCH: usize = 5 << 10;
 
+/// Bytes of transformed input that a part of an image may have in a Winograd convolution: it is read once for each tile of output
+/// channels.
+pub(crate) const WINOGRAD_PART: usize = 640 << 10;
+
+/// Multiply-adds that a filter element takes the time of, on its way from memory or from a cache that cores share.
+pub(crate) const FILTER_LANES: usize = 16;
+
+/// What transforming a vector of tiles of one input channel takes, in products of vectors.
+pub(crate) const WINOGRAD_LOAD: usize = 300;
+
+/// What transforming a vector of tiles of one output channel back takes, in products of vectors.
+pub(crate) const WINOGRAD_STORE: usize = 300;
+
+/// Multiply-adds that a Winograd convolution stands for in a nanosecond, on one thread and about.
+pub(crate) const WINOGRAD_MACS_PER_NS: usize = 90;
+
 /// Multiply-adds of a matrix product in a nanosecond, on one thread and about.
 pub(crate) const GEMM_MACS_PER_NS: usize = 50;
 

@@ -72,6 +72,7 @@ fn codes_in_the_epilogue_are_codes_behind_it() {
             requantize: None,
             gated: false,
             plane_sums: false,
+            exact: false,
         };
         for isa in Isa::available() {
             both(isa, plain, &frame);

@@ -123,6 +123,7 @@ fn spec(window: Window, channels: [usize; 2], groups: usize, activation: Activat
         requantize: None,
         gated: false,
         plane_sums: false,
+        exact: false,
     }
 }
 

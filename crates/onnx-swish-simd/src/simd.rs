@@ -136,6 +136,8 @@ pub trait Simd:
 
     /// The elements of `a` and then `b` at even and at odd places.
     fn deinterleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// The elements of `a` and `b` in turn, `a` first, in two registers: the inverse of [`Simd::deinterleave`].
+    fn interleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
     /// Lane `i` becomes what lane `(i + by) mod LANES` was.
     fn rotate(self, v: Self::V, by: usize) -> Self::V;
 

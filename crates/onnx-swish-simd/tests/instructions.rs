@@ -377,6 +377,9 @@ fn lanes_move() {
             assert_eq!(lanes_of(s, even)[i], numbers[2 * i]);
             assert_eq!(lanes_of(s, odd)[i], numbers[2 * i + 1]);
         }
+        let (low, high) = s.interleave(even, odd);
+        assert_eq!(lanes_of(s, low), lanes_of(s, a));
+        assert_eq!(lanes_of(s, high), lanes_of(s, b));
         for by in 0..2 * S::LANES {
             for (i, lane) in lanes_of(s, s.rotate(a, by)).into_iter().enumerate() {
                 assert_eq!(lane, numbers[(i + by) % S::LANES]);

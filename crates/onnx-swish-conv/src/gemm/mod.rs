@@ -21,7 +21,7 @@ mod pack;
 mod panels;
 mod plan;
 #[allow(unsafe_code)]
-mod tile;
+pub(crate) mod tile;
 #[allow(unsafe_code)]
 mod unfold;
 
@@ -41,12 +41,12 @@ use crate::tuning::{GEMM_MACS_PER_NS, threads_for};
 use crate::{Frame, Isa, Operands, Spec};
 
 /// Vectors of columns that a register tile has, and a panel.
-const PANEL_VECTORS: usize = 3;
+pub(crate) const PANEL_VECTORS: usize = 3;
 
 /// Rows (output channels) of one register tile.
 ///
 /// With three vectors of columns, 8 rows fill 24 of 32 registers and 4 rows 12 of 16; the rest hold the operands.
-const fn tile_rows(registers: usize) -> usize {
+pub(crate) const fn tile_rows(registers: usize) -> usize {
     if registers >= 32 { 8 } else { 4 }
 }
 

@@ -12,7 +12,7 @@ use crate::{Isa, tuning};
 ///
 /// Whoever makes one promises that `output` is writable, and the residual readable, for `rows` rows of the columns that are
 /// asked for.
-pub(super) struct Tile<'a> {
+pub(crate) struct Tile<'a> {
     pub output: *mut f32,
     pub residual: Option<*const f32>,
     /// Elements from one row of the output, and of the residual, to the next.
@@ -51,7 +51,7 @@ impl Tile<'_> {
 /// Where the lanes of one vector of sums go, counted from the tile's first element: lanes `..end` go to `at` and on, lanes
 /// `start..stop` to `next` and on, which is where lane 0 would go with them.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Spans {
+pub(crate) struct Spans {
     pub at: usize,
     pub end: usize,
     /// May have wrapped around below zero.
@@ -62,7 +62,7 @@ pub(super) struct Spans {
 
 impl Spans {
     /// Vector `v` of so many columns that lie one after the other.
-    pub(super) fn flat(lanes: usize, v: usize, columns: usize) -> Spans {
+    pub(crate) fn flat(lanes: usize, v: usize, columns: usize) -> Spans {
         Spans {
             at: v * lanes,
             end: columns.saturating_sub(v * lanes).min(lanes),
@@ -75,7 +75,7 @@ impl Spans {
 
 /// The input rows that a tile's columns meet.
 #[derive(Clone, Copy)]
-pub(super) enum Inputs<'a> {
+pub(crate) enum Inputs<'a> {
     /// `[depth][PANEL_VECTORS vectors]`.
     Unfolded(&'a [f32]),
     /// The row of each step of the depth starts at its offset, and a panel fits behind the largest.
@@ -85,7 +85,7 @@ pub(super) enum Inputs<'a> {
 /// One tile of rows by so many columns, in whole vectors.
 // Inlined where the inputs are made: an enum that goes through memory costs a shallow tile a twentieth of its time.
 #[inline(always)]
-pub(super) fn multiply(
+pub(crate) fn multiply(
     isa: Isa,
     tile: &Tile,
     filters: &[f32],

@@ -197,6 +197,17 @@ impl<const N: usize, const R: usize> Simd for Plain<N, R> {
         (from_fn(|i| at(2 * i)), from_fn(|i| at(2 * i + 1)))
     }
     #[inline(always)]
+    fn interleave(self, a: [f32; N], b: [f32; N]) -> ([f32; N], [f32; N]) {
+        let at = |i: usize| {
+            if i.is_multiple_of(2) {
+                a[i / 2]
+            } else {
+                b[i / 2]
+            }
+        };
+        (from_fn(at), from_fn(|i| at(N + i)))
+    }
+    #[inline(always)]
     fn rotate(self, v: [f32; N], by: usize) -> [f32; N] {
         from_fn(|i| v[(i + by) % N])
     }

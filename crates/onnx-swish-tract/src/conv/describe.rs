@@ -182,6 +182,7 @@ mod tests {
             requantize: None,
             gated: false,
             plane_sums: false,
+            exact: false,
         };
         assert_eq!(
             info(&spec, &[]),

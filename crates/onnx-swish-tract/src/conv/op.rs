@@ -51,6 +51,7 @@ impl FusedConv {
             requantize: chain.requantize,
             gated,
             plane_sums: sums,
+            exact: false,
         };
         let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
         let scaled = root.weights.chunks(per_filter).zip(&chain.scale);

@@ -196,6 +196,10 @@ impl Simd for Neon {
         instruction!((vuzp1q_f32(a, b), vuzp2q_f32(a, b)))
     }
     #[inline(always)]
+    fn interleave(self, a: float32x4_t, b: float32x4_t) -> (float32x4_t, float32x4_t) {
+        instruction!((vzip1q_f32(a, b), vzip2q_f32(a, b)))
+    }
+    #[inline(always)]
     fn rotate(self, v: float32x4_t, by: usize) -> float32x4_t {
         instruction!({
             match by % 4 {

@@ -185,6 +185,18 @@ impl Simd for Avx2 {
         })
     }
     #[inline(always)]
+    fn interleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
+        instruction!({
+            // Within 128 bits again: the first halves of both come before the second halves.
+            let low = _mm256_unpacklo_ps(a, b);
+            let high = _mm256_unpackhi_ps(a, b);
+            (
+                _mm256_permute2f128_ps::<0x20>(low, high),
+                _mm256_permute2f128_ps::<0x31>(low, high),
+            )
+        })
+    }
+    #[inline(always)]
     fn rotate(self, v: __m256, by: usize) -> __m256 {
         instruction!({
             let by = _mm256_set1_epi32(by as i32);

@@ -28,6 +28,19 @@ const fn parity(odd: i32) -> [i32; 16] {
 static EVEN: [i32; 16] = parity(0);
 static ODD: [i32; 16] = parity(1);
 
+/// Places from `first` on in `a` and in `b`, in turn.
+const fn in_turn(first: i32) -> [i32; 16] {
+    let mut index = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        index[i] = first + i as i32 / 2 + 16 * (i as i32 % 2);
+        i += 1;
+    }
+    index
+}
+static LOW: [i32; 16] = in_turn(0);
+static HIGH: [i32; 16] = in_turn(8);
+
 impl Registers for Avx512 {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
@@ -181,6 +194,18 @@ impl Simd for Avx512 {
             (
                 _mm512_permutex2var_ps(a, even, b),
                 _mm512_permutex2var_ps(a, odd, b),
+            )
+        }
+    }
+    #[inline(always)]
+    fn interleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
+        // SAFETY: the token; both tables are 64 bytes long.
+        unsafe {
+            let low = _mm512_loadu_si512(LOW.as_ptr().cast());
+            let high = _mm512_loadu_si512(HIGH.as_ptr().cast());
+            (
+                _mm512_permutex2var_ps(a, low, b),
+                _mm512_permutex2var_ps(a, high, b),
             )
         }
     }

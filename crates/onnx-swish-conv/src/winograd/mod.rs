@@ -1,0 +1,286 @@
+//! Dense convolutions of three by three taps with a quarter of the multiplications: Winograd's F(4x4, 3x3).
+//! Given: filters once, which are transformed and packed; whole tensors per call.
+//! Promise: outputs within [`crate::Method::WINOGRAD_ERROR`] of the exact ones, bias, residual and activation applied on the way out, and
+//! the same bits for any number of workers.
+//!
+//! An output tile of four by four reads six by six inputs. Transformed, they meet the transformed filter in 36 products that add up over
+//! the channels: 36 products of matrices, which are the register tiles of `gemm/`. A vector holds one element of as many tiles as it has
+//! lanes, those of several rows of tiles where one row is shorter.
+//!
+//! | module | has |
+//! |---|---|
+//! | `transform` | the three linear maps |
+//! | `plan` | parts of an image, whose transformed input stays in a second-level cache |
+//! | `load` | padding, splitting and transforming of input |
+//! | `store` | transforming of products, epilogue, output |
+
+#[allow(unsafe_code)]
+mod load;
+mod plan;
+#[allow(unsafe_code)]
+mod store;
+mod transform;
+
+use std::ops::Range;
+
+use onnx_swish_threads::Workers;
+
+use self::load::Load;
+use self::plan::{PLANES, Part, Plan};
+use self::store::Store;
+use self::transform::POINTS;
+use crate::epilogue::Epilogue;
+use crate::gemm::tile::{Inputs, Spans, Tile, multiply};
+use crate::gemm::{PANEL_VECTORS, tile_rows};
+use crate::plan::LastPlan;
+use crate::scratch::{self, Scratch};
+use crate::shared::SharedSlice;
+use crate::split::{Split, run_tasks};
+use crate::tuning::{
+    FILTER_LANES, WINOGRAD_LOAD, WINOGRAD_MACS_PER_NS, WINOGRAD_STORE, threads_for,
+};
+use crate::{Activation, Frame, Isa, Operands, Spec, Window};
+
+/// A convolution of three by three taps, stride 1.
+#[derive(Debug)]
+pub(crate) struct Winograd {
+    spec: Spec,
+    /// `[tile of output channels][point][input channel][tile row]`.
+    filters: Vec<f32>,
+    bias: Vec<f32>,
+    /// What products start from: the bias comes later.
+    zeros: Vec<f32>,
+    /// Output channels of a register tile.
+    tile_rows: usize,
+    tiles: usize,
+    epilogue: Epilogue,
+    isa: Isa,
+    plan: LastPlan<Plan>,
+}
+
+/// Whether a convolution can be computed this way, and may be.
+///
+/// Not where sums end in codes: a sum next to the middle between two may fall to either side of it.
+pub(crate) fn covers(spec: &Spec) -> bool {
+    let codes = spec.requantize.is_some() || matches!(spec.activation, Activation::Requantize(_));
+    spec.window == Window::square(3, 1) && spec.groups == 1 && !spec.gated && !spec.exact && !codes
+}
+
+/// Whether it takes less time for images of this frame, by what both ways have to do, counted in products of vectors.
+///
+/// Filters count too, four times as many of them: between two calls a network's other layers have taken their place in the caches.
+pub(crate) fn pays(spec: &Spec, isa: Isa, frame: &Frame) -> bool {
+    if frame.input_area() == 0 || frame.output_area() == 0 {
+        return false;
+    }
+    let outs = spec
+        .out_channels
+        .next_multiple_of(tile_rows(isa.registers()));
+    let filters = FILTER_LANES.div_ceil(isa.lanes());
+    let vectors = plan::vectors(spec, isa, frame);
+    let transforms = WINOGRAD_LOAD * spec.in_channels + WINOGRAD_STORE * spec.out_channels;
+    let ours = (vectors + filters) * POINTS * spec.in_channels * outs + vectors * transforms;
+    let columns = frame.output_area().div_ceil(isa.lanes());
+    ours < (columns + filters) * spec.macs_per_output() * outs
+}
+
+impl Winograd {
+    /// For a spec that [`covers`] and weights that have been checked.
+    pub(crate) fn new(spec: &Spec, weights: &[f32], bias: &[f32], isa: Isa) -> Winograd {
+        let rows = tile_rows(isa.registers());
+        let tiles = spec.out_channels.div_ceil(rows);
+        let (channels, taps) = (spec.in_channels, spec.window.taps());
+        let mut filters = vec![0.0; tiles * POINTS * channels * rows];
+        for (i, taps) in weights.chunks_exact(taps).enumerate() {
+            let (row, channel) = (i / channels, i % channels);
+            for (point, value) in transform::filter(taps).into_iter().enumerate() {
+                let at = (row / rows * POINTS + point) * channels + channel;
+                filters[at * rows + row % rows] = value as f32;
+            }
+        }
+        Winograd {
+            spec: *spec,
+            filters,
+            bias: bias.to_vec(),
+            zeros: vec![0.0; rows],
+            tile_rows: rows,
+            tiles,
+            epilogue: Epilogue::of(spec),
+            isa,
+            plan: LastPlan::none(),
+        }
+    }
+
+    pub(crate) fn packed_bytes(&self) -> usize {
+        size_of_val(&*self.filters) + size_of_val(&*self.bias)
+    }
+
+    /// Computes all images. Lengths have been checked.
+    pub(crate) fn run(
+        &self,
+        frame: &Frame,
+        operands: &Operands,
+        output: &mut [f32],
+        workers: &dyn Workers,
+    ) {
+        if output.is_empty() {
+            return;
+        }
+        let make = || Plan::new(&self.spec, self.isa, self.tile_rows, frame);
+        let plan = &*self.plan.get(frame, make);
+        let images = output.len() / (self.spec.out_channels * frame.output_area());
+        let macs = output.len() * self.spec.macs_per_output();
+        let threads = threads_for(macs, WINOGRAD_MACS_PER_NS, workers);
+        let split = Split::new(images, plan.parts(), self.tiles, threads);
+        let output = &SharedSlice::new(output);
+        let task = |i: usize| {
+            let (image, parts, tiles) = split.task(i);
+            let share = Share::new(self, plan, operands, output, image);
+            scratch::with(plan.scratch(), |scratch| {
+                share.compute(parts, tiles, scratch)
+            });
+        };
+        run_tasks(threads, split.tasks(), &task, workers);
+    }
+
+    /// The filters of a tile of output channels at one point, `[input channel][tile row]`.
+    fn of_tile(&self, tile: usize, point: usize) -> &[f32] {
+        let len = self.spec.in_channels * self.tile_rows;
+        &self.filters[(tile * POINTS + point) * len..][..len]
+    }
+}
+
+/// One image, of which each task computes some parts and some output channels.
+struct Share<'a> {
+    conv: &'a Winograd,
+    plan: &'a Plan,
+    /// Of this image.
+    input: &'a [f32],
+    /// The whole tensor.
+    residual: Option<&'a [f32]>,
+    /// The whole tensor.
+    output: &'a SharedSlice<'a, f32>,
+    /// The image's first output channel, counted over all images.
+    first_channel: usize,
+}
+
+impl<'a> Share<'a> {
+    fn new(
+        conv: &'a Winograd,
+        plan: &'a Plan,
+        operands: &Operands<'a>,
+        output: &'a SharedSlice<'a, f32>,
+        image: usize,
+    ) -> Share<'a> {
+        let (spec, frame) = (&conv.spec, &plan.frame);
+        let elements = spec.in_channels * frame.input_area();
+        let share = Share {
+            conv,
+            plan,
+            input: &operands.input[image * elements..][..elements],
+            residual: operands.residual,
+            output,
+            first_channel: image * spec.out_channels,
+        };
+        // What `store` relies on.
+        let end = (share.first_channel + spec.out_channels) * frame.output_area();
+        assert!(end <= output.len());
+        assert!(
+            share
+                .residual
+                .is_none_or(|residual| residual.len() == output.len())
+        );
+        share
+    }
+
+    /// Computes the outputs in the given parts and tiles of output channels.
+    ///
+    /// Tasks that run at the same time differ in image, or have disjoint parts, or disjoint tiles.
+    fn compute(&self, parts: Range<usize>, tiles: Range<usize>, mut scratch: Scratch) {
+        let plan = self.plan;
+        let line = scratch.take::<f32>(plan.line);
+        let planes = scratch.take::<f32>(PLANES * plan.plane);
+        let inputs = scratch.take::<f32>(plan.inputs());
+        let products = scratch.take::<f32>(plan.products());
+        let outputs = scratch.take::<f32>(plan.outputs());
+        for part in parts {
+            let part = &plan.part(part);
+            self.conv.isa.run(Load {
+                plan,
+                part,
+                image: self.input,
+                line,
+                planes,
+                inputs,
+            });
+            for tile in tiles.clone() {
+                self.multiply(part, tile, inputs, products);
+                self.conv.isa.run(self.store(part, tile, products, outputs));
+            }
+        }
+    }
+
+    /// The products of a tile of output channels at all points.
+    fn multiply(&self, part: &Part, tile: usize, inputs: &[f32], products: &mut [f32]) {
+        let (conv, plan) = (self.conv, self.plan);
+        let lanes = conv.isa.lanes();
+        let spans = std::array::from_fn(|v| Spans::flat(lanes, v, plan.panel));
+        let vectors = plan.vectors(part);
+        // What the register tiles write.
+        assert!(vectors * lanes <= plan.product_row);
+        assert!(conv.tile_rows * plan.product_row <= plan.product_step);
+        assert!(products.len() >= POINTS * plan.product_step);
+        for point in 0..POINTS {
+            let filters = conv.of_tile(tile, point);
+            for first in (0..vectors).step_by(PANEL_VECTORS) {
+                let panel = first / PANEL_VECTORS * plan.panel_step;
+                let to = point * plan.product_step + first * lanes;
+                let tile = Tile {
+                    output: products.as_mut_ptr().wrapping_add(to),
+                    residual: None,
+                    row_step: plan.product_row,
+                    rows: conv.tile_rows,
+                    bias: &conv.zeros,
+                    first: true,
+                    epilogue: None,
+                };
+                multiply(
+                    conv.isa,
+                    &tile,
+                    filters,
+                    Inputs::Unfolded(&inputs[point * plan.input_step + panel..]),
+                    &spans,
+                    (vectors - first) * lanes,
+                );
+            }
+        }
+    }
+
+    /// The way out of a tile of output channels.
+    ///
+    /// `new` checked that the output and the residual have this image's channels; nobody else writes to this part of them.
+    fn store<'b>(
+        &'b self,
+        part: &'b Part,
+        tile: usize,
+        products: &'b [f32],
+        outputs: &'b mut [f32],
+    ) -> Store<'b> {
+        let conv = self.conv;
+        let first = tile * conv.tile_rows;
+        let channels = conv.tile_rows.min(conv.spec.out_channels - first);
+        let at = (self.first_channel + first) * self.plan.frame.output_area();
+        Store {
+            plan: self.plan,
+            part,
+            products,
+            outputs,
+            bias: &conv.bias[first..][..channels],
+            output: self.output.start().wrapping_add(at),
+            residual: self
+                .residual
+                .map(|residual| residual.as_ptr().wrapping_add(at)),
+            epilogue: &conv.epilogue,
+        }
+    }
+}
