@@ -4,7 +4,7 @@
 //! and the same bits for any number of threads.
 
 use onnx_swish::{Convolution, Session, SessionBuilder, Shapes};
-use onnx_swish_tests::{Fixture, outputs, table};
+use onnx_swish_tests::{Fixture, Stored, folder, outputs, table};
 
 fn fixtures() -> Vec<Fixture> {
     let mut all = table();
@@ -90,5 +90,36 @@ fn convolutions_of_codes_run_on_codes_in_every_spelling() {
 fn sixteen_bits_stay_with_floats_and_the_reason_is_told() {
     for one in convolutions("quantised/silu.QDQ.QUInt16.onnx") {
         assert!(!one.codes, "{one:?}");
+    }
+}
+
+/// ConvInteger and MatMulInteger behind DynamicQuantizeLinear: sums and all their bits, and floats with the bias and the activation in one.
+#[test]
+fn products_of_codes_quantised_at_run_time_are_exact() {
+    let path = folder().join("repairs/products_of_codes_quantised_at_run_time.onnx");
+    let Stored {
+        inputs,
+        outputs: expected,
+    } = Stored::read(&path.with_extension("npz"));
+    let session = Session::builder().open(&path).unwrap();
+    if has_instructions() {
+        let found = session.convolutions(&Shapes::new()).unwrap();
+        assert_eq!(found.len(), 7, "{found:?}");
+        assert!(found.iter().all(|one| one.codes && one.ours), "{found:?}");
+        let fused = |one: &&Convolution| one.info.as_ref().is_some_and(|it| it.contains("SiLU"));
+        assert_eq!(found.iter().filter(fused).count(), 2, "{found:?}");
+    }
+    let got = outputs(&session, &inputs);
+    assert_eq!(got.len(), expected.len());
+    for (name, expected) in expected {
+        let (_, got) = got.iter().find(|(own, _)| *own == name).unwrap();
+        let (Ok(floats), Ok(near)) = (got.view::<f32>(), expected.view::<f32>()) else {
+            assert_eq!(*got, expected, "{name}");
+            continue;
+        };
+        for (got, expected) in floats.iter().zip(&near) {
+            let same = (got - expected).abs() <= 1e-6 + 1e-5 * expected.abs();
+            assert!(same, "{name}: {got} {expected}");
+        }
     }
 }

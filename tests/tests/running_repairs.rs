@@ -167,6 +167,7 @@ repairs! {
         dynamic_quantisation_of_zeros
         floats_of_16_bits_in_a_loop
         pools_of_special_values
+        products_of_codes_quantised_at_run_time
         recurrent_layers_of_nan
         samples_at_nan
         special_values_in_a_loop

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytemuck::cast_slice_mut;
-use onnx_swish_conv::{CodeType, Ending, QConv2d, QOperands, QOutput};
+use onnx_swish_conv::{CodeType, Dynamic, Ending, QConv2d, QOperands, QOutput};
 use onnx_swish_threads::Workers;
 use tract_core::internal::*;
 
@@ -15,7 +15,8 @@ use crate::arena::Arena;
 use crate::ops::codes::bytes;
 use crate::workers::with_workers;
 
-/// A convolution of codes, its bias, and what its sums end in, in one pass.
+/// A convolution of codes, its bias, and what its sums end in, in one pass. A second input, if there is one, is the zero point of the
+/// first, and a third what floats are scaled by, as a model computes them.
 #[derive(Debug, Clone)]
 pub struct QConv {
     pub(super) conv: Arc<QConv2d>,
@@ -99,7 +100,7 @@ impl EvalOp for QConv {
         let (images, frame, shape) = self.place.geometry(input.shape(), channels)?;
         let operands = QOperands {
             input: bytes(input)?,
-            dynamic: None,
+            dynamic: dynamic(&inputs)?,
         };
         let run = |output: QOutput| {
             let mut output = Some(output);
@@ -118,6 +119,25 @@ impl EvalOp for QConv {
         }?;
         Ok(tvec!(output.into_tvalue()))
     }
+}
+
+/// What the model has computed of its codes, if it has.
+fn dynamic(inputs: &[TValue]) -> TractResult<Option<Dynamic>> {
+    let Some(zero_point) = inputs.get(1) else {
+        return Ok(None);
+    };
+    let first = |input: &TValue| {
+        let floats = input.cast_to::<f32>()?;
+        let floats = floats.try_as_plain_ram()?.as_slice::<f32>()?;
+        floats
+            .first()
+            .copied()
+            .context("a parameter of no elements")
+    };
+    Ok(Some(Dynamic {
+        zero_point: first(zero_point)? as i32,
+        scale: inputs.get(2).map(first).transpose()?.unwrap_or(1.0),
+    }))
 }
 
 impl TypedOp for QConv {

@@ -79,43 +79,16 @@ impl Root {
         if facts[0].datum_type != DatumType::F32 || !facts[0].is_plain() {
             return Ok(Found::of_type(facts[0].datum_type));
         }
-        if !matches!(spec.rank(), 1 | 2) {
-            return Ok(Found::Left(format!("over {} spatial axes", spec.rank())));
-        }
-        if conv.kernel_fmt != KernelFormat::OIHW
-            || !matches!(spec.data_format, DataFormat::NCHW | DataFormat::CHW)
-        {
-            return Ok(Found::left("of channels that come last"));
-        }
+        let window = match window(conv) {
+            Ok(window) => window,
+            Err(why) => return Ok(Found::Left(why)),
+        };
         let (Some(kernel), Some(bias)) = (&facts[1].konst, &facts[2].konst) else {
             return Ok(Found::left("with weights that the model computes"));
         };
         let (Some(weights), Some(bias)) = (f32_constant(kernel), f32_constant(bias)) else {
             return Ok(Found::of_type(kernel.datum_type()));
         };
-        let pair = |sizes: &[usize]| match *sizes {
-            [x] => Some([1, x]),
-            [y, x] => Some([y, x]),
-            _ => None,
-        };
-        let (Some(size), Some(stride), Some(dilation)) = (
-            pair(&spec.kernel_shape),
-            pair(&spec.strides()),
-            pair(&spec.dilations()),
-        ) else {
-            return Ok(Found::left("of an unusual window"));
-        };
-        if stride.iter().any(|stride| *stride > 2) {
-            return Ok(Found::left(
-                "with a stride above 2, which tract is faster at",
-            ));
-        }
-        let depthwise = is_depthwise(spec.input_channels, conv.group);
-        if depthwise && (size.contains(&1) || size.iter().any(|size| *size > 7)) {
-            return Ok(Found::left(
-                "depthwise in one direction or of more than 7 taps, which tract is faster at",
-            ));
-        }
         let bias = match *bias {
             [bias] => vec![bias; spec.output_channels],
             _ if bias.len() == spec.output_channels => bias.to_vec(),
@@ -125,11 +98,7 @@ impl Root {
             node: node.id,
             input,
             place: Place::Pool(spec.clone()),
-            window: Window {
-                kernel: size,
-                stride,
-                dilation,
-            },
+            window,
             in_channels: spec.input_channels,
             out_channels: spec.output_channels,
             groups: conv.group,
@@ -138,9 +107,55 @@ impl Root {
         }))
     }
 
+    /// The convolution or product of integers at `node`, as ConvInteger and MatMulInteger are in tract's graph, if it is covered. Its
+    /// weights are codes, which floats have exactly; whoever asks looks at zero points and at the type of what is multiplied.
+    pub fn of_integers(model: &TypedModel, node: usize) -> TractResult<Option<Root>> {
+        let node = model.node(node);
+        let constant = |input: usize| {
+            let fact = model.outlet_fact(node.inputs[input])?;
+            TractResult::Ok(fact.konst.clone())
+        };
+        let floats = |kernel: &Tensor| {
+            let floats = kernel.cast_to::<f32>()?;
+            TractResult::Ok(floats.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+        };
+        if let Some(conv) = node.op_as::<Conv>() {
+            let (Some(kernel), Ok(window)) = (constant(1)?, window(conv)) else {
+                return Ok(None);
+            };
+            let spec = &conv.pool_spec;
+            return Ok(Some(Root {
+                node: node.id,
+                input: node.inputs[0],
+                place: Place::Pool(spec.clone()),
+                window,
+                in_channels: spec.input_channels,
+                out_channels: spec.output_channels,
+                groups: conv.group,
+                weights: floats(&kernel)?,
+                bias: vec![0.0; spec.output_channels],
+            }));
+        }
+        let Some(einsum) = node.op_as::<EinSum>() else {
+            return Ok(None);
+        };
+        for (data, weights) in [(0, 1), (1, 0)] {
+            if let (None, Some(kernel)) = (constant(data)?, constant(weights)?) {
+                let product = Product {
+                    einsum,
+                    node,
+                    data,
+                    weights,
+                    of_any_rows: true,
+                };
+                return Ok(product.root(model, kernel.shape(), floats(&kernel)?)?.ok());
+            }
+        }
+        Ok(None)
+    }
+
     /// tract's declutter turns convolutions of one tap into products of two tensors: `NIHW,OI->NOHW`.
     fn of_einsum(model: &TypedModel, node: &TypedNode, einsum: &EinSum) -> TractResult<Found> {
-        let (inputs, outputs) = einsum.axes.to_strs();
         let mut left = Found::Other;
         for (data, weights) in [(0, 1), (1, 0)] {
             if einsum.q_params.is_some() || node.inputs.len() != 2 {
@@ -163,62 +178,17 @@ impl Root {
             let Some(values) = f32_constant(kernel) else {
                 continue;
             };
-            left = Found::left("a product over axes that are not a convolution's");
-            let letters = |text: &str| text.chars().collect::<Vec<char>>();
-            let (data_axes, out_axes) = (letters(&inputs[data]), letters(&outputs[0]));
-            let weight_axes = letters(&inputs[weights]);
-            let (&[first, second], &[rows, columns]) = (&*weight_axes, kernel.shape()) else {
-                continue;
+            let product = Product {
+                einsum,
+                node,
+                data,
+                weights,
+                of_any_rows: false,
             };
-            let Some(channel_axis) = data_axes.iter().position(|axis| weight_axes.contains(axis))
-            else {
-                continue;
-            };
-            let inner = data_axes[channel_axis];
-            let outer = if inner == first { second } else { first };
-            // With pixels behind the channels it is a convolution; without, a product of a matrix and a vector, which is
-            // the same loop as long as there are few vectors.
-            let vectors = fact.shape.iter().take(channel_axis).product::<TDim>();
-            let pixels = fact.shape.iter().skip(channel_axis + 1).product::<TDim>();
-            let few = vectors.to_usize().is_ok_and(|count| count <= FEW_VECTORS);
-            let single = pixels.to_usize().is_ok_and(|count| count <= SINGLE_PIXELS);
-            let output = output_axes(
-                (&data_axes, &fact.shape),
-                (&out_axes, &node.outputs[0].fact.shape),
-                inner,
-                outer,
-            );
-            let Some(output) = output else { continue };
-            if first == second || data_axes.contains(&outer) {
-                continue;
+            match product.root(model, kernel.shape(), values.to_vec())? {
+                Ok(root) => return Ok(Found::Root(root)),
+                Err(why) => left = Found::Left(why),
             }
-            if !few && single {
-                left = Found::Left(format!(
-                    "a product of two matrices, of more than {FEW_VECTORS} rows"
-                ));
-                continue;
-            }
-            let (in_channels, out_channels, values) = if outer == first {
-                (columns, rows, values.to_vec())
-            } else {
-                let transposed =
-                    (0..columns).flat_map(|o| (0..rows).map(move |i| values[i * columns + o]));
-                (rows, columns, transposed.collect())
-            };
-            return Ok(Found::Root(Root {
-                node: node.id,
-                input: node.inputs[data],
-                place: Place::Pointwise {
-                    channel_axis,
-                    output,
-                },
-                window: Window::square(1, 1),
-                in_channels,
-                out_channels,
-                groups: 1,
-                weights: values,
-                bias: vec![0.0; out_channels],
-            }));
         }
         Ok(left)
     }
@@ -231,6 +201,135 @@ impl Found {
 
     fn of_type(datum_type: DatumType) -> Found {
         Found::Left(format!("of {}", format!("{datum_type:?}").to_lowercase()))
+    }
+}
+
+/// The window of a convolution that is covered, or why it is not.
+fn window(conv: &Conv) -> Result<Window, String> {
+    let spec = &conv.pool_spec;
+    if !matches!(spec.rank(), 1 | 2) {
+        return Err(format!("over {} spatial axes", spec.rank()));
+    }
+    if conv.kernel_fmt != KernelFormat::OIHW
+        || !matches!(spec.data_format, DataFormat::NCHW | DataFormat::CHW)
+    {
+        return Err("of channels that come last".to_owned());
+    }
+    let pair = |sizes: &[usize]| match *sizes {
+        [x] => Some([1, x]),
+        [y, x] => Some([y, x]),
+        _ => None,
+    };
+    let (Some(kernel), Some(stride), Some(dilation)) = (
+        pair(&spec.kernel_shape),
+        pair(&spec.strides()),
+        pair(&spec.dilations()),
+    ) else {
+        return Err("of an unusual window".to_owned());
+    };
+    if stride.iter().any(|stride| *stride > 2) {
+        return Err("with a stride above 2, which tract is faster at".to_owned());
+    }
+    let depthwise = is_depthwise(spec.input_channels, conv.group);
+    if depthwise && (kernel.contains(&1) || kernel.iter().any(|size| *size > 7)) {
+        let why = "depthwise in one direction or of more than 7 taps, which tract is faster at";
+        return Err(why.to_owned());
+    }
+    Ok(Window {
+        kernel,
+        stride,
+        dilation,
+    })
+}
+
+/// A product of a tensor and a constant matrix.
+struct Product<'a> {
+    einsum: &'a EinSum,
+    node: &'a TypedNode,
+    /// Which input is the tensor, and which the matrix.
+    data: usize,
+    weights: usize,
+    /// Whether it is covered for any number of rows.
+    of_any_rows: bool,
+}
+
+impl Product<'_> {
+    /// As a pointwise convolution, or why it is none.
+    fn root(
+        &self,
+        model: &TypedModel,
+        kernel: &[usize],
+        values: Vec<f32>,
+    ) -> TractResult<Result<Root, String>> {
+        let other = || {
+            Ok(Err(
+                "a product over axes that are not a convolution's".to_owned()
+            ))
+        };
+        let (inputs, outputs) = self.einsum.axes.to_strs();
+        let fact = model.outlet_fact(self.node.inputs[self.data])?;
+        let letters = |text: &str| text.chars().collect::<Vec<char>>();
+        let (data_axes, out_axes) = (letters(&inputs[self.data]), letters(&outputs[0]));
+        let weight_axes = letters(&inputs[self.weights]);
+        // A stack of one matrix.
+        let ones = kernel.len().saturating_sub(2);
+        if kernel.iter().take(ones).any(|size| *size != 1) {
+            return other();
+        }
+        let (Some(&[first, second]), Some(&[rows, columns])) =
+            (weight_axes.get(ones..), kernel.get(ones..))
+        else {
+            return other();
+        };
+        let is_of_weights = |axis: &char| [first, second].contains(axis);
+        let Some(channel_axis) = data_axes.iter().position(is_of_weights) else {
+            return other();
+        };
+        let inner = data_axes[channel_axis];
+        let outer = if inner == first { second } else { first };
+        // With pixels behind the channels it is a convolution; without, a product of a matrix and a vector, which is
+        // the same loop as long as there are few vectors.
+        let vectors = fact.shape.iter().take(channel_axis).product::<TDim>();
+        let pixels = fact.shape.iter().skip(channel_axis + 1).product::<TDim>();
+        let few = vectors.to_usize().is_ok_and(|count| count <= FEW_VECTORS);
+        let single = pixels.to_usize().is_ok_and(|count| count <= SINGLE_PIXELS);
+        let output = output_axes(
+            (&data_axes, &fact.shape),
+            (&out_axes, &self.node.outputs[0].fact.shape),
+            inner,
+            outer,
+        );
+        let Some(output) = output else {
+            return other();
+        };
+        if first == second || data_axes.contains(&outer) {
+            return other();
+        }
+        if !few && single && !self.of_any_rows {
+            let why = format!("a product of two matrices, of more than {FEW_VECTORS} rows");
+            return Ok(Err(why));
+        }
+        let (in_channels, out_channels, values) = if outer == first {
+            (columns, rows, values)
+        } else {
+            let transposed = (0..columns).flat_map(|o| (0..rows).map(move |i| i * columns + o));
+            let values = transposed.filter_map(|at| values.get(at).copied());
+            (rows, columns, values.collect())
+        };
+        Ok(Ok(Root {
+            node: self.node.id,
+            input: self.node.inputs[self.data],
+            place: Place::Pointwise {
+                channel_axis,
+                output,
+            },
+            window: Window::square(1, 1),
+            in_channels,
+            out_channels,
+            groups: 1,
+            weights: values,
+            bias: vec![0.0; out_channels],
+        }))
     }
 }
 

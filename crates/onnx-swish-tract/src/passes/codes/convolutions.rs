@@ -7,12 +7,12 @@ use onnx_swish_conv::{Ending, QBias, QConv2d, QSpec, QWeights};
 use onnx_swish_kernels::codes::Linear;
 use tract_core::internal::*;
 
-use super::{dequantized, only_reader, quantized};
+use super::{dequantized, only_reader, put, quantized};
 use crate::conv::chain::{Chain, Residuals};
 use crate::conv::codes::{QConv, Table};
 use crate::conv::policy::Policy;
 use crate::conv::root::{Found, Root};
-use crate::conv::{Convolution, Convolutions, of_codes};
+use crate::conv::{Convolution, Convolutions};
 use crate::load::dequantized::{Codes, recall};
 use crate::ops::LookUp;
 use crate::passes::Findings;
@@ -103,22 +103,9 @@ fn replace(
         to: op.to,
     });
     let op = QConv::new(conv, quantised.root.place.clone(), table);
-    let facts = op.output_facts(&[model.outlet_fact(quantised.codes)?])?;
-    if facts[0].shape != model.outlet_fact(end.last)?.shape {
-        return Ok(Err("of sizes written in another way".to_owned()));
-    }
-    let node = model.node(quantised.root.node);
-    let convolution = of_codes(model, node, &end.nodes, &op, quantised.codes)?;
-    let name = model.node(end.last.node).name.clone();
-    let mut patch = TypedModelPatch::new("onnx-swish convolution of codes");
-    let tap = patch.tap_model(model, quantised.codes)?;
-    let wire = patch.wire_node(name, op, &[tap])?[0];
-    patch.shunt_outside(model, end.last, wire)?;
-    for node in end.nodes {
-        patch.obliterate(node)?;
-    }
-    patch.apply(model)?;
-    Ok(Ok(convolution))
+    let inputs = [quantised.codes];
+    let put = put(model, quantised.root.node, end.nodes, end.last, op, &inputs)?;
+    Ok(put.ok_or_else(|| "of sizes written in another way".to_owned()))
 }
 
 impl End {

@@ -4,6 +4,7 @@
 //! exact, and a code may differ by one where the float next to the middle between two codes went to the other side.
 
 mod convolutions;
+mod integers;
 pub(super) mod moves;
 mod pairs;
 
@@ -17,7 +18,7 @@ use tract_core::internal::*;
 
 use super::Findings;
 use super::tables::{element_wise, is_sane};
-use crate::conv::Convolutions;
+use crate::conv::{Convolution, Convolutions, QConv, of_codes};
 use crate::ops::{Dequantize, Quantize, is_code};
 
 /// Replaces what it covers, and notes what it leaves and why.
@@ -26,8 +27,12 @@ pub(super) fn take_over(
     asked: Convolutions,
     findings: &mut Findings,
 ) -> TractResult<()> {
+    if !pays(asked) {
+        return Ok(());
+    }
+    integers::take_over(model, findings)?;
     let is_dequantized = |node: &TypedNode| element_wise::<Dequantize>(node).is_some();
-    if !model.nodes().iter().any(is_dequantized) || !pays(asked) {
+    if !model.nodes().iter().any(is_dequantized) {
         return Ok(());
     }
     convolutions::take_over(model, asked, findings)?;
@@ -77,4 +82,30 @@ fn only_reader(model: &TypedModel, value: OutletId) -> TractResult<Option<usize>
     };
     let is_output = model.output_outlets()?.contains(&value);
     Ok((!is_output).then_some(reader.node))
+}
+
+/// Puts a convolution of codes in the place of these nodes, the last of which gives `last`, if it gives the same shape.
+fn put(
+    model: &mut TypedModel,
+    convolution: usize,
+    nodes: Vec<usize>,
+    last: OutletId,
+    op: QConv,
+    inputs: &[OutletId],
+) -> TractResult<Option<Convolution>> {
+    let facts = op.output_facts(&[model.outlet_fact(inputs[0])?])?;
+    if facts[0].shape != model.outlet_fact(last)?.shape {
+        return Ok(None);
+    }
+    let found = of_codes(model, model.node(convolution), &nodes, &op, inputs[0])?;
+    let name = model.node(last.node).name.clone();
+    let mut patch = TypedModelPatch::new("onnx-swish convolution of codes");
+    let taps = patch.taps(model, inputs)?;
+    let wire = patch.wire_node(name, op, &taps)?[0];
+    patch.shunt_outside(model, last, wire)?;
+    for node in nodes {
+        patch.obliterate(node)?;
+    }
+    patch.apply(model)?;
+    Ok(Some(found))
 }
