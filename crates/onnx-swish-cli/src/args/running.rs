@@ -30,7 +30,8 @@ pub struct Running {
     /// Threads that the engine may use
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,
-    /// Who computes convolutions: our kernels, together with what follows them, or tract; `auto` takes the faster on this processor
+    /// Who computes convolutions: our kernels, together with what follows them, or tract; `auto` takes the faster on this processor,
+    /// `exact` does too and computes every product (no Winograd)
     #[arg(long, value_name = "WHO", default_value_t, value_parser = PossibleValuesParser::new(Convolutions::NAMES)
         .try_map(|name| name.parse::<Convolutions>()))]
     convolutions: Convolutions,

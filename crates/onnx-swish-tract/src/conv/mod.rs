@@ -53,7 +53,7 @@ pub(crate) fn take_over(
         let name = model.node(chain.last.node).name.clone();
         let gate = Gate::before(model, &root)?;
         let sums = plane_sums(model, &root, chain.last)?;
-        let op = FusedConv::new(&root, &chain, gate.is_some(), sums.is_some())?;
+        let op = FusedConv::new(&root, &chain, gate.is_some(), sums.is_some(), asked.exact())?;
         let images = gate.as_ref().map_or(root.input, |gate| gate.input);
         let inputs: TVec<OutletId> = std::iter::once(images)
             .chain(chain.residual)
@@ -69,14 +69,18 @@ pub(crate) fn take_over(
             ));
             continue;
         }
+        let by = match op.prepare(model.outlet_fact(images)?)? {
+            Some(method) => format!(", by {method}"),
+            None => String::new(),
+        };
         let gate = gate.map(|gate| gate.node);
         let replaced: Vec<usize> = gate.into_iter().chain(chain.nodes).chain(sums).collect();
         convolutions.push(Convolution {
             node: model.node(id).name.clone(),
             op: op.name().into_owned(),
             ours: true,
-            kind: Some(op.kind()),
-            info: Some(op.details()),
+            kind: Some(op.kind() + &by),
+            info: Some(op.details() + &by),
             left: None,
             codes: false,
             floats: floats.get(&model.node(id).name).cloned(),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use onnx_swish_conv::{Conv2d, Operands, Outputs, Residual, Spec};
+use onnx_swish_conv::{Conv2d, Method, Operands, Outputs, Residual, Spec};
 use onnx_swish_threads::Workers;
 use tract_core::internal::*;
 use tract_core::ops::nn::DataFormat;
@@ -40,6 +40,7 @@ impl FusedConv {
         chain: &Chain,
         gated: bool,
         sums: bool,
+        exact: bool,
     ) -> TractResult<FusedConv> {
         let spec = Spec {
             window: root.window,
@@ -51,7 +52,7 @@ impl FusedConv {
             requantize: chain.requantize,
             gated,
             plane_sums: sums,
-            exact: false,
+            exact,
         };
         let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
         let scaled = root.weights.chunks(per_filter).zip(&chain.scale);
@@ -93,6 +94,18 @@ impl FusedConv {
     /// What it does.
     pub(super) fn details(&self) -> String {
         describe::info(self.conv.spec(), &self.tables)
+    }
+
+    /// By which method, where the size of the images is known and decides it. Weights are packed for it, so that the first run
+    /// need not.
+    pub(super) fn prepare(&self, input: &TypedFact) -> TractResult<Option<Method>> {
+        let Some(shape) = input.shape.as_concrete() else {
+            return Ok(None);
+        };
+        let channels = self.conv.spec().out_channels;
+        let (_, frame, _) = self.place.geometry(shape, channels)?;
+        self.conv.prepare(&frame);
+        Ok(Some(self.conv.method(&frame)).filter(|method| *method == Method::Winograd))
     }
 }
 

@@ -16,6 +16,10 @@ pub enum Convolutions {
     /// the processor's.
     #[default]
     Auto,
+    /// As `Auto`, with every product of the definition computed: not by Winograd's method, which makes do with a quarter of them and is
+    /// off by up to [`Method::WINOGRAD_ERROR`](onnx_swish_conv::Method::WINOGRAD_ERROR) of the largest sum, or brings a NaN to
+    /// neighbours of what reads it.
+    Exact,
     /// Our kernels, all that they cover.
     Ours,
     /// tract, all of them.
@@ -24,7 +28,12 @@ pub enum Convolutions {
 
 impl Convolutions {
     /// What [`Convolutions::from_str`] takes.
-    pub const NAMES: [&'static str; 3] = ["auto", "ours", "tract"];
+    pub const NAMES: [&'static str; 4] = ["auto", "exact", "ours", "tract"];
+
+    /// Whether our kernels compute every product.
+    pub(crate) fn exact(self) -> bool {
+        self == Convolutions::Exact
+    }
 }
 
 /// `true` is [`Convolutions::Auto`], `false` is [`Convolutions::Tract`].
@@ -44,6 +53,7 @@ impl FromStr for Convolutions {
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "auto" => Ok(Convolutions::Auto),
+            "exact" => Ok(Convolutions::Exact),
             "ours" => Ok(Convolutions::Ours),
             "tract" => Ok(Convolutions::Tract),
             _ => Err(format!(
@@ -58,6 +68,7 @@ impl fmt::Display for Convolutions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Convolutions::Auto => "auto",
+            Convolutions::Exact => "exact",
             Convolutions::Ours => "ours",
             Convolutions::Tract => "tract",
         })
@@ -92,11 +103,11 @@ impl Policy {
         match self.asked {
             Convolutions::Ours => None,
             Convolutions::Tract => Some("as asked for"),
-            Convolutions::Auto if self.isa.name() == "portable" => {
+            Convolutions::Auto | Convolutions::Exact if self.isa.name() == "portable" => {
                 Some("on a processor whose instructions our kernels do not know")
             }
-            Convolutions::Auto if is_depthwise => None,
-            Convolutions::Auto => self.matrix_unit(),
+            Convolutions::Auto | Convolutions::Exact if is_depthwise => None,
+            Convolutions::Auto | Convolutions::Exact => self.matrix_unit(),
         }
     }
 
@@ -142,6 +153,7 @@ mod tests {
             return;
         };
         assert_eq!(answers(Convolutions::Auto, isa, neon), [None, None]);
+        assert_eq!(answers(Convolutions::Exact, isa, neon), [None, None]);
         for feature in [
             Feature::Aarch64AppleAmx,
             Feature::Aarch64Sme,
