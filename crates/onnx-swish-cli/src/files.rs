@@ -16,6 +16,25 @@ pub fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// Refuses to write over a model that the command reads, by whichever name.
+pub fn refuse_a_model<'a>(
+    output: &Path,
+    models: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Failure> {
+    let Ok(there) = output.canonicalize() else {
+        return Ok(());
+    };
+    let is_it =
+        |model: &Path| !is_stream(model) && model.canonicalize().is_ok_and(|it| it == there);
+    if !is_stream(output) && models.into_iter().any(is_it) {
+        return Err(
+            Failure::new(format!("{} is the model itself", output.display()))
+                .help("name another file for the result"),
+        );
+    }
+    Ok(())
+}
+
 /// The model's name in messages.
 pub fn display(path: &Path) -> String {
     if is_stream(path) {

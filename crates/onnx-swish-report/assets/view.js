@@ -87,7 +87,7 @@
     if (!found) return null;
     const outputs = (found.outputs || []).map((output) => [
       output.name, output.equal ? "equal" : "different", (output.shape || []).join("×"), output.max_abs, output.max_rel, output.max_ulp,
-      output.worst === null || output.worst === undefined ? "" : typeof output.worst === "object" ? JSON.stringify(output.worst) : String(output.worst),
+      output.worst ? `[${output.worst.index.join(", ")}]: ${output.worst.fused}, reference ${output.worst.original}` : "",
     ]);
     const coverage = (found.coverage || []).map((one) => [
       one.output, one.op, one.exact ? "as exact as promised" : "off", one.min, one.max, one.max_ulp, one.allowed_ulp,
@@ -108,7 +108,8 @@
       el("span", { class: "barname" }, row.name),
       el("span", { class: "barset" }, ...row.values.map(([kind, value, text]) => {
         const bar = el("i", { class: `bar ${kind}` });
-        bar.style.width = `${(100 * value) / most}%`;
+        // The rest of the line is the number's.
+        bar.style.width = `calc((100% - var(--number)) * ${value / most})`;
         return el("span", { class: "barline" }, bar, el("span", {}, text));
       })))));
   }

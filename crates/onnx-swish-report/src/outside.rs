@@ -1,4 +1,4 @@
-//! What differs between two files besides nodes and stored tensors.
+//! What differs between two files besides nodes, and which stored tensors do.
 //! Given: two models, and which of their graphs correspond.
 //! Promises: one sentence for each difference, with the file's own names.
 
@@ -10,8 +10,12 @@ use crate::diff::{Diff, Pair, Which};
 use crate::document::OperatorCount;
 use crate::tables::operator;
 
-/// Sentences about versions, operator sets, functions, inputs and outputs.
-pub(crate) fn sentences(before: &Model, after: &Model) -> Vec<String> {
+/// As many changed tensors are named; a model that was trained on has changed all of them.
+const MOST_NAMED: usize = 20;
+
+/// Sentences about versions, operator sets, functions, inputs, outputs, and stored tensors of another content.
+pub(crate) fn sentences(pair: &Pair<'_>, diff: &Diff) -> Vec<String> {
+    let (before, after) = (pair.before.model, pair.after.model);
     let mut said = Vec::new();
     let (a, b) = (before.ir_version(), after.ir_version());
     if a != b {
@@ -32,6 +36,15 @@ pub(crate) fn sentences(before: &Model, after: &Model) -> Vec<String> {
     };
     ports("graph input", Scope::inputs);
     ports("graph output", Scope::outputs);
+    let changed = &diff.tensors.changed;
+    let named = changed.iter().take(MOST_NAMED);
+    said.extend(named.map(|name| format!("The stored tensor `{name}` has another content")));
+    if let Some(more) = changed.len().checked_sub(MOST_NAMED + 1) {
+        said.push(format!(
+            "And so have {} more stored tensors",
+            more.saturating_add(1)
+        ));
+    }
     said
 }
 

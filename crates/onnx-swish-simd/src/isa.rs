@@ -12,8 +12,8 @@ use crate::simd::{Kernel, Registers, Simd};
 
 /// The environment variable that overrides [`Isa::best`], read once per process: one of [`Isa::NAMES`].
 ///
-/// For those who must reproduce the numbers of another machine. A value that is unknown, or that
-/// this machine does not execute, is ignored by [`Isa::best`]; [`Isa::from_environment`] says so.
+/// For those who must reproduce what our kernels compute on another machine; what else a program uses goes by the processor still.
+/// A value that is unknown, or that this machine does not execute, is ignored by [`Isa::best`]; [`Isa::from_environment`] says so.
 pub const ISA_VARIABLE: &str = "ONNX_SWISH_ISA";
 
 /// Why a name is no [`Isa`].

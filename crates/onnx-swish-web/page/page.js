@@ -39,9 +39,15 @@
     document.body.classList.remove("opened");
   }
 
+  // What the buttons give belongs to the model and the target that are shown.
+  function ready(is) {
+    for (const id of ["download", "report", "check"]) by(id).disabled = !is;
+  }
+
   async function open(blob, name) {
     const turn = ++wanted;
     model = null;
+    ready(false);
     by("checked").replaceChildren();
     say(`Reading ${name} …`);
     let buffer;
@@ -60,6 +66,7 @@
   async function fuse() {
     const turn = ++wanted;
     const at = model;
+    ready(false);
     say(`Fusing ${at.name} …`);
     const told = await ask({ what: "fuse", target: target.value });
     if (turn !== wanted) return;
@@ -68,6 +75,7 @@
     at.parts = pieces.map(({ original, start, len }) => (original ? at.blob.slice(start, start + len) : told.added.slice(start, start + len)));
     document.body.classList.add("opened");
     by("actions").hidden = false;
+    ready(true);
     onnxSwish.show(doc, shown);
     say("");
   }
@@ -96,8 +104,8 @@
       checker.postMessage({ before: at.blob, after: new Blob(at.parts) });
     });
     checker.terminate();
-    button.disabled = false;
     if (at !== model) return;
+    button.disabled = false;
     if (told.failed) return say(`The check could not be made: ${told.failed}`, true);
     const { el } = onnxSwish;
     const rows = told.outputs.map(({ name, elements, largest, difference }) => el("tr", {}, ...[name, String(elements), largest.toPrecision(3), difference.toExponential(1)].map((cell) => el("td", {}, cell))));
@@ -134,9 +142,9 @@
     say("");
     const url = new URLSearchParams(location.search).get("model");
     if (url) {
-      const name = decodeURIComponent(new URL(url, location.href).pathname.split("/").pop()) || "model.onnx";
-      say(`Loading ${name} …`);
       try {
+        const name = decodeURIComponent(new URL(url, location.href).pathname.split("/").pop()) || "model.onnx";
+        say(`Loading ${name} …`);
         const response = await fetch(url);
         if (!response.ok) throw new Error(`the server answered ${response.status}`);
         await open(await response.blob(), name);

@@ -40,6 +40,9 @@ pub struct Arguments {
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
+    if let Some(path) = &arguments.page.output {
+        files::refuse_a_model(path, [&*arguments.before, &*arguments.after])?;
+    }
     let (before, after) = (open(&arguments.before)?, open(&arguments.after)?);
     let document = diff(&before, &after);
     match term.format {
@@ -53,7 +56,10 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         let bytes = arguments.page.write(term, path, &document)?;
         if term.format == Format::Human && !term.quiet && !files::is_stream(path) {
             let size = files::size(bytes);
-            let differ = places(document.summary.changes);
+            let differ = match &document.summary {
+                summary if summary.in_common || summary.identical => places(summary.changes),
+                _ => "the models have nothing in common".to_owned(),
+            };
             term.result(&format!(
                 "Wrote {} ({size}): {differ}\n",
                 path.display().bold()

@@ -76,6 +76,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         force,
     } = arguments;
     if let Some(path) = &output {
+        files::refuse_a_model(path, [&*source.model])?;
         tensors::refuse_existing(path, force)?;
     }
     let model = files::open(&source)?;

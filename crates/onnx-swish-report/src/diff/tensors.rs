@@ -4,17 +4,18 @@
 
 use std::collections::HashMap;
 
-use onnx_swish_model::{Model, Span};
+use onnx_swish_model::{Model, Span, display};
 
 use super::Pair;
 
-/// How many stored tensors are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How many stored tensors are the same, and which are not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct TensorCounts {
     pub(crate) kept: usize,
     pub(crate) removed: usize,
     pub(crate) added: usize,
-    pub(crate) changed: usize,
+    /// Names of those with another content, type or shape.
+    pub(crate) changed: Vec<String>,
 }
 
 /// Compares the tensors of graphs that correspond; also gives the bytes of those that are the same.
@@ -31,7 +32,7 @@ pub(super) fn compare(pair: &Pair<'_>, scopes: &[(u32, u32)]) -> (TensorCounts, 
                     counts.kept += 1;
                     bytes = bytes.saturating_add(u64::from(span.len));
                 }
-                Some(_) => counts.changed += 1,
+                Some(_) => counts.changed.push(display(name)),
             }
         }
         counts.removed += by_name.len();

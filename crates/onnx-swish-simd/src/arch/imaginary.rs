@@ -5,5 +5,5 @@
 
 use super::portable::Plain;
 
-/// Eight lanes, and registers without end.
+/// Eight lanes and 32 registers: no processor here has both.
 pub type Imaginary = Plain<8, 32>;

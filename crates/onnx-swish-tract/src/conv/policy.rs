@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use onnx_swish_conv::DotIsa;
 use onnx_swish_kernels::Isa;
 use tract_linalg::isa::{Isa as Feature, IsaSet, native};
 
@@ -93,6 +94,11 @@ impl Policy {
         }
     }
 
+    /// Whether convolutions between 8-bit codes run on the codes. Without instructions for these, plain Rust is slower than floats.
+    pub(crate) fn takes_codes(&self) -> bool {
+        self.asked == Convolutions::Ours || DotIsa::of(self.isa).name() != "portable"
+    }
+
     /// Why a convolution that we cover stays on tract: a clause about it. `None` if it does not.
     ///
     /// - Without a set of ours for the processor, our kernels are what the compiler made of plain Rust, and tract's are written by
@@ -104,7 +110,7 @@ impl Policy {
             Convolutions::Ours => None,
             Convolutions::Tract => Some("as asked for"),
             Convolutions::Auto | Convolutions::Exact if self.isa.name() == "portable" => {
-                Some("on a processor whose instructions our kernels do not know")
+                Some("where ours would be plain Rust, without a set of instructions of their own")
             }
             Convolutions::Auto | Convolutions::Exact if is_depthwise => None,
             Convolutions::Auto | Convolutions::Exact => self.matrix_unit(),

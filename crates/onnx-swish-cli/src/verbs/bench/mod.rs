@@ -47,6 +47,14 @@ pub struct Arguments {
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     let model = files::open(&arguments.source)?;
+    let outputs = [
+        &arguments.export_markdown,
+        &arguments.trace,
+        &arguments.model_explorer,
+    ];
+    for path in outputs.into_iter().flatten() {
+        files::refuse_a_model(path, [&*arguments.source.model])?;
+    }
     let options = BenchOptions {
         threads: arguments.running.threads.into(),
         convolutions: arguments.running.convolutions(),

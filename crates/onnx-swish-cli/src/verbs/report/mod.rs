@@ -44,6 +44,10 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     arguments.engine.check()?;
     let target = target(term, &arguments)?;
     let source = &arguments.source;
+    if let Some(path) = &target {
+        let models = [&source.model].into_iter().chain(&arguments.fused);
+        files::refuse_a_model(path, models.map(PathBuf::as_path))?;
+    }
     let model = files::open(source)?;
     let fused = match &arguments.fused {
         Some(path) => Some(open(path)?),
@@ -51,6 +55,14 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     };
     let document = onnx_swish::report(&model, &arguments.emit.options(), fused.as_ref())
         .map_err(|error| Failure::on("fuse", &source.model, error))?;
+    if let (false, Some(other)) = (document.summary.in_common, &arguments.fused) {
+        return Err(Failure::new(format!(
+            "{} was not made of {}: they have nothing in common, no node and no stored tensor",
+            other.display(),
+            files::display(&source.model)
+        ))
+        .help("`onnx-swish diff` compares any two models"));
+    }
     #[cfg(feature = "engine")]
     let (document, ran) = {
         let mut document = document;

@@ -11,13 +11,12 @@ mod pairs;
 #[cfg(test)]
 mod tests;
 
-use onnx_swish_conv::DotIsa;
-use onnx_swish_kernels::Isa;
 use onnx_swish_kernels::codes::Linear;
 use tract_core::internal::*;
 
 use super::Findings;
 use super::tables::{element_wise, is_sane};
+use crate::conv::policy::Policy;
 use crate::conv::{Convolution, Convolutions, QConv, of_codes};
 use crate::ops::{Dequantize, Quantize, is_code};
 
@@ -27,7 +26,7 @@ pub(super) fn take_over(
     asked: Convolutions,
     findings: &mut Findings,
 ) -> TractResult<()> {
-    if !pays(asked) {
+    if !Policy::new(asked).takes_codes() {
         return Ok(());
     }
     integers::take_over(model, findings)?;
@@ -39,11 +38,6 @@ pub(super) fn take_over(
     pairs::take_over(model, findings)?;
     // Floats that nobody reads any more must not count as readers of the codes.
     model.compact()
-}
-
-/// Whether codes are faster than floats here: a set without instructions for them runs by plain Rust.
-fn pays(asked: Convolutions) -> bool {
-    asked == Convolutions::Ours || DotIsa::of(Isa::best()).name() != "portable"
 }
 
 /// The codes that this value is dequantised from, and how, if it is.
