@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use onnx_swish::Model;
+use onnx_swish::{Model, SaveError, check_target};
 
 use crate::args::{Source, Sources, Target};
 use crate::failure::Failure;
@@ -16,23 +16,23 @@ pub fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Refuses to write over a model that the command reads, by whichever name.
+/// Refuses to write over what the command reads: a model, or its external data.
 pub fn refuse_a_model<'a>(
     output: &Path,
-    models: impl IntoIterator<Item = &'a Path>,
+    models: impl IntoIterator<Item = &'a Model>,
 ) -> Result<(), Failure> {
-    let Ok(there) = output.canonicalize() else {
+    if is_stream(output) {
         return Ok(());
-    };
-    let is_it =
-        |model: &Path| !is_stream(model) && model.canonicalize().is_ok_and(|it| it == there);
-    if !is_stream(output) && models.into_iter().any(is_it) {
-        return Err(
-            Failure::new(format!("{} is the model itself", output.display()))
-                .help("name another file for the result"),
-        );
     }
-    Ok(())
+    let words = |error| match error {
+        SaveError::SameFile { path } => format!("{} is the model itself", path.display()),
+        SaveError::IsData { path } => format!("{} holds weights of the model", path.display()),
+        error => error.to_string(),
+    };
+    models
+        .into_iter()
+        .try_for_each(|model| check_target(model, output))
+        .map_err(|error| Failure::new(words(error)).help("name another file for the result"))
 }
 
 /// The model's name in messages.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use onnx_swish_fuse::{Options, analyze, apply};
-use onnx_swish_model::Model;
+use onnx_swish_model::{Model, display};
 use onnx_swish_report::{Document, Entry, EntryKind, Side, html, markdown};
 
 fn folder() -> PathBuf {
@@ -193,6 +193,38 @@ fn a_file_is_the_same_as_itself_and_has_nothing_in_common_with_another() {
     let other = Document::diff(&a, &b);
     assert!(!other.summary.in_common);
     assert!(markdown(&other).contains("nothing in common"));
+}
+
+#[test]
+fn a_stored_tensor_of_another_content_is_named() {
+    let model = fixture("quantised/addclip.QDQ.QUInt8.onnx");
+    let stored = model.scopes()[0].initializers();
+    let changed = |count: usize| {
+        let mut bytes = model.bytes().to_vec();
+        for tensor in &stored[..count] {
+            let (span, name) = (tensor.span(), tensor.name());
+            let (end, end_of_name) = (span.start + span.len, name.start + name.len);
+            // The last byte of its numbers: at its end, or before the two bytes that begin its name.
+            let last = if end_of_name == end {
+                name.start - 2
+            } else {
+                end
+            };
+            bytes[last as usize - 1] ^= 1;
+        }
+        Document::diff(&model, &Model::from_bytes(bytes).unwrap())
+    };
+    let one = changed(1);
+    let name = display(model.text(stored[0].name()));
+    assert_eq!(
+        one.outside,
+        [format!("The stored tensor `{name}` has another content")]
+    );
+    assert_eq!(one.summary.tensors_changed, 1);
+    let many = changed(25);
+    assert_eq!(many.outside.len(), 21);
+    assert_eq!(many.outside[20], "And so have 5 more stored tensors");
+    assert!(changed(20).outside.iter().all(|said| said.contains('`')));
 }
 
 #[test]

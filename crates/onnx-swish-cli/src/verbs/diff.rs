@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use onnx_swish::{Document, EntryKind, diff, document_html, document_markdown};
+use onnx_swish::{Document, EntryKind, Summary, diff, document_html, document_markdown};
 use owo_colors::OwoColorize;
 
 use crate::args::Format;
@@ -40,10 +40,10 @@ pub struct Arguments {
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    if let Some(path) = &arguments.page.output {
-        files::refuse_a_model(path, [&*arguments.before, &*arguments.after])?;
-    }
     let (before, after) = (open(&arguments.before)?, open(&arguments.after)?);
+    if let Some(path) = &arguments.page.output {
+        files::refuse_a_model(path, [&before, &after])?;
+    }
     let document = diff(&before, &after);
     match term.format {
         Format::Json => term.document(&document)?,
@@ -56,10 +56,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         let bytes = arguments.page.write(term, path, &document)?;
         if term.format == Format::Human && !term.quiet && !files::is_stream(path) {
             let size = files::size(bytes);
-            let differ = match &document.summary {
-                summary if summary.in_common || summary.identical => places(summary.changes),
-                _ => "the models have nothing in common".to_owned(),
-            };
+            let differ = places(&document.summary);
             term.result(&format!(
                 "Wrote {} ({size}): {differ}\n",
                 path.display().bold()
@@ -71,8 +68,11 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     Ok(if no { Answer::No } else { Answer::Yes })
 }
 
-fn places(changes: usize) -> String {
-    match changes {
+fn places(summary: &Summary) -> String {
+    match summary.changes {
+        _ if !summary.in_common && !summary.identical => {
+            "the models have nothing in common".to_owned()
+        }
         0 => "no node differs".to_owned(),
         1 => "1 place differs".to_owned(),
         several => format!("{several} places differ"),
@@ -89,7 +89,7 @@ fn told(term: &Term, document: &Document) -> String {
         return "The models have nothing in common: no node and no stored tensor of one is in the other\n".to_owned();
     }
     let mut text = String::new();
-    let _ = writeln!(text, "{}", places(summary.changes).bold());
+    let _ = writeln!(text, "{}", places(summary).bold());
     let nodes = format!(
         "{} kept, {} gone, {} new",
         summary.nodes_kept, summary.nodes_removed, summary.nodes_added

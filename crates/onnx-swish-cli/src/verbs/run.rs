@@ -76,10 +76,12 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         force,
     } = arguments;
     if let Some(path) = &output {
-        files::refuse_a_model(path, [&*source.model])?;
         tensors::refuse_existing(path, force)?;
     }
     let model = files::open(&source)?;
+    if let Some(path) = &output {
+        files::refuse_a_model(path, [&model])?;
+    }
     let failed = |error| Failure::on("run", &source.model, error);
     let mut builder = Session::builder()
         .threads(running.threads.into())

@@ -8,6 +8,8 @@ mod stream;
 mod target;
 mod write;
 
+pub use self::target::check_target;
+
 use std::path::{Path, PathBuf};
 
 use crate::edit::Spliced;

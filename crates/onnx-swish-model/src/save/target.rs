@@ -35,8 +35,7 @@ pub(super) fn resolve(model: &Model, target: &Path, options: &SaveOptions<'_>) -
         if there.is_dir() {
             return Err(SaveError::IsFolder { path: path() }.into());
         }
-        let input = model.path().and_then(|path| std::fs::metadata(path).ok());
-        let is_input = input.is_some_and(|input| same_file(&input, there));
+        let is_input = is_model(model, there);
         if is_input && !options.in_place {
             return Err(SaveError::SameFile { path: path() }.into());
         }
@@ -44,12 +43,8 @@ pub(super) fn resolve(model: &Model, target: &Path, options: &SaveOptions<'_>) -
         if !is_input && there.is_file() && !options.force {
             return Err(SaveError::Exists { path: path() }.into());
         }
-        for location in model.external_locations() {
-            let data = model.external_file(location).ok();
-            let data = data.and_then(|data| std::fs::metadata(data.canonical).ok());
-            if data.is_some_and(|data| same_file(&data, there)) {
-                return Err(SaveError::IsData { path: path() }.into());
-            }
+        if holds_data(model, there) {
+            return Err(SaveError::IsData { path: path() }.into());
         }
     }
     Ok(Place {
@@ -57,6 +52,35 @@ pub(super) fn resolve(model: &Model, target: &Path, options: &SaveOptions<'_>) -
         folder,
         replaces,
     })
+}
+
+/// Whether something else than a model may be written to `target`: a report, a table.
+///
+/// # Errors
+/// [`SaveError::SameFile`] and [`SaveError::IsData`] where that is the file of the model or one of its external data, by whichever name.
+pub fn check_target(model: &Model, target: &Path) -> std::result::Result<(), SaveError> {
+    let path = || target.to_path_buf();
+    match std::fs::metadata(target) {
+        Ok(there) if is_model(model, &there) => Err(SaveError::SameFile { path: path() }),
+        Ok(there) if holds_data(model, &there) => Err(SaveError::IsData { path: path() }),
+        _ => Ok(()),
+    }
+}
+
+fn is_model(model: &Model, there: &Metadata) -> bool {
+    let input = model.path().and_then(|path| std::fs::metadata(path).ok());
+    input.is_some_and(|input| same_file(&input, there))
+}
+
+fn holds_data(model: &Model, there: &Metadata) -> bool {
+    let mut files = model
+        .external_locations()
+        .into_iter()
+        .filter_map(|location| {
+            let data = model.external_file(location).ok()?;
+            std::fs::metadata(data.canonical).ok()
+        });
+    files.any(|data| same_file(&data, there))
 }
 
 /// The folder of a path; a bare name is in the current one.

@@ -115,10 +115,6 @@ impl Root {
             let fact = model.outlet_fact(node.inputs[input])?;
             TractResult::Ok(fact.konst.clone())
         };
-        let floats = |kernel: &Tensor| {
-            let floats = kernel.cast_to::<f32>()?;
-            TractResult::Ok(floats.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
-        };
         if let Some(conv) = node.op_as::<Conv>() {
             let (Some(kernel), Ok(window)) = (constant(1)?, window(conv)) else {
                 return Ok(None);
@@ -132,7 +128,7 @@ impl Root {
                 in_channels: spec.input_channels,
                 out_channels: spec.output_channels,
                 groups: conv.group,
-                weights: floats(&kernel)?,
+                weights: as_floats(&kernel)?,
                 bias: vec![0.0; spec.output_channels],
             }));
         }
@@ -148,7 +144,9 @@ impl Root {
                     weights,
                     of_any_rows: true,
                 };
-                return Ok(product.root(model, kernel.shape(), floats(&kernel)?)?.ok());
+                return Ok(product
+                    .root(model, kernel.shape(), as_floats(&kernel)?)?
+                    .ok());
             }
         }
         Ok(None)
@@ -202,6 +200,12 @@ impl Found {
     fn of_type(datum_type: DatumType) -> Found {
         Found::Left(format!("of {}", format!("{datum_type:?}").to_lowercase()))
     }
+}
+
+/// The elements of a tensor, which floats have exactly.
+pub(crate) fn as_floats(tensor: &Tensor) -> TractResult<Vec<f32>> {
+    let floats = tensor.cast_to::<f32>()?;
+    Ok(floats.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
 }
 
 /// The window of a convolution that is covered, or why it is not.

@@ -115,7 +115,8 @@ pub(crate) fn forget(model: &mut TypedModel) {
     model.properties.retain(|name, _| !name.starts_with(PREFIX));
 }
 
-fn code_type(dt: DatumType) -> Option<CodeType> {
+/// The codes that values of a type are.
+pub(crate) fn code_type(dt: DatumType) -> Option<CodeType> {
     match dt {
         DatumType::U8 => Some(CodeType::U8),
         DatumType::I8 => Some(CodeType::I8),

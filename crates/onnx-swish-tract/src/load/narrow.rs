@@ -9,23 +9,19 @@ use std::collections::HashSet;
 
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
+use super::graphs::{for_each_graph, plain_domain};
+
 /// The most inputs that a node keeps.
 const WIDEST: usize = 64;
 
 pub(super) fn apply(model: &mut ModelProto) {
-    let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
-    while let Some(graph) = graphs.pop() {
+    for_each_graph(model, |graph| {
         if graph.node.iter().any(|node| kind(node).is_some()) {
             let tag = unused(graph);
             let nodes = std::mem::take(&mut graph.node).into_iter();
             graph.node = nodes.flat_map(|node| narrowed(node, &tag)).collect();
         }
-        for node in &mut graph.node {
-            for attribute in &mut node.attribute {
-                graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
-            }
-        }
-    }
+    });
 }
 
 /// How a node of many inputs can be written as several.
@@ -38,7 +34,7 @@ enum Kind {
 }
 
 fn kind(node: &NodeProto) -> Option<Kind> {
-    let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
+    let standard = plain_domain(&node.domain).is_empty();
     if !standard || node.input.len() <= WIDEST || node.output.len() != 1 {
         return None;
     }

@@ -53,7 +53,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         &arguments.model_explorer,
     ];
     for path in outputs.into_iter().flatten() {
-        files::refuse_a_model(path, [&*arguments.source.model])?;
+        files::refuse_a_model(path, [&model])?;
     }
     let options = BenchOptions {
         threads: arguments.running.threads.into(),

@@ -44,15 +44,14 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     arguments.engine.check()?;
     let target = target(term, &arguments)?;
     let source = &arguments.source;
-    if let Some(path) = &target {
-        let models = [&source.model].into_iter().chain(&arguments.fused);
-        files::refuse_a_model(path, models.map(PathBuf::as_path))?;
-    }
     let model = files::open(source)?;
     let fused = match &arguments.fused {
         Some(path) => Some(open(path)?),
         None => None,
     };
+    if let Some(path) = &target {
+        files::refuse_a_model(path, [&model].into_iter().chain(&fused))?;
+    }
     let document = onnx_swish::report(&model, &arguments.emit.options(), fused.as_ref())
         .map_err(|error| Failure::on("fuse", &source.model, error))?;
     if let (false, Some(other)) = (document.summary.in_common, &arguments.fused) {

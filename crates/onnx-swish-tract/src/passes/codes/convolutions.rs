@@ -8,11 +8,11 @@ use onnx_swish_kernels::codes::Linear;
 use tract_core::internal::*;
 
 use super::{dequantized, only_reader, put, quantized};
+use crate::conv::Convolution;
 use crate::conv::chain::{Chain, Residuals};
 use crate::conv::codes::{QConv, Table};
 use crate::conv::policy::Policy;
 use crate::conv::root::{Found, Root};
-use crate::conv::{Convolution, Convolutions};
 use crate::load::dequantized::{Codes, recall};
 use crate::ops::LookUp;
 use crate::passes::Findings;
@@ -40,10 +40,9 @@ struct End {
 
 pub(super) fn take_over(
     model: &mut TypedModel,
-    asked: Convolutions,
+    policy: &Policy,
     findings: &mut Findings,
 ) -> TractResult<()> {
-    let policy = Policy::new(asked);
     for id in model.eval_order()? {
         let Found::Root(root) = Root::of(model, id)? else {
             continue;

@@ -15,7 +15,8 @@ use tract_core::ops::math::Mul;
 use super::{only_reader, put};
 use crate::conv::QConv;
 use crate::conv::chain::{Chain, Residuals};
-use crate::conv::root::Root;
+use crate::conv::root::{Root, as_floats};
+use crate::load::dequantized::code_type;
 use crate::passes::Findings;
 
 /// Inputs of tract's quantised operators: two tensors and a bias, then the zero point and the scale of either and of the result.
@@ -69,21 +70,10 @@ pub(super) fn take_over(model: &mut TypedModel, findings: &mut Findings) -> Trac
     model.compact()
 }
 
-fn code_type(dt: DatumType) -> Option<CodeType> {
-    match dt {
-        DatumType::U8 => Some(CodeType::U8),
-        DatumType::I8 => Some(CodeType::I8),
-        _ => None,
-    }
-}
-
 /// The elements of a constant.
 fn constant(model: &TypedModel, value: OutletId) -> TractResult<Option<Vec<f32>>> {
-    let Some(constant) = model.outlet_fact(value)?.konst.clone() else {
-        return Ok(None);
-    };
-    let floats = constant.cast_to::<f32>()?;
-    Ok(Some(floats.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()))
+    let constant = model.outlet_fact(value)?.konst.as_deref();
+    constant.map(as_floats).transpose()
 }
 
 fn is_single(fact: &TypedFact) -> bool {

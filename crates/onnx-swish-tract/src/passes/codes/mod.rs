@@ -26,7 +26,8 @@ pub(super) fn take_over(
     asked: Convolutions,
     findings: &mut Findings,
 ) -> TractResult<()> {
-    if !Policy::new(asked).takes_codes() {
+    let policy = Policy::new(asked);
+    if !policy.takes_codes() {
         return Ok(());
     }
     integers::take_over(model, findings)?;
@@ -34,7 +35,7 @@ pub(super) fn take_over(
     if !model.nodes().iter().any(is_dequantized) {
         return Ok(());
     }
-    convolutions::take_over(model, asked, findings)?;
+    convolutions::take_over(model, &policy, findings)?;
     pairs::take_over(model, findings)?;
     // Floats that nobody reads any more must not count as readers of the codes.
     model.compact()
