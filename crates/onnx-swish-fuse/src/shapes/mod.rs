@@ -1,12 +1,9 @@
 //! Shapes as far as a fusion needs them: is the output's shape provably the input's?
-//! Given: dimensions from the file and, operator by operator, from `infer`.
+//! Given: dimensions from the file and, operator by operator, from `learn`.
 //! Promises: `same` is never true for shapes that could differ at run time. "Don't know" is an answer, and so is "at least
 //! these dimensions, at the end".
 
-pub(crate) mod infer;
-pub(crate) mod sizes;
 mod terms;
-mod window;
 
 use std::collections::HashMap;
 
@@ -24,7 +21,7 @@ pub(crate) enum Dim {
 }
 
 /// Ranks above this are taken as unknown: no model has them, and hostile files do.
-const MAX_RANK: usize = 32;
+pub(crate) const MAX_RANK: usize = 32;
 
 /// Dimensions from the last one backwards; `open` means that there may be more in front.
 #[derive(Debug, Clone, Copy)]

@@ -3,9 +3,9 @@
 //! Promises: sizes by the formulas of ONNX's specification, as far as attributes and inputs are known.
 
 use super::super::window::Window;
-use super::super::{Dim, ShapeId};
 use super::{Infer, normalised};
 use crate::graph::Attribute;
+use crate::shapes::{Dim, MAX_RANK, ShapeId};
 
 impl Infer<'_, '_> {
     /// `[N, C, ..]` with `[M, C/group, ..]` weights gives `[N, M, ..]`.
@@ -179,7 +179,7 @@ impl Infer<'_, '_> {
                 continue;
             };
             for (name, dim) in names.chars().zip(dims) {
-                let full = sizes.len() >= super::super::MAX_RANK;
+                let full = sizes.len() >= MAX_RANK;
                 match sizes.iter_mut().find(|(known, _)| *known == name) {
                     // A size of 1 is broadcast.
                     Some((_, size)) if *size == Dim::Known(1) => *size = dim,

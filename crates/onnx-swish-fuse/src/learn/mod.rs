@@ -3,13 +3,17 @@
 //! Promises: linear time. Bodies of functions are learned once for themselves, so that callers know what comes out of them,
 //! and once more with what all their callers agree on.
 
+mod shapes;
+mod sizes;
+mod window;
+
 use std::collections::HashMap;
 
 use crate::facts::Facts;
 use crate::graph::{Graph, Node, Source, Value};
 use crate::numbering;
 use crate::ops::Op;
-use crate::shapes::{Dim, ShapeId, infer, sizes};
+use crate::shapes::{Dim, ShapeId};
 use crate::types;
 
 /// All facts about a model.
@@ -107,9 +111,9 @@ impl Learn<'_, '_> {
             },
             Op::Unknown if graph.has_calls() => match graph.callee(node) {
                 Some(function) => self.result(node, function, position),
-                None => infer::infer(graph, &mut self.facts, node, position),
+                None => shapes::infer(graph, &mut self.facts, node, position),
             },
-            _ => infer::infer(graph, &mut self.facts, node, position),
+            _ => shapes::infer(graph, &mut self.facts, node, position),
         }
     }
 

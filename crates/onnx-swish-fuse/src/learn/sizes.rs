@@ -4,12 +4,12 @@
 //! short. Paddle, PyTorch and tf2onnx compute the targets of Reshape, Expand and Resize this way, some of them by way of
 //! float32, whose whole numbers are exact to 2^24.
 
-use super::{Dim, Shapes};
 use crate::constants::{Content, MAX_KEPT};
 use crate::element::Element;
 use crate::facts::Facts;
 use crate::graph::{Attribute, Graph, Node, Value};
 use crate::ops::Op;
+use crate::shapes::{Dim, Shapes};
 
 /// Learns the elements of what a node makes, if they are sizes.
 pub(crate) fn evaluate(graph: &Graph<'_>, facts: &mut Facts, node: Node) {

@@ -2,9 +2,9 @@
 //! Given: a node of another domain, or one that recognition has no name for.
 //! Promises: true statements or none.
 
-use super::super::{Dim, ShapeId};
 use super::Infer;
 use crate::graph::Attribute;
+use crate::shapes::{Dim, ShapeId};
 
 /// Operators whose output has the shape of their first input.
 const SAME: &[&[u8]] = &[

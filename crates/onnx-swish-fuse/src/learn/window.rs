@@ -2,8 +2,8 @@
 //! Given: its attributes.
 //! Promises: the formula of ONNX's specification, or nothing.
 
-use super::Dim;
 use crate::graph::{Attribute, Graph, Node};
+use crate::shapes::Dim;
 
 /// How a kernel slides over an image.
 pub(super) struct Window {

@@ -6,10 +6,10 @@ mod foreign;
 mod layers;
 mod moves;
 
-use super::{Dim, ShapeId};
 use crate::facts::Facts;
 use crate::graph::{Attribute, Graph, Node, Value};
 use crate::ops::Op;
+use crate::shapes::{Dim, ShapeId};
 
 /// Infers the shape of the output of `node` at this position.
 pub(crate) fn infer(graph: &Graph<'_>, facts: &mut Facts, node: Node, position: usize) -> ShapeId {

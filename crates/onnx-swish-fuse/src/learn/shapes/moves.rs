@@ -2,10 +2,10 @@
 //! Given: a node whose inputs have been dealt with.
 //! Promises: sizes as far as axes and targets are known; targets may be computed from other sizes.
 
-use super::super::{Dim, MAX_RANK, ShapeId};
 use super::{Infer, normalised};
 use crate::graph::Attribute;
 use crate::ops::Op;
+use crate::shapes::{Dim, MAX_RANK, ShapeId};
 
 impl Infer<'_, '_> {
     pub(super) fn transpose(&mut self) -> Option<ShapeId> {
