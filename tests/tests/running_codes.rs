@@ -20,7 +20,7 @@ fn open(builder: SessionBuilder, fixture: &Fixture) -> Session {
 
 /// Whether this machine has instructions for codes; without them convolutions stay with floats.
 fn has_instructions() -> bool {
-    cfg!(target_arch = "x86_64") && onnx_swish_kernels::Isa::best().name() != "portable"
+    !onnx_swish_conv::DotIsa::of(onnx_swish_kernels::Isa::best()).is_portable()
 }
 
 #[test]

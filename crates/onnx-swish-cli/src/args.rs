@@ -11,7 +11,7 @@ use onnx_swish::{Emit, FuseOptions, Runtime, UnknownRuntime};
 mod running;
 
 #[cfg(feature = "engine")]
-pub use running::{Feed, Limits, Precision, Running, Sizes};
+pub use running::{Feed, Limits, Precision, Running, Sizes, Who};
 
 /// Options that every verb obeys.
 #[derive(Debug, Args)]

@@ -31,10 +31,15 @@ pub fn convolutions(term: &Term, convolutions: &[Convolution]) -> String {
             work(&members) as f64 / 1e6
         );
         let _ = write!(text, "\n{}\n", title.bold());
-        let label = |one: &&Convolution| match (&one.kind, &one.floats) {
-            (Some(kind), None) => kind.clone(),
-            (Some(kind), Some(why)) => format!("{kind}; with floats: {why}"),
-            (None, _) => format!("{}: {}", one.op, one.left.as_deref().unwrap_or_default()),
+        let label = |one: &&Convolution| {
+            let left = one.left.as_deref();
+            let mut text = match &one.kind {
+                Some(kind) => kind.clone(),
+                None => format!("{}: {}", one.op, left.unwrap_or_default()),
+            };
+            let floats = one.floats.as_deref().filter(|why| Some(*why) != left);
+            text.extend(floats.map(|why| format!("; with floats: {why}")));
+            text
         };
         for (label, members) in grouped(members, label) {
             text += &group(members.len(), &label);

@@ -302,6 +302,12 @@ macro_rules! dot_sets {
                 }
             }
 
+            /// Whether it is plain Rust, and no instructions of the processor's own.
+            #[must_use]
+            pub const fn is_portable(self) -> bool {
+                matches!(self, DotIsa::Portable(_))
+            }
+
             /// The name of the set on f32 that goes with it, one of [`Isa::NAMES`].
             #[must_use]
             pub const fn isa(self) -> &'static str {

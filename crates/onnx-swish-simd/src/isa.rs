@@ -67,6 +67,12 @@ impl Isa {
             Some(name) => name.to_string_lossy().parse().map(Some),
         }
     }
+
+    /// Whether it is plain Rust that the compiler made something of, and no instructions of the processor's own.
+    #[must_use]
+    pub const fn is_portable(self) -> bool {
+        matches!(self, Isa::Portable(_))
+    }
 }
 
 impl FromStr for Isa {

@@ -30,14 +30,8 @@ pub struct Running {
     /// Threads that the engine may use
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,
-    /// Who computes convolutions: our kernels, together with what follows them, or tract; `auto` takes the faster on this processor,
-    /// `exact` does too and computes every product (no Winograd)
-    #[arg(long, value_name = "WHO", default_value_t, value_parser = PossibleValuesParser::new(Convolutions::NAMES)
-        .try_map(|name| name.parse::<Convolutions>()))]
-    convolutions: Convolutions,
-    /// The same as `--convolutions tract`
-    #[arg(long, conflicts_with = "convolutions")]
-    no_convolutions: bool,
+    #[command(flatten)]
+    who: Who,
     /// Compute what depends on one 8-bit code alone node by node; without this it is looked up in a table of 256 entries. The codes are the
     /// same: for those who want to see that, or what the tables bring
     #[arg(long, hide = true)]
@@ -51,11 +45,36 @@ pub struct Running {
 impl Running {
     /// Who computes convolutions.
     pub fn convolutions(&self) -> Convolutions {
+        self.who.convolutions()
+    }
+}
+
+/// Who computes convolutions.
+#[derive(Debug, Args)]
+pub struct Who {
+    /// Who computes convolutions: our kernels, together with what follows them, or tract; `auto`, the default, takes the faster on this processor,
+    /// `exact` does too and computes every product (no Winograd)
+    #[arg(long, value_name = "WHO", value_parser = PossibleValuesParser::new(Convolutions::NAMES)
+        .try_map(|name| name.parse::<Convolutions>()))]
+    convolutions: Option<Convolutions>,
+    /// The same as `--convolutions tract`
+    #[arg(long, conflicts_with = "convolutions")]
+    no_convolutions: bool,
+}
+
+impl Who {
+    /// Who computes convolutions.
+    pub fn convolutions(&self) -> Convolutions {
         if self.no_convolutions {
             Convolutions::Tract
         } else {
-            self.convolutions
+            self.convolutions.unwrap_or_default()
         }
+    }
+
+    /// Whether it is said at all.
+    pub fn is_given(&self) -> bool {
+        self.no_convolutions || self.convolutions.is_some()
     }
 }
 

@@ -88,7 +88,7 @@ mod loading {
     use clap::Args;
     use onnx_swish::{CodeTable, Convolution, Model, Session};
 
-    use crate::args::Sizes;
+    use crate::args::{Sizes, Who};
     use crate::failure::Failure;
     use crate::feed;
 
@@ -99,6 +99,8 @@ mod loading {
         engine: bool,
         #[command(flatten)]
         sizes: Sizes,
+        #[command(flatten)]
+        who: Who,
     }
 
     /// What the engine says of both.
@@ -107,13 +109,23 @@ mod loading {
     impl Loading {
         /// Refuses what has no effect.
         pub fn check(&self) -> Result<(), Failure> {
-            if self.engine || self.sizes.shapes.is_empty() {
+            let (given, help) = if self.engine {
                 return Ok(());
-            }
-            Err(
-                Failure::new("--shape is of no use to what a file says of itself")
-                    .help("--engine loads the model, for inputs of this shape"),
-            )
+            } else if !self.sizes.shapes.is_empty() {
+                (
+                    "--shape",
+                    "--engine loads the model, for inputs of this shape",
+                )
+            } else if self.who.is_given() {
+                (
+                    "--convolutions",
+                    "--engine loads the model, and says who computes its convolutions",
+                )
+            } else {
+                return Ok(());
+            };
+            let problem = format!("{given} is of no use to what a file says of itself");
+            Err(Failure::new(problem).help(help))
         }
 
         /// What the engine makes of a model's convolutions and of its 8-bit codes, if that is asked for.
@@ -122,7 +134,8 @@ mod loading {
                 return Ok(None);
             }
             let failed = |error| Failure::on("load", path, error);
-            let session = Session::builder().load(model).map_err(failed)?;
+            let builder = Session::builder().convolutions(self.who.convolutions());
+            let session = builder.load(model).map_err(failed)?;
             let shapes = feed::shapes(model, &self.sizes)?;
             let convolutions = session.convolutions(&shapes).map_err(failed)?;
             let tables = session.tables(&shapes).map_err(failed)?;

@@ -34,6 +34,10 @@ pub(crate) fn take_over(
     floats: &HashMap<String, String>,
 ) -> TractResult<Vec<Convolution>> {
     let policy = Policy::new(asked);
+    let left = |model: &TypedModel, id: usize, why: String| Convolution {
+        floats: floats.get(&model.node(id).name).cloned(),
+        ..left(model, id, why)
+    };
     let mut convolutions = Vec::new();
     // Patches add nodes behind the ones there are, so ids stay valid.
     for id in model.eval_order()? {

@@ -10,6 +10,9 @@ use onnx_swish_conv::DotIsa;
 use onnx_swish_kernels::Isa;
 use tract_linalg::isa::{Isa as Feature, IsaSet, native};
 
+/// The reason that is the caller's own.
+pub(crate) const AS_ASKED: &str = "as asked for";
+
 /// Who computes the convolutions that our kernels cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Convolutions {
@@ -94,9 +97,16 @@ impl Policy {
         }
     }
 
-    /// Whether convolutions between 8-bit codes run on the codes. Without instructions for these, plain Rust is slower than floats.
-    pub(crate) fn takes_codes(&self) -> bool {
-        self.asked == Convolutions::Ours || DotIsa::of(self.isa).name() != "portable"
+    /// Why convolutions between 8-bit codes, and what else is computed on codes, are computed in floats: a clause about one. `None` if
+    /// they run on the codes. Without instructions for sums of codes, plain Rust is slower than floats.
+    pub(crate) fn codes_left(&self) -> Option<&'static str> {
+        match self.asked {
+            Convolutions::Ours => None,
+            Convolutions::Tract => Some(AS_ASKED),
+            Convolutions::Auto | Convolutions::Exact => DotIsa::of(self.isa)
+                .is_portable()
+                .then_some("sums of codes would be plain Rust"),
+        }
     }
 
     /// Why a convolution that we cover stays on tract: a clause about it. `None` if it does not.
@@ -108,9 +118,9 @@ impl Policy {
     pub(crate) fn left(&self, is_depthwise: bool) -> Option<&'static str> {
         match self.asked {
             Convolutions::Ours => None,
-            Convolutions::Tract => Some("as asked for"),
-            Convolutions::Auto | Convolutions::Exact if self.isa.name() == "portable" => {
-                Some("where ours would be plain Rust, without a set of instructions of their own")
+            Convolutions::Tract => Some(AS_ASKED),
+            Convolutions::Auto | Convolutions::Exact if self.isa.is_portable() => {
+                Some("ours would be plain Rust, without instructions of the processor's own")
             }
             Convolutions::Auto | Convolutions::Exact if is_depthwise => None,
             Convolutions::Auto | Convolutions::Exact => self.matrix_unit(),
@@ -152,10 +162,7 @@ mod tests {
     #[test]
     fn a_matrix_unit_gets_products_and_nothing_else() {
         let neon = IsaSet::of_arch(Arch::Aarch64);
-        let Some(isa) = Isa::available()
-            .into_iter()
-            .find(|isa| isa.name() != "portable")
-        else {
+        let Some(isa) = Isa::available().into_iter().find(|isa| !isa.is_portable()) else {
             return;
         };
         assert_eq!(answers(Convolutions::Auto, isa, neon), [None, None]);
@@ -185,6 +192,24 @@ mod tests {
         assert_eq!(forced, [None, None]);
         let left = answers(Convolutions::Tract, portable(), features);
         assert!(left.iter().all(Option::is_some), "{left:?}");
+    }
+
+    #[test]
+    fn codes_run_on_codes_but_where_that_is_slower_or_nobody_wants_it() {
+        let left = |asked, isa| {
+            let policy = Policy {
+                asked,
+                isa,
+                features: IsaSet::of_arch(Arch::X86_64),
+            };
+            policy.codes_left()
+        };
+        for isa in Isa::available() {
+            assert_eq!(left(Convolutions::Ours, isa), None, "{isa}");
+            assert_eq!(left(Convolutions::Tract, isa), Some(AS_ASKED), "{isa}");
+        }
+        assert!(left(Convolutions::Auto, portable()).is_some());
+        assert!(left(Convolutions::Exact, portable()).is_some());
     }
 
     #[test]

@@ -57,8 +57,8 @@ enum When {
     BeforeRunWithTables,
     /// As `BeforeRun`, where convolutions are to be ours, and those of codes on the codes.
     BeforeRunWithCodes,
-    /// As `BeforeRun`, where convolutions are to be ours.
-    BeforeRunWithConvolutions,
+    /// As `BeforeRun`, about convolutions: they are listed, whoever computes them.
+    BeforeRunOnConvolutions,
     /// After tract's code generation, whoever computes: what its operators get wrong.
     Lowered,
 }
@@ -69,7 +69,7 @@ impl When {
     fn is_for_speed(self) -> bool {
         matches!(
             self,
-            When::BeforeRunWithTables | When::BeforeRunWithCodes | When::BeforeRunWithConvolutions
+            When::BeforeRunWithTables | When::BeforeRunWithCodes | When::BeforeRunOnConvolutions
         )
     }
 }
@@ -131,13 +131,18 @@ const PASSES: &[Pass] = &[
         run: |model, findings, who| codes::take_over(model, who, findings),
     },
     Pass {
+        name: "codes left in floats",
+        when: When::BeforeRunOnConvolutions,
+        run: |model, findings, who| codes::note_floats(model, who, findings),
+    },
+    Pass {
         name: "codes between floats",
         when: When::BeforeRunWithTables,
         run: |model, findings, _| tables::between_floats(model, &mut findings.tables),
     },
     Pass {
         name: "convolutions",
-        when: When::BeforeRunWithConvolutions,
+        when: When::BeforeRunOnConvolutions,
         run: |model, findings, who| {
             let others = conv::take_over(model, who, &findings.floats)?;
             findings.convolutions.extend(others);
@@ -189,10 +194,9 @@ pub(crate) fn archived(model: &mut TypedModel) -> TractResult<()> {
 /// Runs the passes for a graph that is about to run, after [`loaded`].
 pub(crate) fn before_run(model: &mut TypedModel, wanted: Wanted) -> TractResult<Findings> {
     run(model, wanted.convolutions, &|when| match when {
-        When::BeforeRun => true,
+        When::BeforeRun | When::BeforeRunOnConvolutions => true,
         When::BeforeRunWithTables => wanted.tables,
         When::BeforeRunWithCodes => wanted.codes && wanted.convolutions != Convolutions::Tract,
-        When::BeforeRunWithConvolutions => wanted.convolutions != Convolutions::Tract,
         When::Raw | When::Loaded | When::Archived | When::Lowered => false,
     })
 }

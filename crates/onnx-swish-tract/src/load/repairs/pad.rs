@@ -141,26 +141,9 @@ impl Expansion for PadAnyAmount {
         let amounts = constant(model, self.amounts_input, "what Pad adds to each axis")?;
         let axes = constant(model, self.axes_input, "the axes of a Pad")?;
         let x = *inputs.first().context("Pad without an input")?;
-        let fact = model.outlet_fact(x)?.clone();
-        let per_axis = self.per_axis(fact.rank(), amounts.as_deref(), axes.as_deref())?;
-        let mut wire = x;
-        for (axis, &(before, after)) in per_axis.iter().enumerate() {
-            if before >= 0 && after >= 0 {
-                continue;
-            }
-            let dim = fact.shape[axis].clone();
-            ensure!(
-                dim.as_i64().is_none_or(|size| {
-                    let left = size.checked_add(before.min(0));
-                    left.and_then(|left| left.checked_add(after.min(0)))
-                        .is_some_and(|left| left >= 0)
-                }),
-                "Pad would cut {} elements from an axis of {dim}",
-                before.min(0).saturating_add(after.min(0)).unsigned_abs()
-            );
-            let cut = Slice::new(axis, (-before).max(0), dim - (-after).max(0));
-            wire = model.wire_node(format!("{prefix}.cut-{axis}"), cut, &[wire])?[0];
-        }
+        let rank = model.outlet_fact(x)?.rank();
+        let per_axis = self.per_axis(rank, amounts.as_deref(), axes.as_deref())?;
+        let wire = cut(prefix, model, x, &per_axis)?;
         let pads: Vec<(usize, usize)> = per_axis
             .iter()
             .map(|(before, after)| {
@@ -178,32 +161,12 @@ impl Expansion for PadAnyAmount {
                 Ok(tvec!(wire))
             };
         }
+        let fact = model.outlet_fact(wire)?.clone();
         let mode = match self.mode {
-            Mode::Constant => {
-                PadMode::Constant(match self.value_input.and_then(|slot| inputs.get(slot)) {
-                    None => tensor0(self.value)
-                        .cast_to_dt(fact.datum_type)?
-                        .into_owned()
-                        .into_arc_tensor(),
-                    Some(value) => {
-                        let value = model.outlet_fact(*value)?.konst.clone();
-                        let Some(value) = value else {
-                            decline!(
-                                "the value that it fills with must be known when the model is loaded, and depends on the model's inputs"
-                            );
-                        };
-                        demand!(
-                            value.len() == 1,
-                            "it fills with one value and was given {}",
-                            value.len()
-                        );
-                        value.nth(0)?.into_arc_tensor()
-                    }
-                })
-            }
+            Mode::Constant => PadMode::Constant(self.value(model, fact.datum_type, inputs)?),
             Mode::Edge => PadMode::Edge,
             Mode::Reflect => {
-                for (dim, (before, after)) in model.outlet_fact(wire)?.shape.iter().zip(&pads) {
+                for (dim, (before, after)) in fact.shape.iter().zip(&pads) {
                     demand!(
                         dim.as_i64()
                             .is_none_or(|dim| (before.max(after)) < &(dim.max(0) as usize)
@@ -223,6 +186,61 @@ impl Expansion for PadAnyAmount {
         }
         model.wire_node(prefix, Pad { pads, mode }, &[wire])
     }
+}
+
+impl PadAnyAmount {
+    /// What a Pad of constants fills with.
+    fn value(
+        &self,
+        model: &TypedModel,
+        dt: DatumType,
+        inputs: &[OutletId],
+    ) -> TractResult<Arc<Tensor>> {
+        let Some(value) = self.value_input.and_then(|slot| inputs.get(slot)) else {
+            let value = tensor0(self.value).cast_to_dt(dt)?.into_owned();
+            return Ok(value.into_arc_tensor());
+        };
+        let Some(value) = model.outlet_fact(*value)?.konst.clone() else {
+            decline!(
+                "the value that it fills with must be known when the model is loaded, and depends on the model's inputs"
+            );
+        };
+        demand!(
+            value.len() == 1,
+            "it fills with one value and was given {}",
+            value.len()
+        );
+        Ok(value.nth(0)?.into_arc_tensor())
+    }
+}
+
+/// Takes away what negative amounts take.
+fn cut(
+    prefix: &str,
+    model: &mut TypedModel,
+    x: OutletId,
+    per_axis: &[(i64, i64)],
+) -> TractResult<OutletId> {
+    let shape = model.outlet_fact(x)?.shape.clone();
+    let mut wire = x;
+    for (axis, &(before, after)) in per_axis.iter().enumerate() {
+        if before >= 0 && after >= 0 {
+            continue;
+        }
+        let dim = shape[axis].clone();
+        ensure!(
+            dim.as_i64().is_none_or(|size| {
+                let left = size.checked_add(before.min(0));
+                left.and_then(|left| left.checked_add(after.min(0)))
+                    .is_some_and(|left| left >= 0)
+            }),
+            "Pad would cut {} elements from an axis of {dim}",
+            before.min(0).saturating_add(after.min(0)).unsigned_abs()
+        );
+        let cut = Slice::new(axis, (-before).max(0), dim - (-after).max(0));
+        wire = model.wire_node(format!("{prefix}.cut-{axis}"), cut, &[wire])?[0];
+    }
+    Ok(wire)
 }
 
 fn padded(fact: &TypedFact, pads: &[(usize, usize)]) -> TVec<TypedFact> {

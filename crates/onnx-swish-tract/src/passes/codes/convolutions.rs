@@ -67,6 +67,29 @@ pub(super) fn take_over(
     Ok(())
 }
 
+/// Notes why those that are left compute with floats, where nothing has been noted of them: `why` for those that could run on codes.
+pub(super) fn note_floats(
+    model: &TypedModel,
+    why: &str,
+    findings: &mut Findings,
+) -> TractResult<()> {
+    for node in model.nodes() {
+        if findings.floats.contains_key(&node.name) {
+            continue;
+        }
+        let Found::Root(root) = Root::of(model, node.id)? else {
+            continue;
+        };
+        let why = match find(model, &root)? {
+            Ok(Some(_)) => why.to_owned(),
+            Ok(None) => continue,
+            Err(why) => why,
+        };
+        findings.floats.insert(node.name.clone(), why);
+    }
+    Ok(())
+}
+
 /// The convolution if it is one of codes; else why not, if its weights or its images were codes.
 fn find<'a>(
     model: &TypedModel,

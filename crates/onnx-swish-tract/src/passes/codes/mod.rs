@@ -16,7 +16,7 @@ use tract_core::internal::*;
 
 use super::Findings;
 use super::tables::{element_wise, is_sane};
-use crate::conv::policy::Policy;
+use crate::conv::policy::{AS_ASKED, Policy};
 use crate::conv::{Convolution, Convolutions, QConv, of_codes};
 use crate::ops::{Dequantize, Quantize, is_code};
 
@@ -27,18 +27,37 @@ pub(super) fn take_over(
     findings: &mut Findings,
 ) -> TractResult<()> {
     let policy = Policy::new(asked);
-    if !policy.takes_codes() {
+    if policy.codes_left().is_some() {
         return Ok(());
     }
     integers::take_over(model, findings)?;
-    let is_dequantized = |node: &TypedNode| element_wise::<Dequantize>(node).is_some();
-    if !model.nodes().iter().any(is_dequantized) {
+    if !any_dequantized(model) {
         return Ok(());
     }
     convolutions::take_over(model, &policy, findings)?;
     pairs::take_over(model, findings)?;
     // Floats that nobody reads any more must not count as readers of the codes.
     model.compact()
+}
+
+/// Notes why convolutions that could run on codes are left in floats, if that was nobody's decision about one of them: the caller's, or
+/// the processor's.
+pub(super) fn note_floats(
+    model: &TypedModel,
+    asked: Convolutions,
+    findings: &mut Findings,
+) -> TractResult<()> {
+    if !any_dequantized(model) {
+        return Ok(());
+    }
+    // Where they would have run on codes, they were not wanted there.
+    let why = Policy::new(asked).codes_left().unwrap_or(AS_ASKED);
+    convolutions::note_floats(model, why, findings)
+}
+
+fn any_dequantized(model: &TypedModel) -> bool {
+    let is_dequantized = |node: &TypedNode| element_wise::<Dequantize>(node).is_some();
+    model.nodes().iter().any(is_dequantized)
 }
 
 /// The codes that this value is dequantised from, and how, if it is.

@@ -3,7 +3,8 @@
 //! Given the standard's inputs; promises that what lies beyond a sequence's length is zero in Y and never reaches its last state.
 
 use tract_hir::internal::tract_ndarray::{
-    Array2, Array3, Array4, ArrayView3, Axis, Ix2, Ix3, LinalgScalar, s,
+    Array, Array1, Array2, Array3, Array4, ArrayView3, ArrayViewMut3, Axis, Dimension, Ix3,
+    LinalgScalar, s,
 };
 use tract_hir::internal::*;
 use tract_num_traits::Float;
@@ -38,150 +39,20 @@ impl Sequence {
     where
         T: Datum + Float + LinalgScalar,
     {
-        let owned = |slot: Option<usize>| -> TractResult<Option<Tensor>> {
-            let tensor = slot.and_then(|slot| inputs.get(slot));
-            tensor
-                .map(|it| Ok(it.cast_to::<T>()?.into_owned()))
-                .transpose()
-        };
-        let required = |slot: usize| owned(Some(slot))?.context("an input is missing");
-        // Steps first, batch second.
-        let steps_first = |x: Tensor| {
-            if self.batch_first {
-                x.move_axis(0, 1)
-            } else {
-                Ok(x)
-            }
-        };
-        let x = steps_first(required(0)?)?;
-        let x = x.to_plain_array_view::<T>()?.into_dimensionality::<Ix3>()?;
-        let (w, r) = (required(1)?, required(2)?);
-        let w = w.to_plain_array_view::<T>()?.into_dimensionality::<Ix3>()?;
-        let r = r.to_plain_array_view::<T>()?.into_dimensionality::<Ix3>()?;
-        let (steps, batch, _) = x.dim();
-        let hidden = r.dim().2;
-        let lengths = match self.lengths.and_then(|slot| inputs.get(slot)) {
-            None => vec![steps; batch],
-            Some(lengths) => {
-                let lengths = integers(lengths)?;
-                let lengths = lengths.iter().map(|length| {
-                    let length = usize::try_from(*length)
-                        .ok()
-                        .filter(|length| *length <= steps);
-                    length.with_context(|| {
-                        format!("a sequence is longer than the {steps} steps given, or negative")
-                    })
-                });
-                lengths.collect::<TractResult<Vec<_>>>()?
-            }
-        };
-        ensure!(
-            lengths.len() == batch,
-            "{} lengths for {batch} sequences",
-            lengths.len()
-        );
-        let gates = self.kind().gates() * hidden;
-        for (d, _) in self.cells.iter().enumerate() {
-            ensure!(
-                d < w.dim().0
-                    && d < r.dim().0
-                    && w.dim().1 == gates
-                    && r.dim().1 == gates
-                    && w.dim().2 == x.dim().2,
-                "weights of shapes {:?} and {:?} for a hidden size of {hidden}",
-                w.shape(),
-                r.shape()
-            );
-        }
-        let bias = owned(self.bias)?;
-        let bias = bias
-            .as_ref()
-            .map(|it| it.to_plain_array_view::<T>())
-            .transpose()?;
-        let bias = bias.map(|it| it.into_dimensionality::<Ix2>()).transpose()?;
-        let peepholes = owned(self.peepholes)?;
-        let peepholes = peepholes
-            .as_ref()
-            .map(|it| it.to_plain_array_view::<T>())
-            .transpose()?;
-        let peepholes = peepholes
-            .map(|it| it.into_dimensionality::<Ix2>())
-            .transpose()?;
-        let initial = |slot| -> TractResult<Array3<T>> {
-            let Some(given) = owned(slot)? else {
-                return Ok(Array3::zeros((self.cells.len(), batch, hidden)));
-            };
-            let given = steps_first(given)?;
-            let given = given
-                .to_plain_array_view::<T>()?
-                .into_dimensionality::<Ix3>()?;
-            ensure!(
-                given.dim() == (self.cells.len(), batch, hidden),
-                "an initial state of shape {:?}",
-                given.shape()
-            );
-            Ok(given.to_owned())
-        };
-        let (mut h, mut c) = (initial(self.initial_h)?, initial(self.initial_c)?);
-        let mut y = Array4::<T>::zeros((steps, self.cells.len(), batch, hidden));
+        let mut given = Given::<T>::read(self, inputs)?;
+        let (steps, batch, _) = given.x.dim();
+        let mut y = Array4::<T>::zeros((steps, self.cells.len(), batch, given.hidden()));
         for (d, cell) in self.cells.iter().enumerate() {
-            let half = |which: usize| match &bias {
-                Some(bias) => bias
-                    .slice(s![d, which * gates..(which + 1) * gates])
-                    .to_owned(),
-                None => tract_ndarray::Array1::zeros(gates),
-            };
-            let weights = Weights {
-                recurrent: r.index_axis(Axis(0), d),
-                recurrent_bias: half(1),
-                peepholes: peepholes.as_ref().map(|it| it.index_axis(Axis(0), d)),
-            };
-            let mut rows = x.to_shape((steps * batch, x.dim().2))?.to_owned();
-            if self.quantized {
-                round_to_8_bits(rows.view_mut());
-            }
-            let from_input = rows.dot(&w.index_axis(Axis(0), d).t()) + &half(0);
-            let from_input = from_input.to_shape((steps, batch, gates))?;
-            let mut state = State {
-                h: h.index_axis(Axis(0), d).to_owned(),
-                c: c.index_axis(Axis(0), d).to_owned(),
-            };
-            for step in 0..steps {
-                let at = positions(&lengths, step, cell.reverse);
-                let input = gathered(from_input.view(), &at, gates);
-                let next = if self.quantized {
-                    let mut rounded = state.h.clone();
-                    round_to_8_bits(rounded.view_mut());
-                    let c = state.c.clone();
-                    cell.step(input.view(), &weights, &State { h: rounded, c })?
-                } else {
-                    cell.step(input.view(), &weights, &state)?
-                };
-                for (b, at) in at.iter().enumerate() {
-                    let Some(at) = *at else { continue };
-                    state.h.row_mut(b).assign(&next.h.row(b));
-                    state.c.row_mut(b).assign(&next.c.row(b));
-                    y.slice_mut(s![at, d, b, ..]).assign(&next.h.row(b));
-                }
-            }
-            h.index_axis_mut(Axis(0), d).assign(&state.h);
-            c.index_axis_mut(Axis(0), d).assign(&state.c);
+            self.run(d, cell, &mut given, y.index_axis_mut(Axis(1), d))?;
         }
-        let state = |state: Array3<T>| {
-            let state = state.into_tensor();
-            if self.batch_first {
-                state.move_axis(0, 1)
-            } else {
-                Ok(state)
-            }
+        let batch_to = |to: usize, tensor: Tensor, from: usize| match self.batch_first {
+            true => tensor.move_axis(from, to),
+            false => Ok(tensor),
         };
-        let y = y.into_tensor();
-        let y = if self.batch_first {
-            y.move_axis(2, 0)?
-        } else {
-            y
-        };
-        let named = [(self.y, y), (self.y_h, state(h)?), (self.y_c, state(c)?)];
+        let y = batch_to(0, y.into_tensor(), 2)?;
+        let h = batch_to(0, given.h.into_tensor(), 1)?;
+        let c = batch_to(0, given.c.into_tensor(), 1)?;
+        let named = [(self.y, y), (self.y_h, h), (self.y_c, c)];
         let mut named: Vec<_> = named
             .into_iter()
             .filter_map(|(slot, it)| Some((slot?, it)))
@@ -189,6 +60,194 @@ impl Sequence {
         named.sort_by_key(|(slot, _)| *slot);
         Ok(named.into_iter().map(|(_, tensor)| tensor).collect())
     }
+
+    /// One direction over all steps: fills its part of Y, `[steps, batch, hidden]`, and leaves the last state where the first one was.
+    fn run<T>(
+        &self,
+        d: usize,
+        cell: &Cell,
+        given: &mut Given<T>,
+        mut y: ArrayViewMut3<'_, T>,
+    ) -> TractResult<()>
+    where
+        T: Datum + Float + LinalgScalar,
+    {
+        let weights = Weights {
+            recurrent: given.r.index_axis(Axis(0), d),
+            recurrent_bias: given.bias(d, 1),
+            peepholes: given.peepholes.as_ref().map(|it| it.index_axis(Axis(0), d)),
+        };
+        let from_input = given.of_input(d, self.quantized)?;
+        let mut state = State {
+            h: given.h.index_axis(Axis(0), d).to_owned(),
+            c: given.c.index_axis(Axis(0), d).to_owned(),
+        };
+        for step in 0..given.x.dim().0 {
+            let at = positions(&given.lengths, step, cell.reverse);
+            let input = gathered(from_input.view(), &at);
+            let next = if self.quantized {
+                let mut rounded = state.h.clone();
+                round_to_8_bits(rounded.view_mut());
+                let c = state.c.clone();
+                cell.step(input.view(), &weights, &State { h: rounded, c })?
+            } else {
+                cell.step(input.view(), &weights, &state)?
+            };
+            for (b, at) in at.iter().enumerate() {
+                let Some(at) = *at else { continue };
+                state.h.row_mut(b).assign(&next.h.row(b));
+                state.c.row_mut(b).assign(&next.c.row(b));
+                y.slice_mut(s![at, b, ..]).assign(&next.h.row(b));
+            }
+        }
+        given.h.index_axis_mut(Axis(0), d).assign(&state.h);
+        given.c.index_axis_mut(Axis(0), d).assign(&state.c);
+        Ok(())
+    }
+}
+
+/// What an operator is given, steps before batches, and of sizes that go together.
+struct Given<T> {
+    /// `[steps, batch, input]`.
+    x: Array3<T>,
+    /// `[directions, gates * hidden, input]`.
+    w: Array3<T>,
+    /// `[directions, gates * hidden, hidden]`.
+    r: Array3<T>,
+    /// `[directions, 2 * gates * hidden]`.
+    bias: Option<Array2<T>>,
+    /// `[directions, 3 * hidden]`.
+    peepholes: Option<Array2<T>>,
+    /// For each sequence of the batch.
+    lengths: Vec<usize>,
+    /// `[directions, batch, hidden]`, as `c`.
+    h: Array3<T>,
+    c: Array3<T>,
+}
+
+impl<T: Datum + Float + LinalgScalar> Given<T> {
+    fn read(op: &Sequence, inputs: &[TValue]) -> TractResult<Given<T>> {
+        let at = |slot: Option<usize>| slot.and_then(|slot| inputs.get(slot));
+        let required = |slot: usize| {
+            let tensor = inputs.get(slot).context("an input is missing")?;
+            array::<T, Ix3>(tensor)
+        };
+        let steps_first = |mut x: Array3<T>| {
+            if op.batch_first {
+                x.swap_axes(0, 1);
+            }
+            x.as_standard_layout().into_owned()
+        };
+        let (x, w, r) = (steps_first(required(0)?), required(1)?, required(2)?);
+        let (steps, batch, _) = x.dim();
+        let (directions, hidden) = (op.cells.len(), r.dim().2);
+        let initial = |slot: Option<usize>| -> TractResult<Array3<T>> {
+            Ok(match at(slot) {
+                Some(state) => steps_first(array(state)?),
+                None => Array3::zeros((directions, batch, hidden)),
+            })
+        };
+        let given = Given {
+            lengths: match at(op.lengths) {
+                Some(lengths) => lengths_of(lengths, steps)?,
+                None => vec![steps; batch],
+            },
+            bias: at(op.bias).map(|it| array(it)).transpose()?,
+            peepholes: at(op.peepholes).map(|it| array(it)).transpose()?,
+            h: initial(op.initial_h)?,
+            c: initial(op.initial_c)?,
+            x,
+            w,
+            r,
+        };
+        given.check(directions, op.kind().gates() * hidden)?;
+        Ok(given)
+    }
+
+    fn check(&self, directions: usize, gates: usize) -> TractResult<()> {
+        let (_, batch, input) = self.x.dim();
+        let hidden = self.hidden();
+        ensure!(
+            self.lengths.len() == batch,
+            "{} lengths for {batch} sequences",
+            self.lengths.len()
+        );
+        ensure!(
+            self.w.dim() == (directions, gates, input)
+                && self.r.dim() == (directions, gates, hidden),
+            "weights of shapes {:?} and {:?} for a hidden size of {hidden}",
+            self.w.shape(),
+            self.r.shape()
+        );
+        for state in [&self.h, &self.c] {
+            ensure!(
+                state.dim() == (directions, batch, hidden),
+                "an initial state of shape {:?}",
+                state.shape()
+            );
+        }
+        for (what, given, width) in [
+            ("a bias", &self.bias, gates.checked_mul(2)),
+            ("peepholes", &self.peepholes, hidden.checked_mul(3)),
+        ] {
+            let Some(given) = given else { continue };
+            ensure!(
+                Some(given.dim()) == width.map(|width| (directions, width)),
+                "{what} of shape {:?} for a hidden size of {hidden}",
+                given.shape()
+            );
+        }
+        Ok(())
+    }
+
+    fn hidden(&self) -> usize {
+        self.r.dim().2
+    }
+
+    /// The input's half of a direction's bias, or the state's.
+    fn bias(&self, d: usize, half: usize) -> Array1<T> {
+        let gates = self.r.dim().1;
+        match &self.bias {
+            Some(bias) => {
+                let half = half * gates..(half + 1) * gates;
+                bias.slice(s![d, half]).to_owned()
+            }
+            None => Array1::zeros(gates),
+        }
+    }
+
+    /// `[steps, batch, gates * hidden]`: the input by a direction's weights, with their half of the bias.
+    fn of_input(&self, d: usize, quantized: bool) -> TractResult<Array3<T>> {
+        let (steps, batch, input) = self.x.dim();
+        let mut rows = self.x.to_shape((steps * batch, input))?.into_owned();
+        if quantized {
+            round_to_8_bits(rows.view_mut());
+        }
+        let sums = rows.dot(&self.w.index_axis(Axis(0), d).t()) + &self.bias(d, 0);
+        let gates = self.r.dim().1;
+        Ok(sums.to_shape((steps, batch, gates))?.into_owned())
+    }
+}
+
+/// A tensor's elements as `T`, if it has the dimensions of `D`.
+fn array<T: Datum, D: Dimension>(tensor: &Tensor) -> TractResult<Array<T, D>> {
+    let tensor = tensor.cast_to::<T>()?;
+    let array = tensor.to_plain_array_view::<T>()?;
+    Ok(array.into_dimensionality::<D>()?.to_owned())
+}
+
+/// How many of `steps` each sequence has.
+fn lengths_of(lengths: &Tensor, steps: usize) -> TractResult<Vec<usize>> {
+    let lengths = integers(lengths)?;
+    let lengths = lengths.iter().map(|length| {
+        let length = usize::try_from(*length)
+            .ok()
+            .filter(|length| *length <= steps);
+        length.with_context(|| {
+            format!("a sequence is longer than the {steps} steps given, or negative")
+        })
+    });
+    lengths.collect()
 }
 
 /// Where each sequence of a batch is at a step; `None` where it is over.
@@ -201,8 +260,8 @@ fn positions(lengths: &[usize], step: usize, reverse: bool) -> Vec<Option<usize>
     at.collect()
 }
 
-fn gathered<T: Float>(from: ArrayView3<'_, T>, at: &[Option<usize>], width: usize) -> Array2<T> {
-    let mut rows = Array2::zeros((at.len(), width));
+fn gathered<T: Float>(from: ArrayView3<'_, T>, at: &[Option<usize>]) -> Array2<T> {
+    let mut rows = Array2::zeros((at.len(), from.dim().2));
     for (b, at) in at.iter().enumerate() {
         if let Some(at) = at {
             rows.row_mut(b).assign(&from.slice(s![*at, b, ..]));
