@@ -182,7 +182,8 @@ impl Session {
 
     /// The convolutions of a model of these input shapes, and who computes each, in the order of execution.
     ///
-    /// Empty where the activations are not ours ([`Operators`](crate::Operators)). Convolutions in the bodies of If and Scan are not listed; they are tract's.
+    /// Empty where the activations are not ours ([`Operators`](crate::Operators)). Convolutions in the bodies of If and Scan are not
+    /// listed; they are tract's.
     ///
     /// # Errors
     /// As [`prepare`](Session::prepare).
