@@ -1,4 +1,4 @@
-//! House rules that a program can check: module headers, line lengths, file sizes, where `unsafe` and processors may be named.
+//! House rules that a program can check: module headers, line lengths, file sizes, where `unsafe` and processors may be named, pinned actions.
 //! Given the sources as git tracks them (in an archive without git: every source file).
 //! Promises a list of every place that breaks a rule, not only the first.
 
@@ -194,4 +194,29 @@ fn no_unwrap_on_what_a_file_says() {
         broken,
         "data from a file is hostile: no `unwrap` and no `expect`",
     );
+}
+
+/// A tag of an action can be moved to other code; a commit cannot.
+#[test]
+fn workflows_name_the_commits_of_their_actions() {
+    let folder = root().join(".github/workflows");
+    let mut broken = Vec::new();
+    let mut actions = 0;
+    for entry in fs::read_dir(&folder).expect("a folder of the repository") {
+        let path = entry.expect("an entry of it").path();
+        let text = fs::read_to_string(&path).expect("UTF-8 workflow");
+        for line in text.lines() {
+            let Some((_, action)) = line.split_once("uses: ") else {
+                continue;
+            };
+            actions += 1;
+            let action = action.split_whitespace().next().unwrap_or("");
+            let commit = action.split_once('@').map_or("", |(_, commit)| commit);
+            if commit.len() != 40 || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                broken.push(format!("{}: {action}", path.display()));
+            }
+        }
+    }
+    assert!(actions > 5, "the workflows are not where they were");
+    none(broken, "a workflow names an action by its commit");
 }
