@@ -2,7 +2,7 @@
 //!
 //! Given the fixtures of `quantised/`; promises equal bits for the stored inputs and for random ones, and the tables that are due.
 
-use onnx_swish::{Session, Shapes};
+use onnx_swish::{FuseOptions, Model, Session, Shapes, fuse};
 use onnx_swish_tests::{Fixture, outputs, table};
 
 fn fixtures() -> Vec<Fixture> {
@@ -41,6 +41,32 @@ fn a_table_changes_no_code() {
         }
     }
     assert!(with_tables > 15, "{with_tables}");
+}
+
+#[test]
+fn functions_of_quantised_activations_run_as_their_tables() {
+    let mut functions = 0;
+    for fixture in fixtures() {
+        let model = Model::open(fixture.path()).unwrap();
+        let fused = fuse(&model, &FuseOptions::default().quantized(true)).unwrap();
+        if fused.report.functions().next().is_none() {
+            continue;
+        }
+        functions += 1;
+        let shapes: Shapes = fixture.shapes.clone().into_iter().collect();
+        let before = session(&fixture, true);
+        let after = Session::builder().load(&fused.into_model().unwrap());
+        let after = after.unwrap_or_else(|error| panic!("{}: {error}", fixture.model));
+        let tables = |session: &Session| session.tables(&shapes).unwrap().len();
+        assert_eq!(tables(&before), tables(&after), "{}", fixture.model);
+        let mut inputs = vec![fixture.stored().inputs];
+        inputs.extend((0..4).map(|seed| before.random_inputs(seed, &shapes).unwrap()));
+        for inputs in inputs {
+            let [before, after] = [&before, &after].map(|session| outputs(session, &inputs));
+            assert_eq!(before, after, "{}", fixture.model);
+        }
+    }
+    assert!(functions > 10, "{functions}");
 }
 
 /// What becomes a table or an activation where convolutions compute with floats, in words.

@@ -47,9 +47,9 @@ pub fn fusions(term: &Term, report: &Report) -> String {
 }
 
 /// `49 x quantised SiLU`, each group with its formula.
-pub fn quantised(term: &Term, report: &Report) -> String {
+pub fn quantised<'r>(term: &Term, regions: impl IntoIterator<Item = &'r QuantisedEntry>) -> String {
     let mut text = String::new();
-    for (title, members) in grouped(&report.quantised, quantised_title) {
+    for (title, members) in grouped(regions, quantised_title) {
         let _ = writeln!(
             text,
             "  {:>4} {} {title}",
@@ -186,8 +186,12 @@ fn quantised_title(region: &&QuantisedEntry) -> String {
         .factor
         .map(|factor| format!(", times {factor}"))
         .unwrap_or_default();
+    let form = match region.op {
+        Some(_) => "as a function of the file",
+        None => "a table of 256 codes; the file keeps its nodes",
+    };
     format!(
-        "quantised {name:<10} {}{}, a table of 256 codes; the file keeps its nodes",
+        "quantised {name:<10} {}{}, {form}",
         formula.dimmed(),
         factor.dimmed()
     )

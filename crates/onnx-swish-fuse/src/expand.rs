@@ -6,13 +6,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
-use onnx_swish_model::{Edit, Model, ScopeKind, Spliced, schema};
+use onnx_swish_model::{Edit, Function, Model, ScopeKind, Spliced, schema};
 
 use crate::Error;
 use crate::element::Element;
 use crate::emit::apply::Names;
 use crate::emit::functions::{SIXTH, float, int, is_ours};
 use crate::emit::nodes::{constant_node, plain, scalar};
+use crate::emit::quantised::{inlined, is_named_so};
 use crate::facts::Facts;
 use crate::graph::{Attribute, Graph, Node, Value};
 use crate::learn::learn;
@@ -39,8 +40,8 @@ impl std::fmt::Debug for Expansion {
     }
 }
 
-/// Takes every fused Swish and HardSwish apart: `FusedSilu`, `FusedSwish`, `FusedHardSwish` and `FusedSlopedHardSwish`
-/// of domain `onnx_swish`, the standard's Swish and HardSwish, and `com.microsoft::QuickGelu`.
+/// Takes every fused Swish and HardSwish apart: `FusedSilu`, `FusedSwish`, `FusedHardSwish`, `FusedSlopedHardSwish` and
+/// quantised activations of domain `onnx_swish`, the standard's Swish and HardSwish, and `com.microsoft::QuickGelu`.
 ///
 /// # Errors
 /// The result exceeds what a model file may hold.
@@ -71,7 +72,10 @@ fn expand_where(model: &Model, wanted: impl Fn(Op) -> bool) -> Result<Expansion,
     };
     let mut edit = model.edit();
     for scope in 0..graph.scope_count() {
-        if !graph.is_our_function(scope) {
+        let function = graph.function_of(scope as u32);
+        let function = function.and_then(|index| model.functions().get(index as usize));
+        let goes = function.is_some_and(|function| is_named_so(model, function));
+        if !goes && !graph.is_our_function(scope) {
             expander.scope(&mut edit, scope, &wanted)?;
         }
     }
@@ -107,7 +111,14 @@ impl<'m> Expander<'_, 'm> {
         for &node in &order {
             // An operator of our domain that is none of ours: it needs the import and perhaps a function.
             let domain = self.graph.node(node).map(|entry| entry.domain());
-            if domain == Some(OUR_DOMAIN.as_bytes()) && !self.graph.op(node).is_ours() {
+            if let Some(function) = self.quantised_function(node) {
+                // It goes like any other function of ours.
+                if wanted(Op::FusedSilu) {
+                    self.inline(edit, node, function, &wanted)?;
+                } else {
+                    self.ours_left.insert(self.graph.function_of(scope as u32));
+                }
+            } else if domain == Some(OUR_DOMAIN.as_bytes()) && !self.graph.op(node).is_ours() {
                 self.ours_left.insert(self.graph.function_of(scope as u32));
             }
         }
@@ -141,6 +152,52 @@ impl<'m> Expander<'_, 'm> {
                     }
                     self.kept.push((self.graph.display(output), why.to_owned()));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// The function of a quantised activation that a node calls.
+    fn quantised_function(&self, node: Node) -> Option<&'m Function> {
+        let model = self.graph.model();
+        let function = model.functions().get(self.graph.callee(node)?)?;
+        is_named_so(model, function).then_some(function)
+    }
+
+    /// Puts the nodes of a function in the place of its call.
+    fn inline(
+        &mut self,
+        edit: &mut Edit<'m>,
+        node: Node,
+        function: &Function,
+        wanted: impl Fn(Op) -> bool,
+    ) -> Result<(), Error> {
+        let graph = self.graph;
+        let body: Vec<Node> = graph.order(function.scope()).collect();
+        let body: Vec<Vec<schema::NodeProto>> = body
+            .into_iter()
+            .map(|node| {
+                let op = graph.op(node);
+                let apart = (op.is_fused() && wanted(op)).then(|| self.nodes(node).ok());
+                apart.flatten().unwrap_or_else(|| {
+                    let node = graph.node(node).and_then(|node| node.decode().ok());
+                    node.into_iter().collect()
+                })
+            })
+            .collect();
+        // The next call has constants of its own.
+        let scope = function.scope() as u32;
+        self.constants.retain(|(of, ..), _| *of != scope);
+        let output = graph.outputs(node).first().copied();
+        let output = graph.display(output.unwrap_or(Value::ABSENT));
+        match inlined(graph, node, function, &body, &mut self.names) {
+            Ok(nodes) => {
+                edit.replace_node(graph.id(node), &nodes)?;
+                self.expanded.push(output);
+            }
+            Err(why) => {
+                self.ours_left.insert(graph.function_of(graph.scope(node)));
+                self.kept.push((output, why.to_owned()));
             }
         }
         Ok(())
@@ -291,7 +348,7 @@ impl<'m> Expander<'_, 'm> {
             return Ok(());
         }
         for (index, function) in model.functions().iter().enumerate() {
-            if is_ours(model, function) {
+            if is_ours(model, function) || is_named_so(model, function) {
                 edit.remove_function(index)?;
                 continue;
             }
@@ -302,7 +359,9 @@ impl<'m> Expander<'_, 'm> {
             }
         }
         let foreign = model.functions().iter().any(|function| {
-            model.text(function.domain()) == OUR_DOMAIN.as_bytes() && !is_ours(model, function)
+            model.text(function.domain()) == OUR_DOMAIN.as_bytes()
+                && !is_ours(model, function)
+                && !is_named_so(model, function)
         });
         for (import, entry) in model.opset_imports().iter().enumerate() {
             if model.text(entry.domain()) == OUR_DOMAIN.as_bytes() && !foreign {

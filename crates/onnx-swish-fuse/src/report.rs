@@ -9,6 +9,7 @@ use crate::emit::target::{Emit, Target};
 use crate::forms::products::{Activation, Beta};
 use crate::graph::{Graph, Node, Value};
 use crate::near_misses::{self, NearMiss};
+use crate::ops::OUR_DOMAIN;
 use crate::plan::{Already, Fusion, Plan, Spelling};
 use crate::quantised::Region;
 
@@ -100,6 +101,9 @@ pub struct QuantisedEntry {
     pub offset: Option<f64>,
     /// A factor by which the activation is multiplied.
     pub factor: Option<f64>,
+    /// The operator that is written, where functions are asked for; none for one that stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op: Option<String>,
     /// `main`, or the path of the subgraph or function.
     pub graph: String,
 }
@@ -151,6 +155,16 @@ pub struct NearMissGroup<'r> {
 }
 
 impl Report {
+    /// How many activations become one operator.
+    pub fn changes(&self) -> usize {
+        self.fusions.len() + self.functions().count()
+    }
+
+    /// The quantised activations that become functions.
+    pub fn functions(&self) -> impl Iterator<Item = &QuantisedEntry> {
+        self.quantised.iter().filter(|one| one.op.is_some())
+    }
+
     /// Near misses by kind, the largest group first.
     pub fn near_miss_groups(&self) -> Vec<NearMissGroup<'_>> {
         let mut groups: Vec<NearMissGroup<'_>> = Vec::new();
@@ -190,7 +204,8 @@ impl Plan<'_> {
             quantised: self
                 .regions
                 .iter()
-                .map(|region| self.quantised(region))
+                .enumerate()
+                .map(|(index, region)| self.quantised(index, region))
                 .collect(),
             already_fused: self
                 .already
@@ -243,8 +258,9 @@ impl Plan<'_> {
         }
     }
 
-    fn quantised(&self, region: &Region) -> QuantisedEntry {
+    fn quantised(&self, index: usize, region: &Region) -> QuantisedEntry {
         let graph = &self.graph;
+        let call = self.calls.calls.get(index).and_then(Option::as_ref);
         let number = |value: f64| readable(value, Element::F32);
         let (activation, beta, alpha, offset) = described(region.activation);
         let nodes = region.nodes.iter();
@@ -260,6 +276,7 @@ impl Plan<'_> {
             alpha: alpha.map(number),
             offset: offset.map(number),
             factor: (region.factor != 1.0).then(|| number(region.factor)),
+            op: call.map(|call| format!("{OUR_DOMAIN}::{}", self.calls.name(call))),
             graph: graph.place(graph.producer(region.output)),
         }
     }
@@ -273,8 +290,10 @@ impl Plan<'_> {
     }
 
     fn takes(&self, node: Node) -> bool {
-        self.runtime
-            .is_none_or(|runtime| runtime.takes(self.graph.op(node)))
+        self.runtime.is_none_or(|runtime| {
+            let called = self.graph.callee(node).is_some();
+            (!called || runtime.loads.functions) && runtime.takes(self.graph.op(node))
+        })
     }
 
     fn already(&self, already: &Already) -> AlreadyFused {
@@ -288,6 +307,11 @@ impl Plan<'_> {
                     format!("{layer}+{activation}")
                 }
                 None if already.as_pair => "HardSigmoid+Mul".to_owned(),
+                None if graph.callee(already.node).is_some() => {
+                    let name = graph.node(already.node).map(|node| node.op_type());
+                    let name = String::from_utf8_lossy(name.unwrap_or_default());
+                    format!("{OUR_DOMAIN}::{name}")
+                }
                 None => graph.op(already.node).name().to_owned(),
             },
             output: output

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::Serialize;
 
-use crate::errors::raised;
+use crate::errors::{input_error, raised};
 use crate::options;
 use crate::source::Source;
 
@@ -65,14 +65,20 @@ pub fn fuse(
     model: Source,
     emit: &str,
     target: Option<&str>,
+    quantized: bool,
     base_dir: Option<PathBuf>,
 ) -> PyResult<Rewriting> {
-    let options = options::fusing(emit, target)?;
+    let options = options::fusing(emit, target)?.quantized(quantized);
+    if quantized && !options.writes_functions() {
+        return Err(input_error(
+            "quantized writes functions of the file: emit must be 'custom', or target a runtime that loads functions, such as \"onnxruntime\"",
+        ));
+    }
     let model = model.open(py, base_dir)?;
     py.detach(|| {
         let Fused { report, file, .. } = onnx_swish::fuse(&model, &options).map_err(raised)?;
         Ok(Rewriting {
-            changes: report.fusions.len(),
+            changes: report.changes(),
             report: json(&report)?,
             model,
             file,

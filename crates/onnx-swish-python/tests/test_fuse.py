@@ -152,6 +152,21 @@ def test_spellings_and_runtimes(hardswish):
         assert isinstance(raised.value, onnx_swish.InputError)
 
 
+def test_quantised_activations_become_functions_where_asked(tmp_path):
+    model = onnx.load(FIXTURES / "quantised" / "silu.QDQ.QUInt8.onnx")
+    assert len(onnx_swish.fuse(model).report.quantised) == 1 and not onnx_swish.fuse(model).functions
+    fused = onnx_swish.fuse(model, quantized=True)
+    assert [function.name for function in fused.functions] == ["QuantizedSilu1"]
+    onnx.checker.check_model(fused.model)
+    image = np.random.default_rng(7).normal(size=(1, 3, 32, 32)).astype(np.float32)
+    before, after = (onnxruntime_session(one.SerializeToString()).run(None, {"input": image}) for one in (model, fused.model))
+    assert np.array_equal(before[0], after[0])
+    plain = onnx_swish.expand(fused)
+    assert not plain.functions and len(onnx_swish.inspect(plain).quantised) == 1
+    with pytest.raises(onnx_swish.InputError, match="functions"):
+        onnx_swish.fuse(model, quantized=True, emit="standard")
+
+
 def test_the_report_says_what_the_command_says(real):
     import json
 

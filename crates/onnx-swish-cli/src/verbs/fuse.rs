@@ -9,7 +9,7 @@ use onnx_swish::{Emit, Fused, Report};
 use owo_colors::OwoColorize;
 
 use crate::args::{Emission, Sources, Target};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
 use crate::term::Term;
@@ -30,10 +30,28 @@ pub struct Arguments {
     target: Target,
     #[command(flatten)]
     emit: Emission,
+    /// Also put a function of the file in the place of every quantised activation, from one 8-bit code to another, with its own nodes as
+    /// the body; without this they stay as they are
+    #[arg(long)]
+    quantized: bool,
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let options = arguments.emit.options();
+    let options = arguments.emit.options().quantized(arguments.quantized);
+    if options.quantized && !options.writes_functions() {
+        let (asked, other) = match options.runtime {
+            Some(runtime) => (
+                format!("{} does not load functions", runtime.name),
+                "name a runtime that does, such as --for onnxruntime",
+            ),
+            None => (
+                "--emit rules functions out".to_owned(),
+                "leave --emit out, or name a runtime that loads functions: --for onnxruntime",
+            ),
+        };
+        let problem = format!("--quantized writes functions of the file, and {asked}");
+        return Err(Failure::new(problem).help(other));
+    }
     let verb = Verb {
         doing: "fuse",
         suffix: "fused",
@@ -48,7 +66,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
             let Fused { report, file, .. } = onnx_swish::fuse(model, &options)?;
             Ok(Rewritten {
                 file,
-                changes: report.fusions.len(),
+                changes: report.changes(),
                 told: told(term, &report, would),
                 document: report,
             })
@@ -58,29 +76,28 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
 
 fn told(term: &Term, report: &Report, would: bool) -> String {
     let mut text = String::new();
-    if report.fusions.is_empty() {
+    let fused = report.changes();
+    if fused == 0 {
         let _ = writeln!(text, "{}", "Nothing to fuse".bold());
     } else {
         let done = if would { "Would fuse" } else { "Fused" };
         let _ = writeln!(
             text,
             "{}",
-            format!(
-                "{done} {}",
-                report::count(report.fusions.len(), "activation")
-            )
-            .bold()
+            format!("{done} {}", report::count(fused, "activation")).bold()
         );
         text.push_str(&report::fusions(term, report));
+        text.push_str(&report::quantised(term, report.functions()));
     }
     for note in &report.notes {
         let _ = writeln!(text, "Note: {note}");
     }
-    if !report.quantised.is_empty() {
+    let kept = report.quantised.len() - report.functions().count();
+    if kept > 0 {
         let _ = writeln!(
             text,
             "{} kept: each is a table of 256 codes",
-            report::count(report.quantised.len(), "quantised activation")
+            report::count(kept, "quantised activation")
         );
     }
     if !report.already_fused.is_empty() {

@@ -171,7 +171,7 @@ fn told(term: &Term, source: Option<&Source>, report: &Report) -> String {
         (
             "Quantised, from one 8-bit code to another",
             report.quantised.len(),
-            report::quantised(term, report),
+            report::quantised(term, &report.quantised),
         ),
         (
             "One operator already",

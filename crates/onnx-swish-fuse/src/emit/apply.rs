@@ -134,6 +134,9 @@ impl<'p, 'm> Apply<'p, 'm> {
             }
             reads.extend(nodes::reads(fusion, |number| self.existing(fusion, number)));
         }
+        let calls = &self.plan.calls;
+        calls.remove(self.graph, &self.plan.regions, &mut removed, &reads);
+        reads.extend(calls.written().flat_map(|call| &call.inputs));
         let sweep = sweep(self.graph, &self.plan.facts, &mut removed, &reads);
         // A node that two fusions share goes once; one that ends a fusion is replaced.
         let mut replaced = vec![false; removed.len()];
@@ -156,6 +159,14 @@ impl<'p, 'm> Apply<'p, 'm> {
             );
             edit.replace_node(self.graph.id(last), &with)?;
             if let Some(replaced) = replaced.get_mut(last.index()) {
+                *replaced = true;
+            }
+        }
+        for (region, call) in self.plan.regions.iter().zip(&calls.calls) {
+            let Some(call) = call else { continue };
+            let with = calls.node(self.graph, call, region.output);
+            edit.replace_node(self.graph.id(call.last), &[with])?;
+            if let Some(replaced) = replaced.get_mut(call.last.index()) {
                 *replaced = true;
             }
         }
@@ -232,7 +243,15 @@ impl<'p, 'm> Apply<'p, 'm> {
                 edit.add_function_first(&function)?;
             }
         }
+        for function in self.plan.calls.functions.iter().rev() {
+            edit.add_function_first(function)?;
+        }
         let mut wanted: BTreeSet<(Option<u32>, &str, i64)> = BTreeSet::new();
+        for call in self.plan.calls.written() {
+            wanted.insert((None, OUR_DOMAIN, OUR_VERSION));
+            let function = self.graph.function_of(self.graph.scope(call.last));
+            wanted.extend(function.map(|function| (Some(function), OUR_DOMAIN, OUR_VERSION)));
+        }
         for fusion in &self.plan.fusions {
             let Some((domain, version)) = domain(fusion.target) else {
                 continue;

@@ -5,6 +5,7 @@
 pub(crate) mod apply;
 pub(crate) mod functions;
 pub(crate) mod nodes;
+pub(crate) mod quantised;
 pub(crate) mod sweep;
 pub(crate) mod target;
 pub(crate) mod version;

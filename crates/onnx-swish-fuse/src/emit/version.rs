@@ -3,6 +3,7 @@
 //! Promises: one answer for who writes the file and who reports on it.
 
 use crate::graph::Value;
+use crate::ops::Op;
 use crate::plan::Plan;
 
 /// Model-local functions came with version 8 of the format.
@@ -14,10 +15,8 @@ impl Plan<'_> {
     /// The version that the file is written in.
     pub(crate) fn ir_version(&self) -> i64 {
         let old = self.graph.model().ir_version();
-        let functions = self
-            .fusions
-            .iter()
-            .any(|fusion| fusion.target.op().is_ours());
+        let mut targets = self.fusions.iter().map(|fusion| fusion.target.op());
+        let functions = targets.any(Op::is_ours) || !self.calls.functions.is_empty();
         if functions {
             old.max(WITH_FUNCTIONS)
         } else {

@@ -8,6 +8,7 @@ use super::calls::Calls;
 use super::carried::Carried;
 use super::{Already, Fusion, Miss, Options, Plan, Why, regions, settle};
 use crate::element::Element;
+use crate::emit::quantised::Calls as Functions;
 use crate::facts::Facts;
 use crate::forms::gates::Almost;
 use crate::forms::products::{Mismatch, Reading};
@@ -100,12 +101,17 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         already,
         misses,
         regions: Vec::new(),
+        calls: Default::default(),
     };
     if let Some(quantised) = quantised {
         let (regions, unfinished) = quantised.found();
         regions::settle(&mut plan, regions, unfinished);
     }
     settle::settle(&mut plan);
+    regions::settle_functions(&mut plan);
+    if options.quantized && options.writes_functions() {
+        plan.calls = Functions::new(&plan.graph, &plan.facts, &plan.regions);
+    }
     plan
 }
 

@@ -15,6 +15,7 @@ mod settle;
 use onnx_swish_model::Model;
 
 use crate::element::Element;
+use crate::emit::quantised::Calls;
 use crate::emit::target::{Emit, Target};
 use crate::facts::Facts;
 use crate::forms::products::{Activation, Mismatch};
@@ -32,6 +33,9 @@ pub struct Options {
     pub emit: Emit,
     /// The runtime that is to load the result; what it does not load is not written.
     pub runtime: Option<&'static Runtime>,
+    /// Whether activations from one 8-bit code to another are written as functions of the file, whose bodies are their own nodes, if
+    /// functions may be written at all ([`Options::writes_functions`]). Without it the file keeps them as they are.
+    pub quantized: bool,
 }
 
 impl Options {
@@ -39,7 +43,7 @@ impl Options {
     pub fn emit(emit: Emit) -> Self {
         Self {
             emit,
-            runtime: None,
+            ..Self::default()
         }
     }
 
@@ -48,7 +52,23 @@ impl Options {
         Self {
             emit: runtime.write.unwrap_or(Emit::Standard),
             runtime: Some(runtime),
+            ..Self::default()
         }
+    }
+
+    /// Whether functions of the file may be written: the runtime loads them, or [`Emit::Custom`] asks for them.
+    pub fn writes_functions(&self) -> bool {
+        match self.runtime {
+            Some(runtime) => runtime.loads.functions,
+            None => self.emit == Emit::Custom,
+        }
+    }
+
+    /// Whether to write activations of 8-bit codes as functions.
+    #[must_use]
+    pub fn quantized(mut self, on: bool) -> Self {
+        self.quantized = on;
+        self
     }
 }
 
@@ -62,8 +82,10 @@ pub struct Plan<'m> {
     pub(crate) fusions: Vec<Fusion>,
     pub(crate) already: Vec<Already>,
     pub(crate) misses: Vec<Miss>,
-    /// Activations from one 8-bit code to another, which stay as they are.
+    /// Activations from one 8-bit code to another.
     pub(crate) regions: Vec<Region>,
+    /// Those of them that are to be functions; the others stay as they are.
+    pub(crate) calls: Calls,
 }
 
 impl std::fmt::Debug for Plan<'_> {
@@ -81,7 +103,7 @@ impl std::fmt::Debug for Plan<'_> {
 impl Plan<'_> {
     /// Whether applying it would change nothing.
     pub fn is_empty(&self) -> bool {
-        self.fusions.is_empty()
+        self.fusions.is_empty() && self.calls.functions.is_empty()
     }
 }
 

@@ -5,7 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Miss, Plan, Why};
+use super::{Already, Miss, Plan, Why};
+use crate::emit::quantised::is_named_so;
 use crate::graph::{Node, Value};
 use crate::quantised::{Obstacle, Region, Unfinished};
 
@@ -68,4 +69,34 @@ pub(super) fn settle(plan: &mut Plan<'_>, mut regions: Vec<Region>, unfinished: 
             }),
     );
     plan.regions = regions;
+}
+
+/// Regions that stand in functions which we wrote for them: what calls these is one operator already.
+pub(super) fn settle_functions(plan: &mut Plan<'_>) {
+    let graph = &plan.graph;
+    let model = graph.model();
+    let mut already = Vec::new();
+    plan.regions.retain(|region| {
+        let scope = graph.producer(region.output).map(|node| graph.scope(node));
+        let Some((scope, index)) = scope.and_then(|scope| Some((scope, graph.function_of(scope)?)))
+        else {
+            return true;
+        };
+        let scope = scope as usize;
+        // The body is what it says: from the one code to the other.
+        let ends = graph.scope_inputs(scope).first() == Some(&region.input)
+            && graph.scope_outputs(scope) == [region.output];
+        let function = model.functions().get(index as usize);
+        if !ends || !function.is_some_and(|function| is_named_so(model, function)) {
+            return true;
+        }
+        let callers = graph.callers(index as usize).iter();
+        already.extend(callers.map(|&node| Already {
+            node,
+            as_pair: false,
+        }));
+        false
+    });
+    plan.already.extend(already);
+    plan.already.sort_by_key(|already| already.node);
 }

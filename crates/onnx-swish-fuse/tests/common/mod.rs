@@ -248,7 +248,7 @@ pub fn expanded(bytes: &[u8]) -> schema::ModelProto {
 }
 
 /// Every value has one producer and stands before its readers; domains in use are imported; called functions exist.
-fn sound(proto: &schema::ModelProto) {
+pub fn sound(proto: &schema::ModelProto) {
     let graph = proto.graph.as_ref().expect("a model has a graph");
     let imported: Vec<&[u8]> = proto
         .opset_import

@@ -17,6 +17,7 @@ def fuse(
     *,
     emit: str = "custom",
     target: str | None = None,
+    quantized: bool = False,
     output: str | os.PathLike[str] | None = None,
     in_place: bool = False,
     force: bool = False,
@@ -31,6 +32,8 @@ def fuse(
             runtimes run; ``"contrib"``, com.microsoft::QuickGelu, and HardSwish from opset 14; ``"standard"``, HardSwish from
             opset 14 and Swish from opset 24.
         target: the runtime that is to load the result, such as ``"onnxruntime@1.20"``; instead of ``emit``.
+        quantized: also put a function of the file in the place of every quantised activation, from one 8-bit code to another, with its
+            own nodes as the body; without it these stay as they are.
         output: where the result is written: a file, or a folder that takes it under the model's name. Without it, a path gives
             ``model.fused.onnx`` beside ``model.onnx``, and nothing is written where there is nothing to fuse; bytes and a ModelProto
             stay in memory.
@@ -50,7 +53,7 @@ def fuse(
         FuseError: the result would pass the format's limit of 2 GiB.
     """
     where = _Where(model, output, in_place, force, copy_external)
-    rewriting = native.fuse(model, emit, target, base_dir)
+    rewriting = native.fuse(model, emit, target, quantized, base_dir)
     return _finished(model, rewriting, Report, "fused", where)
 
 

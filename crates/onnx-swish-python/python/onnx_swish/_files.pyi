@@ -23,6 +23,7 @@ class _Expand(TypedDict, total=False):
 
 class _Fuse(_Expand, total=False):
     emit: _Emit
+    quantized: bool
 
 @overload
 def fuse(model: str, **options: Unpack[_Fuse]) -> PathText[Report]: ...
