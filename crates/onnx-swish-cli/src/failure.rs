@@ -67,8 +67,17 @@ impl Failure {
     pub fn on(doing: &str, path: &Path, error: onnx_swish::Error) -> Self {
         let help = match &error {
             #[cfg(feature = "engine")]
-            onnx_swish::Error::ShapeNeeded { input, example, .. } => {
-                Some(format!("--shape {input}={example}"))
+            onnx_swish::Error::ShapeNeeded {
+                input,
+                example,
+                others,
+                ..
+            } => {
+                let mut help = format!("--shape {input}={example}");
+                for (input, example) in others {
+                    help += &format!(" --shape {input}={example}");
+                }
+                Some(help)
             }
             onnx_swish::Error::Model(onnx_swish::ModelError::Io { source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound =>

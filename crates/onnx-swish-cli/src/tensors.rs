@@ -35,6 +35,16 @@ macro_rules! for_each_type {
     }};
 }
 
+const ARCHIVE: &str =
+    "it is an archive of several arrays: give it as --inputs, which goes by their names";
+
+/// Whether a file is a zip archive, as an `.npz` is.
+fn is_archive(path: &Path) -> bool {
+    let mut first = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first == *b"PK\x03\x04"
+}
+
 /// Reads an `.npy` file.
 pub fn read_npy(path: &Path) -> Result<Tensor, Failure> {
     let help = "write it with numpy.save(), as a plain array of numbers";
@@ -43,6 +53,7 @@ pub fn read_npy(path: &Path) -> Result<Tensor, Failure> {
             Ok(array) => return Ok(Stored::tensor(array)),
             Err(ReadNpyError::WrongDescriptor(_)) => {}
             Err(error) => {
+                let help = if is_archive(path) { ARCHIVE } else { help };
                 return Err(Failure::caused(format!("{} is not a readable .npy file", path.display()), &error).help(help));
             }
         }

@@ -74,11 +74,19 @@ fn told(error: &Error) -> String {
         cause = error.source();
     }
     let help = match error {
-        Error::ShapeNeeded { input, example, .. } => {
-            format!(
-                "input_shapes={{{input:?}: [{}]}}",
-                example.replace(',', ", ")
-            )
+        Error::ShapeNeeded {
+            input,
+            example,
+            others,
+            ..
+        } => {
+            let one =
+                |input: &str, example: &str| format!("{input:?}: [{}]", example.replace(',', ", "));
+            let mut shapes = one(input, example);
+            for (input, example) in others {
+                shapes += &format!(", {}", one(input, example));
+            }
+            format!("input_shapes={{{shapes}}}")
         }
         Error::Run(EngineError::TooManyNodes { found, .. }) => format!("max_nodes={found}"),
         Error::Run(EngineError::BuildTime { .. }) => "max_build_time=SECONDS".to_owned(),

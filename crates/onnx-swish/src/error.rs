@@ -30,7 +30,8 @@ pub enum Error {
     /// An input has free dimensions and no shape was given.
     #[cfg(feature = "engine")]
     #[error(
-        "input `{input}` has shape {declared} and no size was given for its free dimensions; give a shape, for example {input}={example}"
+        "input `{input}` has shape {declared} and no size was given for its free dimensions; give a shape, for example {input}={example}{}",
+        others.iter().map(|(input, example)| format!(", and {input}={example}")).collect::<String>()
     )]
     ShapeNeeded {
         /// The input.
@@ -39,6 +40,8 @@ pub enum Error {
         declared: String,
         /// A shape that would do.
         example: String,
+        /// The other inputs for which this is so, each with a shape that would do.
+        others: Vec<(String, String)>,
     },
     /// An input could not be made.
     #[cfg(feature = "engine")]

@@ -36,9 +36,22 @@ pub(crate) fn concrete(ports: &[Port], shapes: &Shapes) -> Result<Vec<Vec<usize>
             .join(", ");
         return Err(onnx_swish_tract::Error::WhichInput { known }.into());
     }
+    let given = |port: &Port| shapes.get(&port.name).or(anonymous);
+    let open = |port: &&Port| given(port).is_none() && port.fixed_shape().is_none();
+    let mut open = ports.iter().filter(open);
+    if let Some(first) = open.next() {
+        return Err(Error::ShapeNeeded {
+            input: first.name.clone(),
+            declared: first.shape_text(),
+            example: example(first),
+            others: open
+                .map(|port| (port.name.clone(), example(port)))
+                .collect(),
+        });
+    }
     ports
         .iter()
-        .map(|port| concrete_shape(port, shapes.get(&port.name).or(anonymous)))
+        .map(|port| concrete_shape(port, given(port)))
         .collect()
 }
 
@@ -58,6 +71,7 @@ fn concrete_shape(port: &Port, given: Option<&Vec<usize>>) -> Result<Vec<usize>>
         input: port.name.clone(),
         declared: port.shape_text(),
         example: example(port),
+        others: Vec::new(),
     })
 }
 
@@ -176,6 +190,18 @@ mod tests {
             error.contains("[batch, 3]") && error.contains("x=1,3"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn all_inputs_without_a_size_are_named_at_once() {
+        let free = |name: &str| Port {
+            name: name.to_owned(),
+            ..port(vec![Dim::Unknown, Dim::Fixed(2)])
+        };
+        let ports = [free("a"), port(vec![Dim::Fixed(3)]), free("b"), free("c")];
+        let shapes = Shapes::from([("b".to_owned(), vec![4, 2])]);
+        let error = random(&ports, &shapes, 0, 1.0).unwrap_err().to_string();
+        assert!(error.ends_with("a=1,2, and c=1,2"), "{error}");
     }
 
     #[test]
