@@ -935,6 +935,33 @@ mod graphs {
         assert_eq!(first.domain(), b"onnx_swish", "callees before callers");
     }
 
+    /// The gate has the shape of x again behind the Reshape; what is written has none, so that beta must not bring more dimensions.
+    #[test]
+    fn a_beta_of_more_dimensions_than_x_is_written_as_a_scalar() {
+        const SHAPES: [&str; 5] = ["", "[1]", "[1,1]", "[1,1,1]", "[1,1,1,1]"];
+        const XS: [&str; 4] = ["float x", "float[2] x", "float[2,3] x", "float[2,3,2] x"];
+        let gates = [
+            "t = Mul(x, k); s = Sigmoid(t); h = Shape(x); g = Reshape(s, h); y = Mul(x, g)",
+            "t = Mul(k, x); s = Sigmoid(t); h = Shape(x); g = Reshape(s, h); y = Mul(g, x)",
+            "t = Div(x, k); s = Sigmoid(t); h = Shape(x); g = Reshape(s, h); y = Mul(x, g)",
+            "s = Sigmoid(x); t = Mul(s, k); m = Mul(x, t); h = Shape(x); y = Reshape(m, h)",
+            "t = Mul(x, k); s = Sigmoid(t); m = Mul(x, s); h = Shape(x); y = Reshape(m, h)",
+        ];
+        let mut fused = 0;
+        for x in XS {
+            for shape in SHAPES {
+                for gate in gates {
+                    let net = Net::new(gate)
+                        .inputs(x)
+                        .outputs(&x.replace(" x", " y"))
+                        .constants(&format!("float{shape} k = 1.7"));
+                    fused += check(&net, Emit::Custom).report.fusions.len();
+                }
+            }
+        }
+        assert!(fused > 50, "{fused}");
+    }
+
     #[test]
     fn values_called_like_ours_get_no_company() {
         let net = Net::new(

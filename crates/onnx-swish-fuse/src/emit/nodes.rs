@@ -251,7 +251,8 @@ pub(crate) fn constant_node(output: &Bytes, tensor: schema::TensorProto) -> sche
     node
 }
 
-/// A constant of the pattern that can serve as this number: it broadcasts to x because the pattern had it do so.
+/// A constant of the pattern that can serve as this number: the pattern had it broadcast to x. One of more dimensions than x may have
+/// would give the result as many; the pattern took them away again.
 pub(crate) fn existing(
     graph: &Graph<'_>,
     facts: &crate::facts::Facts,
@@ -264,14 +265,20 @@ pub(crate) fn existing(
     if fusion.other.is_some() {
         return None;
     }
+    let (dims, _) = facts.shapes.suffix(facts.shape(fusion.root));
+    let fits = |value: Value| {
+        let rank = facts.shapes.rank(facts.shape(value));
+        rank.is_some_and(|rank| rank <= dims.len())
+    };
     let arithmetic = |op| matches!(op, Op::Mul | Op::Div | Op::Add | Op::Sub | Op::Sum);
     fusion.pattern.constants.iter().copied().find(|&value| {
         facts.known_constant(value).is_some_and(|constant| {
             constant.number() == Some(number) && constant.element == fusion.element
-        }) && fusion
-            .pattern
-            .nodes
-            .iter()
-            .any(|&node| arithmetic(graph.op(node)) && graph.inputs(node).contains(&value))
+        }) && fits(value)
+            && fusion
+                .pattern
+                .nodes
+                .iter()
+                .any(|&node| arithmetic(graph.op(node)) && graph.inputs(node).contains(&value))
     })
 }
