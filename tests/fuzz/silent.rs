@@ -141,6 +141,12 @@ pub fn gated(model: &Model) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Whether a node is this operator of the standard.
+fn is_standard(model: &Model, node: &Node, op: &[u8]) -> bool {
+    let domain = model.text(node.domain());
+    (domain.is_empty() || domain == b"ai.onnx") && model.text(node.op_type()) == op
+}
+
 /// A node, its operator and its inputs.
 type Maker<'m> = (&'m Node, &'m [u8], Vec<&'m [u8]>);
 
@@ -167,6 +173,10 @@ impl<'m> Products<'m> {
         let mut varying: HashSet<&[u8]> = HashSet::new();
         // Nodes stand behind what they read.
         for node in scope.nodes() {
+            // However many it makes, they are one number.
+            if is_standard(model, node, b"ConstantOfShape") {
+                continue;
+            }
             let inputs = model.inputs(node).iter().map(|&input| model.text(input));
             let varies = |name: &[u8]| {
                 let comes_in = !makers.contains_key(name) && !stored.contains_key(name);
@@ -207,7 +217,10 @@ impl<'m> Products<'m> {
             None => {
                 let (node, op, _) = self.maker(name)?;
                 let node = self.model.node_ref(node);
-                if op != b"Constant" {
+                if op == b"ConstantOfShape" && node.attribute(b"value").is_none() {
+                    return Some(0.0);
+                }
+                if op != b"Constant" && op != b"ConstantOfShape" {
                     return None;
                 }
                 if let Some(float) = node.attribute(b"value_float") {
@@ -220,6 +233,52 @@ impl<'m> Products<'m> {
             [number] => Some(number),
             _ => None,
         }
+    }
+
+    /// The function of the file that makes a value, where it stands among the outputs, and what it is given.
+    fn called(&self, name: &[u8]) -> Option<(&'m Scope, usize, Vec<&'m [u8]>)> {
+        let node = *self.makers.get(name)?;
+        let text = |span| self.model.text(span);
+        let mut functions = self.model.functions().iter();
+        let function = functions.find(|function| {
+            text(function.domain()) == text(node.domain())
+                && text(function.name()) == text(node.op_type())
+                && text(function.domain()) != b"onnx_swish"
+        })?;
+        let mut outputs = self.model.outputs(node).iter();
+        let position = outputs.position(|&output| text(output) == name)?;
+        let inputs = self.model.inputs(node).iter();
+        let inputs = inputs.map(|&input| text(input)).collect();
+        Some((self.model.scopes().get(function.scope())?, position, inputs))
+    }
+
+    /// Whether a function gives back a gate, or clamps, as ReLU6 does, what was shifted before.
+    fn is_gate_of_a_function(&self, name: &[u8], steps: usize) -> bool {
+        let Some((scope, position, inputs)) = self.called(name) else {
+            return false;
+        };
+        let body = Products::new(self.model, scope);
+        let Some(output) = scope.outputs().get(position) else {
+            return false;
+        };
+        let output = self.model.text(output.name());
+        let clamps = || {
+            let bounds = body.bounds(output);
+            let bounds = bounds.map(|(lo, hi, of)| match body.bounds(of) {
+                Some((inner_lo, inner_hi, inner)) => (lo.max(inner_lo), hi.min(inner_hi), inner),
+                None => (lo, hi, of),
+            });
+            bounds.is_some_and(|(lo, hi, of)| {
+                let mut given = scope.inputs().iter();
+                let argument = given.position(|input| self.model.text(input.name()) == of);
+                let argument = argument.and_then(|position| inputs.get(position));
+                lo < hi
+                    && lo + hi < f64::INFINITY
+                    && lo + hi > f64::NEG_INFINITY
+                    && argument.is_some_and(|argument| self.is_shifted(argument))
+            })
+        };
+        body.carries(output, steps) || clamps()
     }
 
     fn is(&self, name: &[u8], op: &[u8]) -> bool {
@@ -305,6 +364,9 @@ impl<'m> Products<'m> {
     /// Whether a gate flows into a value, in not more than so many operators.
     fn carries(&self, name: &[u8], steps: usize) -> bool {
         if self.is_gate(name) {
+            return true;
+        }
+        if steps > 0 && self.is_gate_of_a_function(name, steps - 1) {
             return true;
         }
         let Some((node, op, inputs)) = self.maker(name).filter(|_| steps > 0) else {

@@ -54,7 +54,8 @@ impl Facts {
                 let (code, values) = graph
                     .constant_attribute(node, 1)
                     .unwrap_or((1, Some(vec![0.0])));
-                self.constant(graph, input(0)?)?;
+                // However many there are: `zeros_like`, `full_like`.
+                input(0)?;
                 Some(Constant::uniform(
                     Element::from_code(code),
                     *values?.first()?,

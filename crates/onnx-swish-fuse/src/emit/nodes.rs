@@ -266,9 +266,14 @@ pub(crate) fn existing(
         return None;
     }
     let (dims, _) = facts.shapes.suffix(facts.shape(fusion.root));
+    let is_constant = |value: &Value| facts.known_constant(*value).is_some();
     let fits = |value: Value| {
         let rank = facts.shapes.rank(facts.shape(value));
-        rank.is_some_and(|rank| rank <= dims.len())
+        // Not one that is made anew, as large as x.
+        let is_stored = graph
+            .producer(value)
+            .is_none_or(|node| graph.inputs(node).iter().all(is_constant));
+        is_stored && rank.is_some_and(|rank| rank <= dims.len())
     };
     let arithmetic = |op| matches!(op, Op::Mul | Op::Div | Op::Add | Op::Sub | Op::Sum);
     fusion.pattern.constants.iter().copied().find(|&value| {

@@ -133,7 +133,7 @@ impl Analysis<'_> {
                     self.scope(scope);
                 }
             }
-            self.carried.leave(&self.graph, function, body);
+            self.carried.leave(&self.forms, &self.graph, function, body);
         }
         true
     }

@@ -20,6 +20,8 @@ type Inputs = u64;
 struct Flow {
     /// For each output, whether a gate of the function's own flows into it, and which inputs do.
     outputs: Vec<(bool, Inputs)>,
+    /// For each output the input that it clamps on both sides, if that is all: a ReLU6, which is a gate of what was shifted before.
+    clamped: Vec<Inputs>,
     /// Inputs that the function multiplies by something that varies.
     multiplied: Inputs,
 }
@@ -73,11 +75,19 @@ impl Carried {
     }
 
     /// Keeps what the function does.
-    pub(super) fn leave(&mut self, graph: &Graph<'_>, function: usize, body: usize) {
+    pub(super) fn leave(&mut self, forms: &Forms, graph: &Graph<'_>, function: usize, body: usize) {
         let outputs = graph.scope_outputs(body).iter();
-        let outputs = outputs.map(|&value| (self.gate(value).is_some(), self.flowing(value)));
+        let clamped = outputs.clone().map(|&value| match forms.gate(value) {
+            Some(Gate::Clamp(clamp)) if forms.two_sided(clamp).is_some() => {
+                self.flowing(clamp.argument.root)
+            }
+            _ => 0,
+        });
         let flow = Flow {
-            outputs: outputs.collect(),
+            clamped: clamped.collect(),
+            outputs: outputs
+                .map(|&value| (self.gate(value).is_some(), self.flowing(value)))
+                .collect(),
             multiplied: self.multiplied,
         };
         self.functions.insert(function, flow);
@@ -110,7 +120,7 @@ impl Carried {
         }
         match op {
             Op::Unknown if graph.bodies(node).next().is_some() => self.leave_bodies(graph, node),
-            Op::Unknown => return self.call(graph, node),
+            Op::Unknown => return self.call(forms, graph, node),
             Op::Mul | Op::QLinearMul => self.product(graph, facts, node, first),
             Op::Div => self.quotient(forms, graph, facts, node, first),
             Op::Split => {
@@ -245,7 +255,7 @@ impl Carried {
         }
     }
 
-    fn call(&mut self, graph: &Graph<'_>, node: Node) -> Option<Value> {
+    fn call(&mut self, forms: &Forms, graph: &Graph<'_>, node: Node) -> Option<Value> {
         let function = graph.has_calls().then(|| graph.callee(node))??;
         let flow = self.functions.get(&function)?.clone();
         let arguments = graph.inputs(node);
@@ -255,8 +265,12 @@ impl Carried {
                 .filter(move |&(position, _)| inputs & (1 << position) != 0)
                 .map(|(_, &argument)| argument)
         };
-        for (&output, (own, inputs)) in graph.outputs(node).iter().zip(flow.outputs) {
+        let clamped = flow.clamped.into_iter().chain(std::iter::repeat(0));
+        let outputs = graph.outputs(node).iter().zip(flow.outputs);
+        for ((&output, (own, inputs)), clamped) in outputs.zip(clamped) {
             let gate = picked(inputs).find_map(|argument| self.gate(argument));
+            let is_shifted = |argument: Value| forms.linear(argument).q != 0.0;
+            let own = own || picked(clamped).any(is_shifted);
             let gate = if own { Some(output) } else { gate };
             let flows = picked(inputs).fold(0, |all, argument| all | self.flowing(argument));
             self.set(output, gate.unwrap_or(Value::ABSENT), flows);

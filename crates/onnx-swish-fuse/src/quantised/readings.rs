@@ -163,7 +163,13 @@ impl Quantised {
                     }));
                 }
                 // Farther back is another value, of which the gate need not be a function.
-                Err(why) if level == 0 && self.is_gate(gate, inverted) => found.differs(why, names),
+                Err(why)
+                    if level == 0
+                        && (self.is_gate(gate, inverted)
+                            || by_operator && why == Mismatch::HalfOpen) =>
+                {
+                    found.differs(why, names);
+                }
                 Err(_) => {}
             }
         }
@@ -227,7 +233,7 @@ impl Quantised {
         }
     }
 
-    /// The readings of a gate that is a clamp, and whether operators bound it on both sides.
+    /// The readings of a gate that is a clamp, and whether operators bound it on both sides, or on one where that is all there is.
     ///
     /// Which number the gate is 1 at is known where an operator bounds it. Where only quantisers do, it may be the number at
     /// which a quantiser ends, or twice the number that the gate is at zero: a hard sigmoid is 1/2 there.
@@ -260,6 +266,11 @@ impl Quantised {
         }
         if !by_operator && bounded.codes.is_empty() {
             return (Err(Mismatch::HalfOpen), false);
+        }
+        let is_half_open = bounded.lo.is_finite() != bounded.hi.is_finite();
+        if is_half_open && bounded.line.q == 0.0 {
+            // x·relu(x): what is nothing but a multiple of x is no gate, wherever a quantiser ends.
+            return (Err(Mismatch::HalfOpen), true);
         }
         let mut units = Vec::new();
         if by_operator {

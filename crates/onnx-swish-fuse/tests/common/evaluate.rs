@@ -245,7 +245,10 @@ fn call(
         },
         "Constant" => constant(node),
         "ConstantOfShape" => {
-            let value = constant(node).data[0];
+            let value = match node.attribute.first() {
+                Some(_) => constant(node).data[0],
+                None => 0.0,
+            };
             let dims: Vec<usize> = at(0).data.iter().map(|&dim| dim as usize).collect();
             Tensor {
                 data: vec![value; dims.iter().product()],
