@@ -24,8 +24,17 @@ function port(field, name, dims) {
   return message(field, bytes(1, name), message(2, message(1, number(1, 1), shape)));
 }
 
-function weights(name, elements) {
-  return message(5, number(1, elements), number(2, 1), bytes(8, name), bytes(9, Buffer.alloc(4 * elements)));
+function weights(name, ...dims) {
+  const elements = dims.reduce((a, b) => a * b, 1);
+  return message(5, ...dims.map((dim) => number(1, dim)), number(2, 1), bytes(8, name), bytes(9, Buffer.alloc(4 * elements)));
+}
+
+// A node that makes a number.
+function constant(value, output, name) {
+  const content = Buffer.alloc(4);
+  content.writeFloatLE(value);
+  const tensor = message(5, number(2, 1), bytes(9, content));
+  return message(1, bytes(2, output), bytes(3, name), bytes(4, "Constant"), message(5, bytes(1, "value"), tensor, number(20, 4)));
 }
 
 function model(...graph) {
@@ -45,6 +54,32 @@ export function chain(count, name = (word, at) => `/model.${at}/block/${word}_ou
     x = z;
   }
   return model(...parts, ...extra, port(11, first, [1, 8, 16, 16]), port(12, x, [1, 8, 16, 16]));
+}
+
+// `count` convolutions with HardSwish as PyTorch writes `x * relu6(x + 3) / 6` up to opset 13: nine nodes each, with the long names that it
+// gives them.
+export function network(count) {
+  const parts = [];
+  let x = "input";
+  for (let at = 0; at < count; at++) {
+    const block = `backbone/features/features.${at}/block/block.${at % 3}`;
+    const made = (op) => `/${block}/${op}_output_0`;
+    const add = (op, ...inputs) => {
+      parts.push(node(op.split("/").at(-1), inputs, [made(op)], `/${block}/${op}`));
+      return made(op);
+    };
+    const stored = (op, value) => {
+      parts.push(constant(value, made(op), `/${block}/${op}`));
+      return made(op);
+    };
+    const [weight, bias] = ["weight", "bias"].map((word) => `${block.replaceAll("/", ".")}.0.${word}`);
+    parts.push(weights(weight, 8, 8, 1, 1), weights(bias, 8));
+    x = add("Conv", x, weight, bias);
+    const shifted = add("activation/Add", x, stored("activation/Constant", 3));
+    const clipped = add("activation/Clip", shifted, stored("activation/Constant_1", 0), stored("activation/Constant_2", 6));
+    x = add("activation/Div", add("activation/Mul", x, clipped), stored("activation/Constant_3", 6));
+  }
+  return model(...parts, port(11, "input", [1, 8, 16, 16]), port(12, x, [1, 8, 16, 16]));
 }
 
 // A model of at least so many bytes: weights that an Add reads.

@@ -6,7 +6,7 @@ import { readFileSync, statSync } from "node:fs";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { MODELS, PHONE, closeBrowser, command, fitsItsWidth, fixture, inspect, ready, report, rows, scratch, wantedRows, watched, written } from "./harness.mjs";
-import { chain, hostile, hostileText } from "./models.mjs";
+import { chain, hostile, hostileText, network } from "./models.mjs";
 
 after(closeBrowser);
 const address = (file) => pathToFileURL(file).href;
@@ -18,6 +18,7 @@ for (const [at, model] of MODELS.entries()) {
     await ready(page);
     assert.deepEqual(await rows(page), wantedRows(inspect(fixture(model))));
     assert.deepEqual(requests, [address(file)], "nothing is asked for but the file itself");
+    assert.deepEqual(await page.evaluate(() => onnxSwish.document), JSON.parse(command("report", "--format", "json", fixture(model))));
     await fitsItsWidth(page);
     await done();
   });
@@ -89,16 +90,22 @@ test("a report of 94 fusions opens in less than a second", async () => {
   assert.ok(Math.min(...times) > 1 && Math.min(...times) < 1000, `computed for ${list(times)} ms`);
 });
 
-test("a report of a thousand fusions is less than 2 MB", async () => {
-  const file = report(written("chain1000.onnx", chain(1000)), "chain1000.html");
+test("a report of a thousand HardSwish with names as PyTorch's is less than 2 MB, and says all that --format json says", async () => {
+  const model = written("network1034.onnx", network(1034));
+  const file = report(model, "network1034.html");
   const size = statSync(file).size;
-  console.log(`1000 fusions are ${size} bytes`);
+  console.log(`1034 fusions are ${size} bytes`);
   assert.ok(size < 2e6, `${size} bytes`);
   const { page, done } = await watched(address(file));
   await ready(page);
   assert.deepEqual(await rows(page), { fusion: 500 }, "a table is filled as it is wanted");
-  await page.locator("button.more").click();
-  assert.deepEqual(await rows(page), { fusion: 1000 });
+  for (const wanted of [1000, 1034]) {
+    await page.locator("button.more").click();
+    assert.deepEqual(await rows(page), { fusion: wanted });
+  }
+  const told = JSON.parse(command("report", "--format", "json", model));
+  assert.equal(told.entries[0].before.nodes.length, 4, "Add, Clip, Mul, Div");
+  assert.deepEqual(await page.evaluate(() => onnxSwish.document), told);
   await done();
 });
 

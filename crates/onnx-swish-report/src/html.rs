@@ -5,10 +5,12 @@
 
 use crate::assets;
 use crate::document::{Document, Kind};
+use crate::packed::packed;
 
 /// The file.
 pub fn html(document: &Document) -> String {
-    let data = embedded(&serde_json::to_string(document).unwrap_or_default());
+    let value = serde_json::to_value(document).unwrap_or_default();
+    let data = embedded(&packed(&value).to_string());
     let title = match document.kind {
         Kind::Report => "onnx-swish report",
         Kind::Diff => "onnx-swish diff",
@@ -36,7 +38,10 @@ pub fn html(document: &Document) -> String {
         assets::DRAW,
         "</script>\n<script>\n",
         assets::VIEW,
-        "onnxSwish.show(JSON.parse(window.document.getElementById(\"data\").textContent), window.document.getElementById(\"document\"));\n",
+        "</script>\n<script>\n",
+        assets::UNPACK,
+        "onnxSwish.document = onnxSwish.unpack(JSON.parse(window.document.getElementById(\"data\").textContent));\n",
+        "onnxSwish.show(onnxSwish.document, window.document.getElementById(\"document\"));\n",
         "</script>\n</body>\n</html>\n",
     ]
     .concat()

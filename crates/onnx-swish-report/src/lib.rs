@@ -31,6 +31,7 @@ mod html;
 mod markdown;
 mod neighbourhood;
 mod outside;
+mod packed;
 mod tables;
 
 pub use document::{
