@@ -11,6 +11,7 @@ mod cuts;
 mod formula;
 mod judge;
 mod layout;
+mod names;
 mod options;
 mod origin;
 mod reference;
@@ -34,8 +35,6 @@ pub use report::{FirstOff, OffFrom, VerifyReport};
 pub use rows::Rows;
 pub use test_data::{TestDataError, TestSet, read_test_data};
 pub use tolerance::Tolerance;
-
-use std::collections::HashMap;
 
 use onnx_swish_tract::Operators;
 
@@ -124,43 +123,16 @@ pub fn verify(
     Ok(report)
 }
 
-/// Says which value each activation makes, by the fused file's node of that name.
+/// Says which value each activation makes, by the fused file's names.
 fn named(mut coverage: Vec<Coverage>, fused: &Model) -> Result<Vec<Coverage>> {
     let flat = flattened(fused, Operators::OnnxSwish)?;
-    let model = flat.as_ref().unwrap_or(fused);
-    let nodes = model.scopes().first().map(|main| main.nodes());
-    let nodes = || {
-        let nodes = nodes.unwrap_or_default().iter();
-        nodes.map(|node| model.node_ref(node))
-    };
-    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-    let values: HashMap<String, &[u8]> = nodes()
-        .filter_map(|node| {
-            let output = node.outputs().next()?;
-            // As tract does: a node without a name goes by its output.
-            let name = match node.name() {
-                b"" => output,
-                name => name,
-            };
-            Some((text(name), output))
-        })
+    let nodes: Vec<(&str, &str)> = coverage
+        .iter()
+        .map(|one| (one.node.as_str(), one.op.as_str()))
         .collect();
-    // tract merges `x * Sigmoid(x)` whose gate is needed elsewhere, too, under the name of the gate's node.
-    let merged = |node: &str| {
-        let gate = *values.get(node.strip_suffix(".silu")?)?;
-        let mut makers = nodes();
-        let maker = makers.find(|node| node.outputs().next() == Some(gate))?;
-        let x = maker.inputs().next()?;
-        let mut products = nodes().filter(|node| node.op_type() == b"Mul");
-        let product = products.find(|node| {
-            let factors: Vec<&[u8]> = node.inputs().collect();
-            factors == [x, gate] || factors == [gate, x]
-        });
-        product?.outputs().next()
-    };
-    for one in &mut coverage {
-        let own = values.get(&one.node).copied();
-        one.output = own.or_else(|| merged(&one.node)).map(text);
+    let outputs = names::outputs(flat.as_ref().unwrap_or(fused), &nodes);
+    for (one, output) in coverage.iter_mut().zip(outputs) {
+        one.output = output;
     }
     Ok(coverage)
 }
