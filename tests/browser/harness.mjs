@@ -74,9 +74,9 @@ export function failing(...args) {
   return spawnSync(COMMAND, args, { encoding: "utf8", maxBuffer: 1 << 28 });
 }
 export const inspect = (file) => JSON.parse(command("inspect", "--format", "json", file));
-export function report(file, name) {
+export function report(file, name, ...options) {
   const out = scratch(name);
-  command("report", file, "-o", out, "--force", "-q");
+  command("report", file, "-o", out, "--force", "-q", ...options);
   return out;
 }
 
@@ -102,5 +102,22 @@ export const ready = (page) => page.waitForSelector("[data-ready=true]");
 export async function fitsItsWidth(page) {
   const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(wide <= room, `the page is ${wide} wide on a screen of ${room}`);
+}
+// No word of a heading is broken: each piece between two places where a line may end is on one line.
+export async function wholeWords(page) {
+  const broken = await page.evaluate(() => [...document.querySelectorAll("h1, h2, h3, th")].flatMap((heading) => {
+    const texts = document.createTreeWalker(heading, NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (texts.nextNode()) {
+      for (const word of texts.currentNode.data.matchAll(/\S+/g)) {
+        const range = document.createRange();
+        range.setStart(texts.currentNode, word.index);
+        range.setEnd(texts.currentNode, word.index + word[0].length);
+        if (new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size > 1) found.push(word[0]);
+      }
+    }
+    return found;
+  }));
+  assert.deepEqual(broken, [], "words of headings stay whole");
 }
 export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };

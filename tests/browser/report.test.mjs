@@ -2,10 +2,10 @@
 // Given: `harness.mjs`.
 // Promises: they open offline and without an error, show what `inspect` says, and take no name for markup.
 import assert from "node:assert/strict";
-import { readFileSync, statSync } from "node:fs";
+import { copyFileSync, readFileSync, statSync } from "node:fs";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { MODELS, PHONE, closeBrowser, command, fitsItsWidth, fixture, inspect, ready, report, rows, scratch, wantedRows, watched, written } from "./harness.mjs";
+import { MODELS, PHONE, closeBrowser, command, failing, fitsItsWidth, fixture, inspect, ready, report, rows, scratch, wantedRows, watched, wholeWords, written } from "./harness.mjs";
 import { chain, hostile, hostileText, network } from "./models.mjs";
 
 after(closeBrowser);
@@ -57,6 +57,84 @@ test("search and filters leave what they should", async () => {
   assert.ok(Object.values(await rows(page)).reduce((a, b) => a + b) < 9);
   await page.locator("input[type=search]").fill("no such name");
   assert.deepEqual(await rows(page), {});
+  await done();
+});
+
+test("the search finds what the pictures show", async () => {
+  const file = report(fixture(MODELS[0]), "search.html");
+  const { page, done } = await watched(address(file));
+  await ready(page);
+  const { entries, graph } = await page.evaluate(() => onnxSwish.document);
+  const drawn = ({ before, after }) => [before, after].filter(Boolean).flatMap(({ nodes, around }) => [...nodes, ...around]).map((at) => graph.nodes[at]);
+  const values = (node) => [...node.inputs, ...node.outputs].filter((at) => at >= 0).map((at) => graph.values[at].name);
+  const told = entries.map((entry) => [entry.output, entry.input, entry.message].join("\n"));
+  for (const names of [(node) => [node.name], values]) {
+    const only = entries.flatMap((entry) => drawn(entry).flatMap(names)).find((name) => name && !told.some((text) => text.includes(name)));
+    assert.ok(only, "a name that only a picture has");
+    await page.locator("input[type=search]").fill(only);
+    const wanted = entries.filter((entry) => drawn(entry).some((node) => [node.name, ...values(node)].some((name) => name.includes(only))));
+    assert.ok(wanted.length > 0 && wanted.length < entries.length);
+    assert.deepEqual(await page.locator("tr:not(.under) td.value").evaluateAll((cells) => cells.map((cell) => cell.title)), wanted.map(({ output }) => output));
+  }
+  await done();
+});
+
+test("betas that are a tensor have curves, and ranges of inputs", async () => {
+  const known = await watched(address(report(fixture("exporters/beta_channel.op13.onnx"), "betas.html", "--verify")));
+  await ready(known.page);
+  assert.equal(await known.page.locator("svg.curve path.line").count(), 3);
+  assert.equal(await known.page.locator("svg.curve rect.range").count(), 1);
+  assert.match(await known.page.locator("figcaption").innerText(), /beta 0\.5, 1\.1, 1\.9: smallest, middle, largest\s+inputs from -?\d/);
+  await known.done();
+  const computed = await watched(address(report(fixture("exporters/meta_acon.op13.onnx"), "computed.html", "--verify")));
+  await ready(computed.page);
+  assert.equal(await computed.page.locator("svg.curve path.line").count(), 0);
+  assert.match(await computed.page.locator("figcaption").innerText(), /beta is known once the model runs\s+inputs from -?\d/);
+  await computed.done();
+});
+
+test("no heading of a table is empty, and none of a phone's is broken inside a word", async () => {
+  const model = scratch("a_name_as_long_as_those_that_exporters-and.pipelines_put_together_v2.onnx");
+  copyFileSync(fixture("exporters/hardswish.op13.onnx"), model);
+  const file = report(model, "headings.html", "--verify", "--bench", "--runs", "2");
+  for (const options of [{}, PHONE]) {
+    const { page, done } = await watched(address(file), options);
+    await ready(page);
+    const headings = await page.locator("th").allTextContents();
+    assert.ok(headings.length > 15);
+    assert.deepEqual(headings.filter((text) => !text.trim()), []);
+    await page.evaluate(() => { for (const details of document.querySelectorAll("details")) details.open = true; });
+    await wholeWords(page);
+    await fitsItsWidth(page);
+    await done();
+  }
+});
+
+test("two numbers that differ are written with the digits that tell them apart", async () => {
+  const { page, done } = await watched(address(report(fixture("exporters/hardswish.op13.onnx"), "digits.html", "--verify")));
+  await ready(page);
+  const text = await page.evaluate(() => {
+    const doc = structuredClone(onnxSwish.document);
+    Object.assign(doc.verification.coverage[0], { worst: { x: 2, found: 0.0010000001, exact: 0.0010000002 } });
+    Object.assign(doc.verification.outputs[0], { worst: { index: [0], fused: 7, original: 7.25 } });
+    onnxSwish.show(doc, document.getElementById("document"));
+    return document.getElementById("document").textContent;
+  });
+  assert.ok(text.includes("at x = 2: 0.0010000001, exact 0.0010000002"));
+  assert.ok(text.includes("[0]: 7, reference 7.25"));
+  await done();
+});
+
+test("a printed report leaves no page half empty", async () => {
+  const { page, done } = await watched(address(report(fixture(MODELS[0]), "print.html")));
+  await ready(page);
+  const paper = { width: 794, height: 1123 };
+  await page.setViewportSize(paper);
+  await page.emulateMedia({ media: "print" });
+  const height = await page.evaluate(() => document.documentElement.scrollHeight);
+  const pdf = await page.pdf({ width: `${paper.width}px`, height: `${paper.height}px` });
+  const pages = pdf.toString("latin1").match(/\/Type\s*\/Page\b/g).length;
+  assert.ok(pages <= Math.ceil(height / paper.height) + 1, `${pages} pages for ${height} pixels`);
   await done();
 });
 
@@ -128,4 +206,18 @@ test("a diff draws the places that differ", async () => {
   assert.equal(await page.locator("svg.graph").count(), 2);
   await done();
   assert.match(readFileSync(file, "utf8"), /default-src 'none'/);
+});
+
+test("every picture of models that have nothing in common shows nodes", async () => {
+  const file = scratch("unrelated.html");
+  for (const pair of [[MODELS[0], "handmade/two_inputs.onnx"], ["exporters/relu6_mul_div.op13.onnx", MODELS[0]]]) {
+    failing("diff", ...pair.map(fixture), "-o", file, "--force", "-q");
+    const { page, done } = await watched(address(file));
+    await ready(page);
+    assert.match(await page.locator(".verdict.bad").innerText(), /nothing in common/);
+    for (const button of await page.locator("button.open").all()) await button.click();
+    const shown = await page.locator("svg.graph").evaluateAll((pictures) => pictures.map((picture) => picture.querySelectorAll("g.own").length));
+    assert.ok(shown.length > 0 && shown.every((count) => count > 0), `own nodes in each picture: ${shown}`);
+    await done();
+  }
 });

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use onnx_swish::{ActivationKind, AlreadyFused, BetaValue, FusionEntry, QuantisedEntry, Report};
 use owo_colors::OwoColorize;
 
-use crate::term::Term;
+use crate::term::{Term, plain};
 
 /// How many members of a group of near misses stand for the rest.
 const EXAMPLES: usize = 3;
@@ -58,12 +58,12 @@ pub fn quantised<'r>(term: &Term, regions: impl IntoIterator<Item = &'r Quantise
         );
         if term.verbose {
             for region in members {
-                let nodes = format!("[{}]", region.nodes.join(" "));
+                let nodes = format!("[{}]", plain(&region.nodes.join(" ")));
                 let _ = writeln!(
                     text,
                     "         {} -> {}{} {}",
-                    region.input,
-                    region.output,
+                    plain(&region.input),
+                    plain(&region.output),
                     place(&region.graph),
                     nodes.dimmed()
                 );
@@ -91,7 +91,12 @@ pub fn near_misses(term: &Term, report: &Report) -> String {
             EXAMPLES
         };
         for miss in group.members.iter().take(shown) {
-            let _ = writeln!(text, "         {}{}", miss.message, place(&miss.graph));
+            let _ = writeln!(
+                text,
+                "         {}{}",
+                plain(&miss.message),
+                place(&miss.graph)
+            );
         }
         if shown < count {
             let rest = format!("... and {} more like these (-v lists all)", count - shown);
@@ -122,7 +127,7 @@ pub fn already_fused(term: &Term, already: &[&AlreadyFused]) -> String {
         );
         if term.verbose {
             for one in members {
-                let _ = writeln!(text, "         {}{}", one.output, place(&one.graph));
+                let _ = writeln!(text, "         {}{}", plain(&one.output), place(&one.graph));
             }
         }
     }
@@ -171,7 +176,8 @@ fn title(fusion: &&FusionEntry) -> String {
         BetaValue::Number(beta) => Some(*beta),
         BetaValue::Tensor(_) => None,
     });
-    let (name, formula) = formula(fusion.activation, beta, fusion.alpha, fusion.offset);
+    let name = fusion.activation.name();
+    let formula = formula(fusion.activation, beta, fusion.alpha, fusion.offset);
     let factor = fusion
         .factor
         .map(|factor| format!(", times {factor} in a Mul of its own"))
@@ -181,7 +187,8 @@ fn title(fusion: &&FusionEntry) -> String {
 
 /// What a quantised region computes.
 fn quantised_title(region: &&QuantisedEntry) -> String {
-    let (name, formula) = formula(region.activation, region.beta, region.alpha, region.offset);
+    let name = region.activation.name();
+    let formula = formula(region.activation, region.beta, region.alpha, region.offset);
     let factor = region
         .factor
         .map(|factor| format!(", times {factor}"))
@@ -197,24 +204,21 @@ fn quantised_title(region: &&QuantisedEntry) -> String {
     )
 }
 
-/// An activation's name and formula. A Swish without a number has a tensor as beta.
+/// An activation's formula. A Swish without a number has a tensor as beta.
 fn formula(
     activation: ActivationKind,
     beta: Option<f64>,
     alpha: Option<f64>,
     offset: Option<f64>,
-) -> (&'static str, String) {
+) -> String {
     match (activation, beta) {
-        (ActivationKind::Silu, _) => ("SiLU", "x * sigmoid(x)".to_owned()),
-        (ActivationKind::Swish, Some(beta)) => ("Swish", format!("x * sigmoid({beta} x)")),
-        (ActivationKind::Swish, None) => ("Swish", "x * sigmoid(beta x), beta a tensor".to_owned()),
+        (ActivationKind::Silu, _) => "x * sigmoid(x)".to_owned(),
+        (ActivationKind::Swish, Some(beta)) => format!("x * sigmoid({beta} x)"),
+        (ActivationKind::Swish, None) => "x * sigmoid(beta x), beta a tensor".to_owned(),
         (ActivationKind::HardSwish, _) => {
             let slope = alpha.map_or_else(|| "?".to_owned(), fraction);
             let offset = offset.map_or_else(|| "?".to_owned(), fraction);
-            (
-                "HardSwish",
-                format!("x * clamp({slope} x + {offset}, 0, 1)"),
-            )
+            format!("x * clamp({slope} x + {offset}, 0, 1)")
         }
     }
 }
@@ -232,15 +236,15 @@ fn fraction(value: f64) -> String {
 
 fn line(fusion: &FusionEntry) -> String {
     let beta = match &fusion.beta {
-        Some(BetaValue::Tensor(name)) => format!(", beta {name}"),
+        Some(BetaValue::Tensor(name)) => format!(", beta {}", plain(name)),
         _ => String::new(),
     };
     format!(
         "{} -> {}{beta}{} {}",
-        fusion.input,
-        fusion.output,
+        plain(&fusion.input),
+        plain(&fusion.output),
         place(&fusion.graph),
-        format!("[{}]", fusion.nodes.join(" ")).dimmed()
+        format!("[{}]", plain(&fusion.nodes.join(" "))).dimmed()
     )
 }
 
@@ -249,6 +253,6 @@ fn place(graph: &str) -> String {
     if graph == "main" {
         String::new()
     } else {
-        format!(" (in {graph})")
+        format!(" (in {})", plain(graph))
     }
 }

@@ -30,6 +30,11 @@ pub struct Term {
     pub quiet: bool,
 }
 
+/// A name or a sentence of a model for one line: what would end the line or steer the terminal is escaped.
+pub fn plain(text: &str) -> String {
+    onnx_swish::display_name(text.as_bytes())
+}
+
 impl Term {
     pub fn new(global: &Global) -> Self {
         match global.color {

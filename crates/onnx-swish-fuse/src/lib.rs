@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+mod betas;
 mod constants;
 mod element;
 mod emit;
@@ -48,6 +49,7 @@ mod shapes;
 mod types;
 mod view;
 
+pub use betas::Betas;
 pub use emit::apply::apply;
 pub use emit::functions::OwnFunctions;
 pub use emit::target::Emit;

@@ -120,6 +120,17 @@ pub enum ActivationKind {
     HardSwish,
 }
 
+impl ActivationKind {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Silu => "SiLU",
+            Self::Swish => "Swish",
+            Self::HardSwish => "HardSwish",
+        }
+    }
+}
+
 /// A beta.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -395,7 +406,7 @@ fn rounding(fusion: &Fusion) -> Option<String> {
 }
 
 /// The shortest decimal that is this number in its element type: `1.702`, not `1.7020000219345093`.
-fn readable(value: f64, element: Element) -> f64 {
+pub(crate) fn readable(value: f64, element: Element) -> f64 {
     const MOST_DIGITS: usize = 17;
     // The standard slope is what it is in every type.
     if value == 1.0 / 6.0 {

@@ -69,15 +69,17 @@ var onnxSwish = (() => {
 
   // The parts of a picture before they have places.
   function parts(tables, side) {
+    const listed = [[side.nodes, true], [side.around, false]].flatMap(([list, own]) => list.map((position) => ({ position, own, node: tables.nodes[position] })));
+    const outputs = (node) => node.outputs.filter((value) => value >= 0);
+    const onlyConstants = (node) => outputs(node).length > 0 && outputs(node).every((value) => isConstant(tables.values[value]));
+    const read = new Set(listed.filter(({ node }) => !onlyConstants(node)).flatMap(({ node }) => node.inputs));
+    // Constants stand in the boxes of those that read them; where nobody does, or the entry is about nothing else, in their own.
+    const inside = ({ node }) => onlyConstants(node) && outputs(node).some((value) => read.has(value));
+    const alone = listed.filter(({ own }) => own).every(inside);
     const shown = new Map();
-    for (const [list, own] of [[side.nodes, true], [side.around, false]]) {
-      for (const position of list) {
-        const node = tables.nodes[position];
-        // Constants stand in the boxes of those that read them.
-        const outputs = node.outputs.filter((value) => value >= 0);
-        const onlyConstants = outputs.length > 0 && outputs.every((value) => isConstant(tables.values[value]));
-        if (!onlyConstants || side.nodes.length === 1) shown.set(`n${position}`, { node, own, all: lines(tables, node, own) });
-      }
+    for (const item of listed) {
+      const { position, own, node } = item;
+      if (!inside(item) || (own && alone)) shown.set(`n${position}`, { node, own, all: lines(tables, node, own) });
     }
     const makers = new Map();
     for (const [key, { node }] of shown) for (const value of node.outputs) if (value >= 0) makers.set(value, key);
@@ -162,30 +164,33 @@ var onnxSwish = (() => {
     return points.length === 2 ? `${path}L${at(points[1])}` : path;
   }
 
-  function valueOf(curve, x) {
-    if (curve.activation === "hard_swish") {
-      return x * Math.min(1, Math.max(0, (curve.alpha ?? 1 / 6) * x + (curve.offset ?? 0.5)));
-    }
-    return x / (1 + Math.exp(-(curve.beta ?? 1) * x));
+  function valueOf({ activation, alpha, offset }, beta, x) {
+    if (activation === "hard_swish") return x * Math.min(1, Math.max(0, (alpha ?? 1 / 6) * x + (offset ?? 0.5)));
+    return x / (1 + Math.exp(-beta * x));
   }
 
-  // A curve, with the range that its inputs took, where that is known.
+  // A curve, with the range that its inputs took, where that is known. Of betas that are a tensor, those of the smallest, the middle and the
+  // largest element.
   function curvePicture(curve) {
     const [w, h, edge] = [220, 130, 8];
     const low = Math.min(-6, curve.range ? Math.max(curve.range[0], -30) : 0);
     const high = Math.max(6, curve.range ? Math.min(curve.range[1], 30) : 0);
     const xs = Array.from({ length: 161 }, (_, i) => low + ((high - low) * i) / 160);
-    const ys = xs.map((x) => valueOf(curve, x));
-    const [bottom, top] = [Math.min(...ys, -0.5), Math.max(...ys, 0.5)];
+    const [min, median, max] = curve.betas || [];
+    const lines = (curve.note ? [] : curve.betas ? [[min, "line least"], [max, "line most"], [median, "line"]] : [[curve.beta ?? 1, "line"]])
+      .map(([beta, kind]) => ({ kind, ys: xs.map((x) => valueOf(curve, beta, x)) }));
+    const all = lines.flatMap(({ ys }) => ys);
+    const [bottom, top] = all.length ? [Math.min(...all, -0.5), Math.max(...all, 0.5)] : [-1, high];
     const px = (x) => (edge + ((x - low) / (high - low)) * (w - 2 * edge)).toFixed(1);
     const py = (y) => (h - edge - ((y - bottom) / (top - bottom)) * (h - 2 * edge)).toFixed(1);
-    const picture = svg("svg", { viewBox: `0 0 ${w} ${h}`, class: "curve", role: "img", "aria-label": `Curve of ${curve.title}` });
+    const label = curve.note ? `${curve.title}: ${curve.note}` : `Curve of ${curve.title}`;
+    const picture = svg("svg", { viewBox: `0 0 ${w} ${h}`, class: "curve", role: "img", "aria-label": label });
     if (curve.range) {
       const [from, to] = curve.range.map((x) => px(Math.min(high, Math.max(low, x))));
       picture.append(svg("rect", { x: from, y: 0, width: Math.max(1, to - from), height: h, class: "range" }));
     }
     picture.append(svg("path", { d: `M${px(low)},${py(0)}H${px(high)}M${px(0)},${py(bottom)}V${py(top)}`, class: "axis" }));
-    picture.append(svg("path", { d: "M" + xs.map((x, i) => `${px(x)},${py(ys[i])}`).join("L"), class: "line" }));
+    for (const { kind, ys } of lines) picture.append(svg("path", { d: "M" + xs.map((x, i) => `${px(x)},${py(ys[i])}`).join("L"), class: kind }));
     picture.append(svg("text", { x: edge, y: h - 2, class: "tick" }, low.toPrecision(2)));
     picture.append(svg("text", { x: w - edge, y: h - 2, class: "tick end" }, high.toPrecision(2)));
     return picture;

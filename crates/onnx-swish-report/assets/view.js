@@ -18,6 +18,16 @@
   const number = (value) => value.toLocaleString("en-US");
   const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
   const small = (value) => (typeof value === "number" ? (Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(+value.toPrecision(4))) : String(value));
+  // Two numbers with as many digits as it takes to tell them apart.
+  function apart(a, b) {
+    for (let digits = 4; digits < 17 && a !== b; digits++) {
+      const [one, other] = [a, b].map((value) => (typeof value === "number" ? String(+value.toPrecision(digits)) : String(value)));
+      if (one !== other) return [one, other];
+    }
+    return [small(a), small(b)];
+  }
+  // Lines end behind what separates words in file names, and not inside a word.
+  const breakable = (text) => text.split(/(?<=[/\\_.\-])/).flatMap((part, at) => (at ? [el("wbr"), part] : [part]));
   const file = (path) => (path ? path.split(/[/\\]/).pop() : "");
 
   function bytes(value) {
@@ -57,7 +67,7 @@
     list.push(tile(`${number(before.nodes)} → ${number(after.nodes)}`, "nodes"));
     list.push(tile(`${number(summary.nodes_kept)}`, "nodes unchanged"));
     if (before.bytes > 0) list.push(tile(`${(Math.floor((1000 * summary.bytes_kept) / before.bytes) / 10).toFixed(1)} %`, "of the bytes kept"));
-    return el("header", {}, el("h1", {}, title), el("p", { class: "facts" }, facts), verdict(doc), el("ul", { class: "tiles" }, ...list));
+    return el("header", {}, el("h1", {}, ...breakable(title)), el("p", { class: "facts" }, facts), verdict(doc), el("ul", { class: "tiles" }, ...list));
   }
 
   // What a reader must know before the numbers.
@@ -71,9 +81,13 @@
     if (!doc.curves.length) return null;
     const figures = doc.curves.map((curve) => {
       const range = curve.range ? `inputs from ${small(curve.range[0])} to ${small(curve.range[1])}` : null;
-      return el("figure", {}, onnxSwish.curvePicture(curve), el("figcaption", {}, el("b", {}, curve.title), ` ${plural(curve.count, "time")}`, range ? el("span", {}, range) : null));
+      const betas = curve.betas ? `beta ${curve.betas.map(small).join(", ")}: smallest, middle, largest` : null;
+      const said = [curve.note, betas, range].filter(Boolean).map((text) => el("span", {}, text));
+      return el("figure", {}, onnxSwish.curvePicture(curve), el("figcaption", {}, el("b", {}, curve.title), ` ${plural(curve.count, "time")}`, ...said));
     });
-    return section("Activations", el("div", { class: "curves" }, ...figures));
+    const drawn = doc.curves.reduce((sum, { count }) => sum + count, 0);
+    const more = doc.entries.filter(({ kind }) => ["fusion", "not_fused", "quantised"].includes(kind)).length - drawn;
+    return section("Activations", el("div", { class: "curves" }, ...figures), more > 0 ? el("p", { class: "facts" }, `${plural(more, "more activation")} of further functions`) : null);
   }
 
   function table(headings, rows, name) {
@@ -87,19 +101,19 @@
     if (!found) return null;
     const outputs = (found.outputs || []).map((output) => [
       output.name, output.equal ? "equal" : "different", (output.shape || []).join("×"), output.max_abs, output.max_rel, output.max_ulp,
-      output.worst ? `[${output.worst.index.join(", ")}]: ${output.worst.fused}, reference ${output.worst.original}` : "",
+      output.worst ? `[${output.worst.index.join(", ")}]: ${apart(output.worst.fused, output.worst.original).join(", reference ")}` : "",
     ]);
     const coverage = (found.coverage || []).map((one) => [
       one.output, one.op, one.exact ? "as exact as promised" : "off", one.min, one.max, one.max_ulp, one.allowed_ulp,
-      one.worst ? `at x = ${small(one.worst.x)}: ${small(one.worst.found)}, exact ${small(one.worst.exact)}` : "",
+      one.worst ? `at x = ${small(one.worst.x)}: ${apart(one.worst.found, one.worst.exact).join(", exact ")}` : "",
     ]);
     const word = found.equal ? "Every output is equal within its tolerance" : "Outputs differ";
     return section("Verification",
       el("p", { class: found.equal ? "verdict" : "verdict bad" }, `${word}; reference: ${found.reference}.`),
       ...(found.warnings || []).map((warning) => el("p", { class: "warning" }, String(warning))),
-      table(["output", "", "shape", "largest difference", "relative", "in ulp", "worst at"], outputs, "Outputs"),
+      table(["output", "verdict", "shape", "largest difference", "relative", "in ulp", "worst at"], outputs, "Outputs"),
       coverage.length ? el("details", { open: coverage.length <= 12 }, el("summary", {}, `${plural(coverage.length, "activation")} against the formula`),
-        table(["value", "operator", "", "smallest input", "largest input", "off by, ulp", "allowed", "worst"], coverage, "Activations")) : null);
+        table(["value", "operator", "verdict", "smallest input", "largest input", "off by, ulp", "allowed", "worst"], coverage, "Activations")) : null);
   }
 
   function bars(rows, label) {
@@ -149,8 +163,15 @@
     return section("What else changes in the file", el("ul", {}, ...doc.outside.map((sentence) => el("li", {}, sentence))));
   }
 
-  // The row's own text, for the search.
-  const haystack = (entry) => [entry.title, entry.output, entry.input, entry.graph, entry.op, entry.element_type, entry.message, entry.reason].filter(Boolean).join("\n").toLowerCase();
+  // What the search looks through: each row's own text, and the names that its pictures show.
+  function haystacks({ entries, graph }) {
+    const named = graph.nodes.map(({ op, name, inputs, outputs }) => [op, name, ...[...inputs, ...outputs].map((value) => graph.values[value]?.name)].filter(Boolean).join("\n"));
+    return entries.map((entry) => {
+      const own = [entry.title, entry.output, entry.input, entry.graph, entry.op, entry.element_type, entry.message, entry.reason];
+      const drawn = new Set([entry.before, entry.after].filter(Boolean).flatMap(({ nodes, around }) => [...nodes, ...around]));
+      return [...own.filter(Boolean), ...[...drawn].map((node) => named[node])].join("\n").toLowerCase();
+    });
+  }
 
   function pictures(doc, entry) {
     const kind = KINDS[entry.kind];
@@ -180,7 +201,7 @@
     const counts = new Map();
     for (const entry of doc.entries) counts.set(entry.kind, (counts.get(entry.kind) || 0) + 1);
     if (!doc.entries.length) return section("What was found", el("p", {}, doc.kind === "report" ? "No Swish, SiLU or HardSwish, and no gate that comes near one." : "No node differs."));
-    const texts = doc.entries.map(haystack);
+    let texts = null;
     const chosen = new Set();
     let [words, reason, shown] = ["", "", BATCH];
     const body = el("tbody", {});
@@ -209,6 +230,7 @@
 
     function fill() {
       const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+      if (wanted.length) texts ??= haystacks(doc);
       const matching = [];
       doc.entries.forEach((entry, at) => {
         if (chosen.size && !chosen.has(entry.kind)) return;
@@ -250,7 +272,7 @@
     return section(doc.kind === "report" ? "Fused, and not fused" : "What changed",
       el("div", { class: "controls", role: "search" }, search, ...(counts.size > 1 ? chips : []), select), status,
       el("div", { class: "rows" }, el("table", { class: "entries" },
-        el("thead", {}, el("tr", {}, ...["what", "", "value", "type"].map((heading) => el("th", { scope: "col" }, heading)))), body)), more);
+        el("thead", {}, el("tr", {}, ...["what", "kind", "value", "type"].map((heading) => el("th", { scope: "col" }, heading)))), body)), more);
   }
 
   function show(doc, root) {
@@ -261,5 +283,6 @@
   }
 
   onnxSwish.show = show;
+  onnxSwish.table = table;
   onnxSwish.el = el;
 })();

@@ -59,7 +59,7 @@ fn document(pair: &Pair<'_>, fused: Option<(&Plan<'_>, &Report)>) -> Document {
     let diff = Diff::new(pair);
     let mut rows = Rows::new(pair, &diff);
     if let Some((plan, report)) = fused {
-        rows.report(report, &plan.places());
+        rows.report(report, &plan.places(), &plan.betas());
     }
     rows.changes();
     let (entries, graph, curves) = rows.finish();

@@ -199,6 +199,12 @@ pub struct Curve {
     /// Swish's beta; none for HardSwish, and where it is a tensor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta: Option<f64>,
+    /// Where beta is a tensor in the file, its smallest element, the one in the middle, and the largest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub betas: Option<[f64; 3]>,
+    /// Why there is no line to draw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'static str>,
     /// HardSwish's slope.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use onnx_swish_fuse::{NearMiss, Place, Places, Report};
+use onnx_swish_fuse::{Betas, NearMiss, Place, Places, Report};
 use onnx_swish_model::NodeId;
 
 use crate::curves::{Curves, Function};
@@ -37,11 +37,12 @@ impl<'a, 'm> Rows<'a, 'm> {
     }
 
     /// Rows for all that a report says.
-    pub(crate) fn report(&mut self, report: &Report, places: &Places) {
+    pub(crate) fn report(&mut self, report: &Report, places: &Places, betas: &[Option<Betas>]) {
         let groups = groups_by_node(&self.diff.groups);
-        for (fusion, place) in report.fusions.iter().zip(&places.fusions) {
+        let known = places.fusions.iter().zip(betas);
+        for (fusion, (place, &betas)) in report.fusions.iter().zip(known) {
             let after = self.after(&groups, place, &fusion.output);
-            let function = Function::from(fusion);
+            let function = Function::new(fusion, betas);
             let entry = Entry {
                 kind: if after.is_some() {
                     EntryKind::Fusion

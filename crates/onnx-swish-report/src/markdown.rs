@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use onnx_swish_model::display;
+
 use crate::document::{Document, EntryKind, OperatorCount};
 
 /// Rows that a table has at most.
@@ -43,7 +45,7 @@ pub fn markdown(document: &Document) -> String {
         counted(summary.tensors_kept, "stored tensor")
     );
     for sentence in &document.outside {
-        let _ = writeln!(text, "- {}", sentence.replace('\n', " "));
+        let _ = writeln!(text, "- {}", display(sentence.as_bytes()));
     }
     let changes: Vec<_> = document
         .entries
@@ -82,7 +84,7 @@ pub(crate) fn differing(document: &Document) -> impl Iterator<Item = &OperatorCo
 
 /// A code span: its fence is longer than any run of backticks inside, and it has neither line ends nor column ends.
 fn code(text: &str) -> String {
-    let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
+    let text = display(text.as_bytes()).replace('|', "\\|");
     if text.is_empty() {
         return String::new();
     }

@@ -269,6 +269,45 @@ fn a_range_that_was_seen_belongs_to_the_curve() {
     assert_eq!(document.curves[0].count, 18);
 }
 
+fn curve(name: &str) -> onnx_swish_report::Curve {
+    let document = report(&fixture(name));
+    assert_eq!(document.curves.len(), 1, "{name}");
+    document.curves[0].clone()
+}
+
+#[test]
+fn betas_of_a_tensor_in_the_file_are_a_curve() {
+    for name in ["op13", "dyn18"] {
+        let curve = curve(&format!("exporters/beta_channel.{name}.onnx"));
+        assert_eq!(curve.betas, Some([0.5, 1.1, 1.9]), "as NumPy sorts them");
+        assert_eq!(curve.title, "Swish, beta 0.5 to 1.9");
+        assert_eq!((curve.beta, curve.note), (None, None));
+    }
+    let last = curve("exporters/beta_lastdim.tf.op13.onnx");
+    assert_eq!(last.betas, Some([0.7727603, 1.145302, 1.9834065]));
+    assert_eq!(last.title, "Swish, beta 0.7728 to 1.983");
+}
+
+#[test]
+fn where_there_is_no_curve_it_is_said_why_and_the_range_is_kept() {
+    for name in [
+        "exporters/meta_acon.op13.onnx",
+        "handmade/overridable_beta.onnx",
+    ] {
+        let mut document = report(&fixture(name));
+        let output = document.entries[0].output.clone();
+        document.observe(&output, -2.0, 3.0);
+        let curve = &document.curves[0];
+        assert!(
+            curve
+                .note
+                .is_some_and(|note| note.contains("once the model runs")),
+            "{name}"
+        );
+        assert_eq!((curve.betas, curve.range), (None, Some([-2.0, 3.0])));
+    }
+}
+
 #[test]
 fn a_path_that_is_markup_stays_text() {
     let mut document = report(&fixture("handmade/shared_gate.onnx"));
@@ -279,7 +318,7 @@ fn a_path_that_is_markup_stays_text() {
     assert_eq!(page.matches("</title>").count(), 1);
     document.before.model = Some("a`b|c\nd.onnx".to_owned());
     assert!(
-        markdown(&document).starts_with("### `` a`b\\|c d.onnx ``"),
+        markdown(&document).starts_with("### `` a`b\\|c\\nd.onnx ``"),
         "{}",
         markdown(&document)
     );

@@ -64,7 +64,7 @@ pub use onnx_swish_fuse::{
 pub use onnx_swish_kernels::{ISA_VARIABLE, Isa, IsaError};
 pub use onnx_swish_model::{
     Error as ModelError, ExternalError, Invalid, Model, Progress as SaveProgress, SaveError,
-    SaveOptions, Saved, Spliced, check_target, save,
+    SaveOptions, Saved, Spliced, check_target, display as display_name, save,
 };
 pub use onnx_swish_report::{
     Document, EntryKind, OperatorCount, Summary, html as document_html,

@@ -15,7 +15,7 @@ use crate::failure::{Answer, Outcome};
 use crate::files;
 use crate::page::Page;
 use crate::report::count;
-use crate::term::Term;
+use crate::term::{Term, plain};
 use crate::verbs::report::open;
 
 /// Say what a rewrite changed: the places where two models differ, node by node
@@ -129,7 +129,7 @@ fn told(term: &Term, document: &Document) -> String {
     if !document.outside.is_empty() {
         let _ = writeln!(text, "\n{}", "Besides nodes".bold());
         for sentence in &document.outside {
-            let _ = writeln!(text, "  {sentence}");
+            let _ = writeln!(text, "  {}", plain(sentence));
         }
     }
     text.push_str(&changes(term, document));
@@ -156,10 +156,10 @@ fn changes(term: &Term, document: &Document) -> String {
     }
     for title in order {
         let outputs = groups.get(title).map_or(&[][..], Vec::as_slice);
-        let _ = writeln!(text, "  {title}: {}", count(outputs.len(), "time"));
+        let _ = writeln!(text, "  {}: {}", plain(title), count(outputs.len(), "time"));
         let shown = if term.verbose { outputs.len() } else { 3 };
         for output in outputs.iter().take(shown) {
-            let _ = writeln!(text, "    {output}");
+            let _ = writeln!(text, "    {}", plain(output));
         }
         if outputs.len() > shown {
             let _ = writeln!(

@@ -12,7 +12,7 @@ use crate::args::{For, Sources, Target};
 use crate::failure::Outcome;
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
-use crate::term::Term;
+use crate::term::{Term, plain};
 
 /// Turn fused and standard Swish and HardSwish operators back into plain ones
 #[derive(Debug, Args)]
@@ -99,11 +99,16 @@ fn told(term: &Term, document: &Document, would: bool) -> String {
     };
     if term.verbose {
         for output in &document.expanded {
-            let _ = writeln!(text, "  {output}");
+            let _ = writeln!(text, "  {}", plain(output));
         }
     }
     for kept in &document.kept {
-        let _ = writeln!(text, "  kept {}: {}", kept.output, kept.message);
+        let _ = writeln!(
+            text,
+            "  kept {}: {}",
+            plain(&kept.output),
+            plain(&kept.message)
+        );
     }
     text
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::{Feed, Limits, Precision, Running, Source};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::feed;
-use crate::term::Term;
+use crate::term::{Term, plain};
 use crate::{files, tensors};
 
 /// How many leading values of an output are shown.
@@ -161,7 +161,7 @@ fn told(term: &Term, summaries: &[Summary<'_>]) -> String {
             first.push("...".to_owned());
         }
         table.add_row([
-            summary.name.to_owned(),
+            plain(&summary.name),
             summary.element_type.to_owned(),
             format!("{:?}", summary.shape),
             number(summary.min),
@@ -174,7 +174,8 @@ fn told(term: &Term, summaries: &[Summary<'_>]) -> String {
     for summary in summaries.iter().filter(|summary| summary.nan > 0) {
         text.push_str(&format!(
             "{} of {}'s elements are not numbers (NaN)\n",
-            summary.nan, summary.name
+            summary.nan,
+            plain(&summary.name)
         ));
     }
     text

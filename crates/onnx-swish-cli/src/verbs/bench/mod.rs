@@ -107,8 +107,9 @@ fn viewers(
         write(path, &data)?;
         if unknown > 0 {
             term.note(&format!(
-                "{} has no time of {unknown} nodes that the engine made itself",
-                path.display()
+                "{} has no time of {} that the engine made itself",
+                path.display(),
+                crate::report::count(unknown, "node")
             ));
         }
     }

@@ -9,7 +9,7 @@ use owo_colors::OwoColorize;
 
 use crate::files;
 use crate::table;
-use crate::term::Term;
+use crate::term::{Term, plain};
 
 pub fn told(term: &Term, report: &BenchReport) -> String {
     let mut text = times(term, &report.variants);
@@ -138,8 +138,8 @@ fn by_node(term: &Term, nodes: &[NodeProfile]) -> String {
             share(node.ms, total),
             rate(node.macs, node.ms),
             node.op.clone(),
-            node.node.clone(),
-            node.info.clone(),
+            plain(&node.node),
+            plain(&node.info),
         ]);
     }
     table::align_right(&mut table, 0..3);

@@ -11,7 +11,7 @@ use owo_colors::OwoColorize;
 
 use crate::report;
 use crate::table;
-use crate::term::Term;
+use crate::term::{Term, plain};
 use crate::verbs::run::short;
 
 pub fn told(term: &Term, report: &VerifyReport, each: bool) -> String {
@@ -36,7 +36,7 @@ fn outputs(term: &Term, outputs: &[OutputComparison]) -> String {
     ]);
     for output in outputs {
         table.add_row([
-            output.name.clone(),
+            plain(&output.name),
             output.element_type.to_owned(),
             format!("{:?}", output.shape),
             short(output.largest),
@@ -69,7 +69,8 @@ fn near_zero(text: &mut String, outputs: &[OutputComparison]) {
             let _ = writeln!(
                 text,
                 "`{}`: max rel and max ulp are of elements near zero, which are off by {:.1e} at most; atol is for them",
-                output.name, output.max_abs
+                plain(&output.name),
+                output.max_abs
             );
         }
     }
@@ -92,7 +93,7 @@ fn activations(term: &Term, coverage: &[Coverage]) -> String {
             value.map_or_else(|| "-".to_owned(), |value| format!("{:.1e}", what(value)))
         };
         table.add_row([
-            value_name(one).to_owned(),
+            value_name(one),
             one.op.clone(),
             format!("{:.2}", one.min),
             format!("{:.2}", one.max),
@@ -107,8 +108,8 @@ fn activations(term: &Term, coverage: &[Coverage]) -> String {
 }
 
 /// An activation's name to people: that of the value it makes.
-fn value_name(one: &Coverage) -> &str {
-    one.output.as_deref().unwrap_or(&one.node)
+fn value_name(one: &Coverage) -> String {
+    plain(one.output.as_deref().unwrap_or(&one.node))
 }
 
 fn worst(text: &mut String, report: &VerifyReport, all: bool) {
@@ -117,7 +118,7 @@ fn worst(text: &mut String, report: &VerifyReport, all: bool) {
             let _ = writeln!(
                 text,
                 "`{}` is furthest off at {:?}: {} in the {}, {} in the fused model",
-                output.name,
+                plain(&output.name),
                 worst.index,
                 short(worst.original),
                 // Known outputs are nobody's.
@@ -140,7 +141,7 @@ fn classes(text: &mut String, report: &VerifyReport) {
             let _ = writeln!(
                 text,
                 "`{}`: the largest class is the same in {:.0} % of rows",
-                output.name,
+                plain(&output.name),
                 agreement * 100.0
             );
         }
@@ -172,7 +173,8 @@ fn summary(text: &mut String, term: &Term, report: &VerifyReport) {
     );
     if term.verbose {
         for one in coverage {
-            let node = one.node.dimmed();
+            let node = plain(&one.node);
+            let node = node.dimmed();
             let _ = writeln!(
                 text,
                 "  {} {node} from {:.2} to {:.2}",
