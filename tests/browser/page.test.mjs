@@ -122,7 +122,46 @@ test("the page can be used on a phone", async () => {
   await done();
 });
 
-test("ONNX Runtime computes the same with both files", { skip: process.env.CHECK ? false : "CHECK=1 fetches ONNX Runtime" }, async () => {
+const CHECKED = { skip: process.env.CHECK ? false : "CHECK=1 fetches ONNX Runtime" };
+const checked = async (page) => {
+  await page.waitForFunction(() => document.querySelector("#checked .verdict") || document.getElementById("status").classList.contains("bad"), null, { timeout: 60000 });
+  return `${await page.locator("#checked").innerText()}\n${await page.locator("#status").innerText()}`;
+};
+
+test("sizes that a model leaves open are chosen, shown, and can be changed", CHECKED, async () => {
+  const { page, done } = await open();
+  await ready(page);
+  await give(page, fixture(MODELS[0]));
+  await page.locator("#check").click();
+  assert.match(await checked(page), /computes the same/);
+  const field = page.locator("#checked input");
+  assert.equal(await field.inputValue(), "1, 3, 64, 64");
+  await field.fill("2, 3, 48, 192");
+  await page.locator("#checked button").click();
+  await page.waitForFunction(() => document.getElementById("status").textContent === "");
+  assert.match(await checked(page), /computes the same/);
+  assert.equal(await field.inputValue(), "2, 3, 48, 192");
+  await page.locator("#checked input").fill("1, 4, 48, 192");
+  await page.locator("#checked button").click();
+  await page.waitForSelector("#status.bad");
+  assert.match(await checked(page), /could not be made/, "three channels are no choice");
+  await done();
+});
+
+test("the check says where weights are that are not at hand, and takes them along when they are", CHECKED, async () => {
+  const { page, done } = await open();
+  await ready(page);
+  const [model, weights] = ["handmade/external_data.onnx", "handmade/external_data.onnx.data"].map(fixture);
+  await give(page, model);
+  await page.locator("#check").click();
+  assert.match(await checked(page), /not in the model but in external_data\.onnx\.data/);
+  await give(page, [weights, model]);
+  await page.locator("#check").click();
+  assert.match(await checked(page), /computes the same/);
+  await done();
+});
+
+test("ONNX Runtime computes the same with both files", CHECKED, async () => {
   const { page, requests, done } = await open();
   await ready(page);
   await give(page, fixture("exporters/hardswish.op13.onnx"));

@@ -6,10 +6,11 @@
 (() => {
   const by = (id) => document.getElementById(id);
   const [input, drop, target, status, shown] = ["file", "drop", "target", "status", "document"].map(by);
+  const { el } = onnxSwish;
   const worker = new Worker("worker.js");
   const waiting = new Map();
   let next = 0;
-  // The model at hand: its bytes as a Blob, its name, and how the fused file is put together.
+  // The model at hand: its bytes as a Blob, its name, how the fused file is put together, where its external data is, and what of that is here.
   let model = null;
   let wanted = 0;
 
@@ -44,7 +45,14 @@
     for (const id of ["download", "report", "check"]) by(id).disabled = !is;
   }
 
-  async function open(blob, name) {
+  // Of several files the model is the one that is called so, and the others its external data.
+  function openAll(files) {
+    const all = [...files];
+    const chosen = all.find(({ name }) => /\.(onnx|ort|pb)$/i.test(name)) || all[0];
+    if (chosen) open(chosen, chosen.name, all.filter((file) => file !== chosen));
+  }
+
+  async function open(blob, name, beside = []) {
     const turn = ++wanted;
     model = null;
     ready(false);
@@ -59,7 +67,7 @@
     const told = await ask({ what: "open", name, buffer }, [buffer]);
     if (turn !== wanted) return;
     if (told.failed) return sayFailure(told.failed);
-    model = { blob, name, pieces: null };
+    model = { blob, name, parts: null, external: told.opened.external, beside };
     await fuse();
   }
 
@@ -92,45 +100,74 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   }
 
-  async function check() {
+  // Files of external data by their locations, or the names of those that are missing.
+  function externalData({ external, beside }) {
+    const named = new Map(beside.map((file) => [file.name, file]));
+    const found = external.map((location) => [location, named.get(location.split("/").pop())]);
+    return { missing: found.filter(([, file]) => !file).map(([location]) => location), files: found };
+  }
+
+  async function check(shapes = {}) {
     const button = by("check");
     const at = model;
+    const { missing, files } = externalData(at);
+    if (missing.length) {
+      return say(`The check needs the weights, and they are not in the model but in ${missing.join(", ")}: choose or drop the model together with ${missing.length > 1 ? "these files" : "this file"}.`, true);
+    }
     button.disabled = true;
+    by("checked").replaceChildren();
     say("Loading ONNX Runtime …");
+    const external = Object.fromEntries(await Promise.all(files.map(async ([location, file]) => [location, new Uint8Array(await file.arrayBuffer())])));
     const checker = new Worker("check.js");
     const told = await new Promise((resolve) => {
       checker.onmessage = ({ data }) => (data.step ? say(data.step) : resolve(data));
-      checker.onerror = (event) => resolve({ failed: event.message || "the check could not be loaded" });
-      checker.postMessage({ before: at.blob, after: new Blob(at.parts) });
+      checker.onerror = (event) => resolve({ failed: event.message || "the check could not be loaded", open: [] });
+      checker.postMessage({ before: at.blob, after: new Blob(at.parts), external, shapes });
     });
     checker.terminate();
     if (at !== model) return;
     button.disabled = false;
-    if (told.failed) return say(`The check could not be made: ${told.failed}`, true);
-    const { el } = onnxSwish;
-    const rows = told.outputs.map(({ name, elements, largest, difference }) => el("tr", {}, ...[name, String(elements), largest.toPrecision(3), difference.toExponential(1)].map((cell) => el("td", {}, cell))));
-    const head = el("tr", {}, ...["output", "elements", "largest value", "largest difference"].map((cell) => el("th", { scope: "col" }, cell)));
-    by("checked").replaceChildren(el("p", { class: told.equal ? "verdict" : "verdict bad" },
-      told.equal ? "ONNX Runtime computes the same with both files, to within rounding." : "ONNX Runtime computes other numbers with the fused file."),
-    el("div", { class: "scroll" }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows))));
-    say("");
+    by("checked").replaceChildren(...[told.failed ? null : compared(told), told.open.length ? sizes(told) : null].filter(Boolean));
+    say(told.failed ? `The check could not be made: ${told.failed}` : "", Boolean(told.failed));
   }
 
-  input.addEventListener("change", () => { if (input.files[0]) open(input.files[0], input.files[0].name); });
+  function compared({ outputs, equal }) {
+    const cells = outputs.map(({ name, elements, largest, difference }) => [name, String(elements), largest.toPrecision(3), difference.toExponential(1)]);
+    return el("div", {}, el("p", { class: equal ? "verdict" : "verdict bad" },
+      equal ? "ONNX Runtime computes the same with both files, to within rounding." : "ONNX Runtime computes other numbers with the fused file."),
+    onnxSwish.table(["output", "elements", "largest value", "largest difference"], cells, "Outputs"));
+  }
+
+  // The shapes that were chosen where the model leaves sizes open, to be changed and tried again.
+  function sizes({ open, shapes }) {
+    const fields = open.map((name) => {
+      const field = el("input", { type: "text", name, inputmode: "numeric", pattern: "\\s*\\d+(\\s*[,x×]\\s*\\d+)*\\s*", required: true });
+      field.value = shapes[name].join(", ");
+      return field;
+    });
+    const again = (event) => {
+      event.preventDefault();
+      check(Object.fromEntries(fields.map((field) => [field.name, field.value.split(/[,x×]/).map(Number)])));
+    };
+    return el("form", { class: "sizes", onsubmit: again }, el("p", {}, "The model leaves sizes of its inputs open; these were chosen:"),
+      ...fields.map((field) => el("label", {}, `${field.name} `, field)), el("button", { type: "submit", class: "button" }, "Check with these"));
+  }
+
+  input.addEventListener("change", () => { openAll(input.files); });
   target.addEventListener("change", () => { by("checked").replaceChildren(); if (model) fuse(); });
   by("download").addEventListener("click", () => save(fusedFile(), `${stem(model.name)}.fused.onnx`));
   by("report").addEventListener("click", async () => {
     const { page } = await ask({ what: "page" });
     save(new Blob([page], { type: "text/html" }), `${stem(model.name)}.report.html`);
   });
-  by("check").addEventListener("click", check);
+  by("check").addEventListener("click", () => check());
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
     addEventListener(kind, (event) => {
       event.preventDefault();
       drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
     });
   }
-  addEventListener("drop", (event) => { const file = event.dataTransfer.files[0]; if (file) open(file, file.name); });
+  addEventListener("drop", (event) => { openAll(event.dataTransfer.files); });
 
   async function start() {
     const told = await ask({ what: "targets" });

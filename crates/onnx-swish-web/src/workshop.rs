@@ -3,7 +3,7 @@
 //! Promises: what `onnx-swish fuse` would write, byte for byte, and the sentences that it would say where something fails.
 
 use onnx_swish_fuse::{Emit, Options, Runtime, analyze, apply};
-use onnx_swish_model::{Model, Segment, Spliced};
+use onnx_swish_model::{Model, Segment, Spliced, display};
 use onnx_swish_report::{Document, html};
 use serde::Serialize;
 
@@ -20,7 +20,10 @@ pub struct Workshop {
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// The model is open.
-    Opened,
+    Opened {
+        /// Where its external data is.
+        external: Vec<String>,
+    },
     /// The targets that there are, with what each is.
     Targets(Vec<Target>),
     /// The model is fused.
@@ -67,8 +70,10 @@ impl Workshop {
         self.name = name.to_owned();
         match Model::from_bytes(bytes) {
             Ok(model) => {
+                let external = model.external_locations().into_iter();
+                let external = external.map(display).collect();
                 self.model = Some(model);
-                Answer::Opened
+                Answer::Opened { external }
             }
             Err(error) => failed(format!("cannot read {name}"), &error),
         }

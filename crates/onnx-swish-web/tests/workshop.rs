@@ -21,7 +21,7 @@ fn the_pieces_are_the_file_that_the_library_makes() {
     let mut workshop = Workshop::default();
     assert!(matches!(
         workshop.open("cls.onnx", bytes.clone()),
-        Answer::Opened
+        Answer::Opened { external } if external.is_empty()
     ));
     let (answer, new) = workshop.fuse("custom");
     let told = serde_json::to_value(&answer).unwrap();
@@ -68,4 +68,15 @@ fn a_runtime_that_nobody_knows_is_an_answer() {
             "{target}"
         );
     }
+}
+
+#[test]
+fn it_is_said_where_external_data_is() {
+    let mut workshop = Workshop::default();
+    let opened = workshop.open("a.onnx", fixture("handmade/external_data.onnx"));
+    let told = serde_json::to_value(&opened).unwrap();
+    assert_eq!(
+        told["opened"]["external"],
+        serde_json::json!(["external_data.onnx.data"])
+    );
 }
