@@ -172,7 +172,7 @@ var onnxSwish = (() => {
   // A curve, with the range that its inputs took, where that is known. Of betas that are a tensor, those of the smallest, the middle and the
   // largest element.
   function curvePicture(curve) {
-    const [w, h, edge] = [220, 130, 8];
+    const [w, h, edge, foot] = [220, 136, 8, 16];
     const low = Math.min(-6, curve.range ? Math.max(curve.range[0], -30) : 0);
     const high = Math.max(6, curve.range ? Math.min(curve.range[1], 30) : 0);
     const xs = Array.from({ length: 161 }, (_, i) => low + ((high - low) * i) / 160);
@@ -182,17 +182,17 @@ var onnxSwish = (() => {
     const all = lines.flatMap(({ ys }) => ys);
     const [bottom, top] = all.length ? [Math.min(...all, -0.5), Math.max(...all, 0.5)] : [-1, high];
     const px = (x) => (edge + ((x - low) / (high - low)) * (w - 2 * edge)).toFixed(1);
-    const py = (y) => (h - edge - ((y - bottom) / (top - bottom)) * (h - 2 * edge)).toFixed(1);
+    const py = (y) => (h - foot - ((y - bottom) / (top - bottom)) * (h - foot - edge)).toFixed(1);
     const label = curve.note ? `${curve.title}: ${curve.note}` : `Curve of ${curve.title}`;
     const picture = svg("svg", { viewBox: `0 0 ${w} ${h}`, class: "curve", role: "img", "aria-label": label });
     if (curve.range) {
       const [from, to] = curve.range.map((x) => px(Math.min(high, Math.max(low, x))));
-      picture.append(svg("rect", { x: from, y: 0, width: Math.max(1, to - from), height: h, class: "range" }));
+      picture.append(svg("rect", { x: from, y: 0, width: Math.max(1, to - from), height: h - foot + 3, class: "range" }));
     }
     picture.append(svg("path", { d: `M${px(low)},${py(0)}H${px(high)}M${px(0)},${py(bottom)}V${py(top)}`, class: "axis" }));
     for (const { kind, ys } of lines) picture.append(svg("path", { d: "M" + xs.map((x, i) => `${px(x)},${py(ys[i])}`).join("L"), class: kind }));
-    picture.append(svg("text", { x: edge, y: h - 2, class: "tick" }, low.toPrecision(2)));
-    picture.append(svg("text", { x: w - edge, y: h - 2, class: "tick end" }, high.toPrecision(2)));
+    picture.append(svg("text", { x: edge, y: h - 3, class: "tick" }, low.toPrecision(2)));
+    picture.append(svg("text", { x: w - edge, y: h - 3, class: "tick end" }, high.toPrecision(2)));
     return picture;
   }
 

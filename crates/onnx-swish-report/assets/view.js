@@ -17,7 +17,7 @@
 
   const number = (value) => value.toLocaleString("en-US");
   const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
-  const small = (value) => (typeof value === "number" ? (Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(+value.toPrecision(4))) : String(value));
+  const small = (value) => (typeof value === "number" ? (Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-4) ? value.toExponential(2) : String(+value.toPrecision(4))) : String(value));
   // Two numbers with as many digits as it takes to tell them apart.
   function apart(a, b) {
     for (let digits = 4; digits < 17 && a !== b; digits++) {
@@ -91,8 +91,9 @@
   }
 
   function table(headings, rows, name) {
-    const top = el("tr", {}, ...headings.map((heading) => el("th", { scope: "col" }, heading)));
-    const body = rows.map((cells) => el("tr", {}, ...cells.map((cell) => el("td", typeof cell === "number" ? { class: "number" } : {}, typeof cell === "number" ? small(cell) : cell))));
+    const kind = (cell) => (typeof cell === "number" ? "number" : null);
+    const top = el("tr", {}, ...headings.map((heading, at) => el("th", { scope: "col", class: rows.length ? kind(rows[0][at]) : null }, heading)));
+    const body = rows.map((cells) => el("tr", {}, ...cells.map((cell) => el("td", { class: kind(cell) }, kind(cell) ? small(cell) : cell))));
     return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, el("table", {}, el("thead", {}, top), el("tbody", {}, ...body)));
   }
 
@@ -131,7 +132,7 @@
   function bench(doc) {
     const found = doc.bench;
     if (!found) return null;
-    const variants = (found.variants || []).map((one) => ({ name: one.name, values: [["after", one.median_ms, `${small(one.median_ms)} ms`]] }));
+    const variants = (found.variants || []).map((one) => ({ name: one.name, values: [[one.name.startsWith("tract") ? "before" : "after", one.median_ms, `${small(one.median_ms)} ms`]] }));
     const times = (list) => new Map((list || []).map((one) => [one.op, one]));
     const [ours, tract] = [times(found.profile), times(found.tract_profile)];
     const ops = [...new Set([...ours.keys(), ...tract.keys()])];
