@@ -161,7 +161,7 @@ fn told(term: &Term, summaries: &[Summary<'_>]) -> String {
             first.push("...".to_owned());
         }
         table.add_row([
-            plain(&summary.name),
+            plain(summary.name),
             summary.element_type.to_owned(),
             format!("{:?}", summary.shape),
             number(summary.min),
@@ -175,7 +175,7 @@ fn told(term: &Term, summaries: &[Summary<'_>]) -> String {
         text.push_str(&format!(
             "{} of {}'s elements are not numbers (NaN)\n",
             summary.nan,
-            plain(&summary.name)
+            plain(summary.name)
         ));
     }
     text
