@@ -21,6 +21,10 @@ onnxruntime:
 python *arguments:
     bash crates/onnx-swish-python/test.sh {{ arguments }}
 
+# The wheel for 64-bit ARM, built on another machine and run once under QEMU (downloads a Python for arm64).
+python-aarch64 *arguments:
+    bash crates/onnx-swish-python/aarch64.sh {{ arguments }}
+
 # The example of a service under load for so many seconds. A workspace of its own, which builds tract once more.
 service seconds="60":
     LOAD_SECONDS={{ seconds }} cargo test --release --manifest-path examples/service/Cargo.toml -- --nocapture
