@@ -106,6 +106,8 @@ test("no heading of a table is empty, and none of a phone's is broken inside a w
     await page.evaluate(() => { for (const details of document.querySelectorAll("details")) details.open = true; });
     await wholeWords(page);
     await fitsItsWidth(page);
+    const heights = await page.locator(".scroll tbody tr").evaluateAll((found) => found.map((row) => row.offsetHeight));
+    assert.ok(heights.length > 1 && Math.max(...heights) < 50, `a row is a line: ${heights}`);
     await done();
   }
 });

@@ -6,6 +6,7 @@ mod common;
 
 use common::Net;
 use onnx_swish_fuse::{Betas, Options, analyze};
+use onnx_swish_model::schema;
 
 /// The only fusion's betas.
 fn betas(net: &Net) -> Option<Betas> {
@@ -64,4 +65,21 @@ fn a_number_is_no_tensor() {
         betas(&Net::new("h = HardSigmoid[alpha=0.2](x); y = Mul(x, h)")),
         None
     );
+}
+
+#[test]
+fn a_beta_in_a_file_that_is_not_at_hand_is_elsewhere() {
+    let net = Net::new("t = Mul(x, b); s = Sigmoid(t); y = Mul(x, s)").and(CHANNELS);
+    let mut proto = net.proto();
+    let stored = &mut proto.graph.as_mut().unwrap().initializer;
+    let beta = stored.last_mut().unwrap();
+    beta.float_data.clear();
+    beta.data_location = Some(schema::tensor_proto::DataLocation::External as i32);
+    beta.external_data.push(schema::StringStringEntryProto {
+        key: Some("location".into()),
+        value: Some("weights.bin".into()),
+    });
+    let model = common::model(&proto);
+    let plan = analyze(&model, &Options::default());
+    assert_eq!(plan.betas(), [Some(Betas::Elsewhere)]);
 }
