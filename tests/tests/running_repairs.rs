@@ -72,7 +72,10 @@ impl Case {
 }
 
 macro_rules! repairs {
-    (of_the_loader { $($name:ident)* } of_passes { $($passed:ident)* }) => {
+    (of_the_loader {
+        $($name:ident)*
+        max_pool_of_a_part_of_a_dilated_window
+    } of_passes { $($passed:ident)* }) => {
         $(#[test]
         fn $name() {
             Case::stored(stringify!($name)).check(&[Operators::Stock, Operators::Reference]);
@@ -114,6 +117,7 @@ repairs! {
         einsum_with_an_ellipsis_in_one_term
         einsum_with_diagonals
         functions_of_float64
+        equal_truths
         fused_mat_mul
         gather_nd_with_negative_indices
         gru_backwards
@@ -170,6 +174,7 @@ repairs! {
         products_of_codes_quantised_at_run_time
         recurrent_layers_of_nan
         samples_at_nan
+        samples_beyond_the_border
         special_values_in_a_loop
         special_values_in_a_scan
         special_values_in_branches

@@ -24,8 +24,12 @@ pub(crate) enum Role {
     Repeats,
     /// Sizes.
     Size,
-    /// A step of a range or a slice.
+    /// A step of a slice.
     Step,
+    /// What a range begins with, or ends before.
+    RangeEnd,
+    /// A step of a range.
+    RangeStep,
     /// Factors of a size.
     Scale,
 }
@@ -42,6 +46,7 @@ impl Role {
     pub fn is_checked_at_run(self) -> bool {
         match self {
             Role::Index { .. } | Role::Tuple { .. } | Role::Divisor | Role::Count { .. } => true,
+            Role::RangeEnd | Role::RangeStep => true,
             Role::Repeats | Role::Size | Role::Step | Role::Scale => false,
         }
     }
@@ -50,6 +55,9 @@ impl Role {
     pub fn concerns(self, dt: DatumType) -> bool {
         match self {
             Role::Divisor => dt.is_integer(),
+            Role::RangeEnd => dt.is_float(),
+            // Of sizes that are no numbers yet there is nothing to tell, and no size is a step.
+            Role::RangeStep => !dt.is_tdim(),
             _ => true,
         }
     }
@@ -114,7 +122,8 @@ impl Operand {
             }
             Role::Repeats => self.size(values, "how often to repeat"),
             Role::Size => self.size(values, "a size"),
-            Role::Step => self.step(values),
+            Role::Step | Role::RangeStep => self.step(values),
+            Role::RangeEnd => self.range_end(values),
             Role::Scale => self.scale(values),
         }?;
         checked.map_err(|outside| self.refused(outside).into())
@@ -174,6 +183,20 @@ impl Operand {
                 value: step.to_string(),
                 role: "a step".to_owned(),
                 rule: "steps other than 0".to_owned(),
+            }),
+        })
+    }
+
+    fn range_end(&self, values: TValue) -> TractResult<Result<TValue, Outside>> {
+        let ends = values.cast_to::<f64>()?;
+        let plain = ends.try_as_plain_ram()?;
+        let wrong = plain.as_slice::<f64>()?.iter().find(|end| !end.is_finite());
+        Ok(match wrong {
+            None => Ok(values),
+            Some(end) => Err(Outside {
+                value: end.to_string(),
+                role: "where a range begins or ends".to_owned(),
+                rule: "finite numbers".to_owned(),
             }),
         })
     }
@@ -323,6 +346,32 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn ranges_begin_and_end_at_numbers_and_step_somewhere() {
+        let operand = |role| Operand {
+            role,
+            node: "n".to_owned(),
+            operator: "Range".to_owned(),
+            data: String::new(),
+        };
+        let refused = |role, value: f32| {
+            let value = tensor0(value).into_tvalue();
+            operand(role)
+                .checked(value, &[])
+                .map_err(|error| error.to_string())
+                .err()
+        };
+        for end in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let error = refused(Role::RangeEnd, end).expect("no number");
+            assert!(error.contains("finite numbers"), "{error}");
+        }
+        assert_eq!(refused(Role::RangeEnd, -1e30), None);
+        assert!(refused(Role::RangeStep, 0.0).is_some());
+        assert_eq!(refused(Role::RangeStep, -0.5), None);
+        let whole = operand(Role::RangeStep).checked(tensor0(0_i64).into_tvalue(), &[]);
+        assert!(whole.is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod conv_transpose;
 mod doubles;
 mod dynamic_quantize;
 mod einsum;
+mod equal;
 mod exponentials;
 mod fused_mat_mul;
 mod gathers;
@@ -83,6 +84,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         recurrent::dynamic_quantize_lstm,
     ),
     ("Einsum", "tract::Einsum", einsum::einsum),
+    ("Equal", "tract::Equal", equal::equal),
     (
         "FusedMatMul",
         "tract::FusedMatMul",

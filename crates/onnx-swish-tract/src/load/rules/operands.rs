@@ -45,7 +45,11 @@ pub(super) fn of(node: &NodeProto) -> Vec<Slot> {
         "Tile" => vec![slot(1, 0, Role::Repeats)],
         "ConstantOfShape" => vec![slot(0, 0, Role::Size)],
         "Slice" => vec![slot(4, 4, Role::Step)],
-        "Range" => vec![slot(2, 2, Role::Step)],
+        "Range" => vec![
+            slot(0, 0, Role::RangeEnd),
+            slot(1, 1, Role::RangeEnd),
+            slot(2, 2, Role::RangeStep),
+        ],
         "Upsample" => vec![slot(1, 1, Role::Scale)],
         // Before opset 11 the scales are the second input; there the third does not exist.
         "Resize" if node.input.len() == 2 => vec![slot(1, 1, Role::Scale)],

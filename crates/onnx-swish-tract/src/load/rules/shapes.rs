@@ -406,6 +406,11 @@ impl Window {
             let pads = at("pads", axis, 0) + at("pads", axis + image.len(), 0);
             let reach = i128::from(*window - 1) * at("dilations", axis, 1) + 1;
             let size = *size as i128;
+            // Where sizes are rounded up, a part of a stride is one more place.
+            let rest = match at("ceil_mode", 0, 0) {
+                1 => at("strides", axis, 1) - 1,
+                _ => 0,
+            };
             if self.transposed {
                 let whole = (size - 1) * at("strides", axis, 1) + reach;
                 let left = whole + at("output_padding", axis, 0) - pads;
@@ -415,9 +420,9 @@ impl Window {
                         axis + 2
                     ));
                 }
-            } else if reach > size + pads {
+            } else if reach > size + pads + rest {
                 return Some(format!(
-                    "its window of {window} elements along axis {} reaches beyond the image of {size}",
+                    "its window of {window} elements along axis {} reaches over {reach}, beyond the image of {size}",
                     axis + 2
                 ));
             }
