@@ -376,6 +376,8 @@ impl Op {
                 | Self::ReduceMean
                 | Self::ReduceMax
                 | Self::ReduceSum
+                | Self::ReduceL2
+                | Self::GlobalLpPool
                 | Self::QLinearGlobalAveragePool
                 | Self::QLinearReduceMean
         )

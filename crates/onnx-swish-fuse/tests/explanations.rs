@@ -186,10 +186,10 @@ mod on_the_way {
             "g = DepthToSpace[blocksize=2](s)",
             "c, d = Split[axis=1](s); g = Concat[axis=1](c, d)",
             "c, d = Split[axis=1](s); g = Transpose[perm=0:1:3:2](d)",
-            "g = Where(b, s, u)",
         ] {
             behind(operators, "moved_gate", "another_tensor");
         }
+        behind("g = Where(b, s, u)", "where", "another_tensor");
     }
 
     #[test]
@@ -365,17 +365,20 @@ mod through_functions {
 
     #[test]
     fn a_call_in_a_call() {
-        let net = Net::new("s = my::Outer(x); y = Mul(u, s)")
-            .inputs("float[2,8,4,4] x; float[2,8,4,4] u")
-            .function(
-                "my",
-                "Outer",
-                &["X"],
-                &["Y"],
-                "Z = my::Inner(X); Y = Abs(Z)",
-            )
-            .function("my", "Inner", &["X"], &["Y"], "Y = Sigmoid(X)");
-        explained(&net, &["function"]);
+        // Inlined, the gate of another tensor would still be one.
+        for (gated, reason) in [("x", "function"), ("u", "another_tensor")] {
+            let net = Net::new(&format!("s = my::Outer(x); y = Mul({gated}, s)"))
+                .inputs("float[2,8,4,4] x; float[2,8,4,4] u")
+                .function(
+                    "my",
+                    "Outer",
+                    &["X"],
+                    &["Y"],
+                    "Z = my::Inner(X); Y = Abs(Z)",
+                )
+                .function("my", "Inner", &["X"], &["Y"], "Y = Sigmoid(X)");
+            explained(&net, &[reason]);
+        }
     }
 
     #[test]

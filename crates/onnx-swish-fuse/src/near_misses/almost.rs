@@ -12,6 +12,7 @@ impl Explainer<'_, '_> {
         match almost {
             Almost::Offset => self.offset(),
             Almost::Closed => self.degenerate("has bounds or factors that make no line of it"),
+            Almost::Erf if !self.is_erf_gelu() => self.another_tensor(),
             Almost::Erf => Words {
                 reason: "gelu",
                 message: format!("{}, which is made with Erf: that is GELU, not Swish", self.product()),
@@ -44,10 +45,10 @@ impl Explainer<'_, '_> {
             Almost::Where => Words::new(
                 "where",
                 format!(
-                    "{}, which Where picks piece by piece: what the pieces are together is not read",
+                    "{}, and Where picks its elements from several values: what the pieces are together is not read",
                     self.product()
                 ),
-                "write the gate as HardSigmoid, or with Clip",
+                "write the gate as one function, with Sigmoid, HardSigmoid or Clip",
             ),
             Almost::Dropout => Words {
                 reason: "dropout",
@@ -67,17 +68,18 @@ impl Explainer<'_, '_> {
 
     /// σ and tanh that are gates of nothing we know.
     fn offset(&self) -> Words {
-        let ops = self.ancestry();
-        if ops.softplus {
+        if self.is_mish() {
             return self.mish();
         }
         if self.is_tanh_gelu() {
             return self.tanh_gelu();
         }
+        let ops = self.ancestry();
         if ops.pooled {
             return self.another_tensor();
         }
-        if ops.tanh {
+        let made = self.curve(self.miss.carried());
+        if made.is_some_and(|(op, _)| op == Op::Tanh) {
             return Words::new(
                 "tanh",
                 format!(
@@ -121,31 +123,69 @@ impl Explainer<'_, '_> {
         }
     }
 
-    /// A gate of `a·x + b·x³`, by tanh or by the sigmoid that it is.
-    pub(super) fn is_tanh_gelu(&self) -> bool {
-        let gate = self.miss.carried();
-        let Some(argument) = self.argument(gate) else {
+    /// A tanh of `ln(1 + e^x)`.
+    pub(super) fn is_mish(&self) -> bool {
+        let Some((Op::Tanh, argument)) = self.curve(self.miss.carried()) else {
             return false;
         };
-        // The factor 1/2 may stand before the product.
+        let softplus = self.softplus(argument);
+        softplus.is_some_and(|inner| self.partners().any(|x| self.is_multiple(inner, x)))
+    }
+
+    /// What Softplus is applied to, if this value is one: an operator, or `ln(1 + e^z)`.
+    fn softplus(&self, value: Value) -> Option<Value> {
+        let made = |value| self.graph.producer(self.plain(value));
+        let node = made(value)?;
+        let input = *self.graph.inputs(node).first()?;
+        match self.graph.op(node) {
+            Op::Softplus => Some(input),
+            Op::Log => {
+                let sum = made(input).filter(|&node| self.graph.op(node) == Op::Add)?;
+                let mut terms = self.graph.inputs(sum).iter().filter_map(|&term| made(term));
+                let exp = terms.find(|&node| self.graph.op(node) == Op::Exp)?;
+                self.graph.inputs(exp).first().copied()
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a gate is made with Erf of a multiple of x.
+    fn is_erf_gelu(&self) -> bool {
+        let Some((Op::Erf, argument)) = self.curve(self.miss.carried()) else {
+            return false;
+        };
+        self.partners().any(|x| self.is_multiple(argument, x))
+    }
+
+    /// A gate of `a·x + b·x³`, by tanh or by the sigmoid that it is.
+    pub(super) fn is_tanh_gelu(&self) -> bool {
+        let Some((op, argument)) = self.curve(self.miss.carried()) else {
+            return false;
+        };
+        op != Op::Erf && self.partners().any(|x| self.is_odd_cubic(argument, x))
+    }
+
+    /// What is multiplied, and what it was before it was multiplied by 1/2.
+    fn partners(&self) -> impl Iterator<Item = Value> {
         let halved = self.graph.producer(self.plain(self.miss.partner));
         let halves =
             |&node: &Node| matches!(self.graph.op(node), Op::Mul | Op::Div | Op::QLinearMul);
         let before = halved.filter(halves).map(|node| self.operands(node));
         let before = before.into_iter().flatten().map(|(value, _)| value);
-        let mut partners = [self.miss.partner].into_iter().chain(before);
-        partners.any(|x| self.is_odd_cubic(argument, x))
+        [self.miss.partner].into_iter().chain(before)
     }
 
-    /// What the tanh or sigmoid in a gate is applied to.
-    fn argument(&self, gate: Value) -> Option<Value> {
+    /// The operator in a gate that makes it bend, Exp in a denominator among them, and what that is applied to. What lies before it
+    /// is a line.
+    pub(super) fn curve(&self, gate: Value) -> Option<(Op, Value)> {
         let mut at = gate;
         for _ in 0..super::ancestry::MAX_STEPS {
             let node = self.graph.producer(self.plain(at))?;
             match self.graph.op(node) {
-                Op::Tanh | Op::Sigmoid | Op::QLinearSigmoid => {
-                    return self.graph.inputs(node).first().copied();
+                op @ (Op::Tanh | Op::Sigmoid | Op::QLinearSigmoid | Op::Erf | Op::Exp) => {
+                    return Some((op, self.graph.inputs(node).first().copied()?));
                 }
+                Op::Reciprocal => at = self.graph.inputs(node).first().copied()?,
                 Op::Add | Op::Sub | Op::Mul | Op::Div | Op::QLinearAdd | Op::QLinearMul => {
                     let operands = self.operands(node);
                     let mut varying = operands.iter().filter(|(_, number)| number.is_none());

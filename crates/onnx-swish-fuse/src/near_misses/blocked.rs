@@ -67,12 +67,7 @@ impl Explainer<'_, '_> {
                 message: format!("{what}, but nothing says that they are floats"),
                 change: "run shape inference, which also gives values their types".into(),
             },
-            Block::FullRankBeta(_) if self.is_tanh_gelu() => self.tanh_gelu(),
-            Block::FullRankBeta(beta) => Words {
-                reason: "full_rank_beta",
-                message: format!("{what}, whose beta {} is computed and as large as x: another tensor, not a parameter", self.beta(*beta)),
-                change: "nothing: beta must be smaller than x, or stored".into(),
-            },
+            Block::FullRankBeta(beta) => self.full_rank_beta(*beta),
             Block::NoGain => Words {
                 reason: "no_gain",
                 message: format!("{what}, which could be fused, but only with as many nodes as there are"),

@@ -14,6 +14,7 @@ impl Explainer<'_, '_> {
             between.extend(self.graph.producer(self.miss.gate));
         }
         let ops = || between.iter().map(|&node| self.graph.op(node));
+        let calls = |&node: &Node| self.graph.callee(node).is_some();
         let is_cast = |op: Op| matches!(op, Op::Cast | Op::CastLike);
         let is_quantiser = |op: Op| matches!(op, Op::QuantizeLinear | Op::DequantizeLinear);
         let (of_partner, of_itself) = (self.ancestry().meets_partner, self.is_of_gate(gate));
@@ -40,32 +41,85 @@ impl Explainer<'_, '_> {
             return self.powers();
         }
         if !of_partner {
-            return self.another_tensor();
+            return match self.moved_alike(&between, gate) {
+                Some(node) => self.moved(node),
+                None => self.another_tensor(),
+            };
         }
-        let computing = ops().find(|op| !op.moves_elements());
-        let moving = ops().find(|op| !op.keeps_order()).or(ops().next());
+        if let Some(call) = between.iter().copied().find(calls) {
+            return self.function(Some(call));
+        }
+        if ops().any(|op| matches!(op, Op::Where | Op::QLinearWhere)) {
+            return self.almost(Almost::Where);
+        }
+        let operator = |wanted: &dyn Fn(Op) -> bool| {
+            let mut nodes = between.iter().copied();
+            nodes.find(|&node| wanted(self.graph.op(node)))
+        };
+        let computing = operator(&|op| !op.moves_elements());
+        let moving = operator(&|op| !op.keeps_order()).or(between.first().copied());
         match (computing, moving) {
-            (Some(op), _) => Words::new(
+            (Some(node), _) => Words::new(
                 "changed_gate",
                 format!(
                     "{}: {} in between makes another function of it, which is no gate of a Swish or HardSwish",
                     self.product(),
-                    op.name()
+                    self.operator(node)
                 ),
                 "nothing: it is another function",
             ),
-            (None, Some(op)) => Words::new(
-                "moved_gate",
-                format!(
-                    "{}: {} in between may give its elements other places than those of {}",
-                    self.product(),
-                    op.name(),
-                    self.name(self.miss.partner)
-                ),
-                format!("multiply by the gate before {}", op.name()),
-            ),
+            (None, Some(node)) => self.moved(node),
             (None, None) => self.another_tensor(),
         }
+    }
+
+    fn moved(&self, node: Node) -> Words {
+        let operator = self.operator(node);
+        Words::new(
+            "moved_gate",
+            format!(
+                "{}: {operator} in between may give its elements other places than those of {}",
+                self.product(),
+                self.name(self.miss.partner)
+            ),
+            format!("multiply before {operator}"),
+        )
+    }
+
+    /// What moves gate and partner alike, if the gate is one of what the partner was before.
+    fn moved_alike(&self, between: &[Node], gate: Value) -> Option<Node> {
+        let (mut at, mut moved) = (self.miss.gate, self.miss.partner);
+        for &node in between {
+            let other = self.graph.producer(moved)?;
+            if !self.graph.op(node).moves_elements() || !self.is_alike((node, at), (other, moved)) {
+                return None;
+            }
+            at = *self.graph.inputs(node).first()?;
+            moved = *self.graph.inputs(other).first()?;
+        }
+        let meets = at == gate && self.ancestry_of(gate, &[moved], None).meets_partner;
+        between.first().copied().filter(|_| meets)
+    }
+
+    /// Whether two nodes do the same with what they read first; each with which of its outputs it is about.
+    fn is_alike(&self, (a, of_a): (Node, Value), (b, of_b): (Node, Value)) -> bool {
+        let others = |node| self.graph.inputs(node).iter().skip(1);
+        let position = |node, value| {
+            let mut outputs = self.graph.outputs(node).iter();
+            outputs.position(|&output| output == value)
+        };
+        let is_one = |(&a, &b): (&Value, &Value)| {
+            let stored = |value| self.graph.initializer_values(value, ancestry::MAX_STEPS);
+            self.plan.facts.numbering.same(a, b) || stored(a).is_some() && stored(a) == stored(b)
+        };
+        self.graph.op(a) == self.graph.op(b)
+            && position(a, of_a) == position(b, of_b)
+            && others(a).len() == others(b).len()
+            && others(a).zip(others(b)).all(is_one)
+            && match (self.graph.node(a), self.graph.node(b)) {
+                (Some(a), Some(b)) => a.has_attributes_of(&b),
+                _ => false,
+            }
     }
 
     /// The gate comes out of an If, a Loop or a Scan.

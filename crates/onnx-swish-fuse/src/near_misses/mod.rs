@@ -6,6 +6,8 @@ mod almost;
 mod ancestry;
 mod blocked;
 mod carried;
+mod functions;
+mod kinds;
 mod mismatch;
 mod polynomial;
 mod quantised;
@@ -14,7 +16,7 @@ pub(crate) mod reasons;
 use serde::Serialize;
 
 use crate::forms::products::Beta;
-use crate::graph::{Graph, Value};
+use crate::graph::{Graph, Node, Value};
 use crate::ops::Op;
 use crate::plan::{Miss, Plan, Why};
 
@@ -85,6 +87,22 @@ impl Explainer<'_, '_> {
             Beta::Times(1.0, tensor) => self.name(tensor),
             Beta::Times(scale, tensor) => format!("{}·{}", short(scale), self.name(tensor)),
             Beta::Over(scale, tensor) => format!("{}/{}", short(scale), self.name(tensor)),
+        }
+    }
+
+    /// The operator of a node as the file calls it; a function of the file with its domain.
+    fn operator(&self, node: Node) -> String {
+        let op = self.graph.op(node);
+        match self.graph.node(node) {
+            Some(node) if op == Op::Unknown => {
+                let [domain, name] = [node.domain(), node.op_type()].map(String::from_utf8_lossy);
+                if domain.is_empty() {
+                    format!("`{name}`")
+                } else {
+                    format!("`{domain}::{name}`")
+                }
+            }
+            _ => op.name().to_owned(),
         }
     }
 

@@ -25,6 +25,14 @@ impl Explainer<'_, '_> {
         )
     }
 
+    /// Whether a value is `a·x`.
+    pub(super) fn is_multiple(&self, value: Value, x: Value) -> bool {
+        matches!(
+            self.polynomial(value, self.plain(x)),
+            Some([0.0, a, 0.0, 0.0]) if a != 0.0
+        )
+    }
+
     /// What a value was before operators that change no number, or only round it.
     pub(super) fn plain(&self, mut value: Value) -> Value {
         for _ in 0..ancestry::MAX_STEPS {

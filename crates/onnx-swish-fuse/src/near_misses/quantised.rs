@@ -1,9 +1,8 @@
-//! Words for activations of quantised numbers that are no tables, and for functions of the file.
+//! Words for activations of quantised numbers that are no tables.
 //! Given: what stands in the way.
 //! Promises: which scale, which code, which gate; and what a quantiser would have to do.
 
 use super::{Explainer, Words, short};
-use crate::graph::Value;
 use crate::quantised::Obstacle;
 use crate::quantised::params::Flaw;
 
@@ -137,41 +136,6 @@ impl Explainer<'_, '_> {
                 "calibrate again",
             ),
         }
-    }
-
-    /// Whether a value is what a caller gives a function of the file.
-    fn is_argument(&self, value: Value) -> bool {
-        self.graph.producer(value).is_none()
-            && self
-                .graph
-                .function_of(self.graph.value_scope(value))
-                .is_some()
-    }
-
-    pub(super) fn in_function(&self) -> Words {
-        Words::new(
-            "function",
-            format!(
-                "{}; a function of the file computes the gate or multiplies it, so that gate and product stand in different graphs",
-                self.product()
-            ),
-            "inline the model's functions first",
-        )
-    }
-
-    pub(super) fn edited(&self) -> Words {
-        let op = self.graph.producer(self.miss.output);
-        let op = op.and_then(|node| self.graph.node(node));
-        let op = op.map(|node| String::from_utf8_lossy(node.op_type()).into_owned());
-        Words::new(
-            "edited_function",
-            format!(
-                "{} calls `onnx_swish::{}`, whose function in this file is not the one that we write: it is somebody else's function, and means what its body says",
-                self.name(self.miss.output),
-                op.unwrap_or_default()
-            ),
-            "restore the function, or rename it",
-        )
     }
 }
 

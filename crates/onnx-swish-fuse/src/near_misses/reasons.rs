@@ -18,6 +18,10 @@ pub const REASONS: &[(&str, &str)] = &[
         "a sigmoid times a tanh, as in the cells of recurrent networks",
     ),
     (
+        "reduced_gate",
+        "the gate is a function of x and of a mean, sum or maximum of it: SimAM, or x without its mean",
+    ),
+    (
         "another_tensor",
         "the gate is computed from another tensor than it multiplies",
     ),
@@ -45,7 +49,10 @@ pub const REASONS: &[(&str, &str)] = &[
         "degenerate_gate",
         "factors or bounds are zero, infinite, not a number or in the wrong order, so that the gate does not depend on x",
     ),
-    ("where", "Where picks the gate piece by piece"),
+    (
+        "where",
+        "Where picks the gate, or its elements, from several values",
+    ),
     (
         "not_linear",
         "the gate is a function of x, but not of a line of x",
@@ -70,7 +77,11 @@ pub const REASONS: &[(&str, &str)] = &[
     ),
     (
         "function",
-        "a function of the file computes the gate, or multiplies it",
+        "a function of the file stands between x and the product of x and its gate",
+    ),
+    (
+        "caller",
+        "callers of a function give a number of the gate, as an attribute or an input",
     ),
     (
         "edited_function",

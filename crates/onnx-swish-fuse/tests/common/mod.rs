@@ -360,5 +360,9 @@ pub fn explained(net: &Net, reasons: &[&str]) -> Fused {
         assert!(onnx_swish_fuse::REASONS.iter().any(is_listed), "{reason}");
     }
     assert_eq!(fused.reasons(), reasons, "{:?}", fused.report.near_misses);
+    for miss in &fused.report.near_misses {
+        let words = [&miss.message, &miss.change];
+        assert!(!words.iter().any(|text| text.contains('?')), "{miss:?}");
+    }
     fused
 }
