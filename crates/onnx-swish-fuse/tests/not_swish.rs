@@ -153,6 +153,66 @@ const OTHER_ACTIVATIONS: &[Row] = &[
         &["gate_power", "gate_power"],
     ),
     (
+        "a sigmoid of ReLU",
+        "r = Relu(x); s = Sigmoid(r); y = Mul(x, s)",
+        &["not_linear"],
+    ),
+    (
+        "a sigmoid of a leaky ReLU",
+        "r = LeakyRelu(x); s = Sigmoid(r); y = Mul(x, s)",
+        &["not_linear"],
+    ),
+    (
+        "a sigmoid of a modulus",
+        "r = Abs(x); s = Sigmoid(r); y = Mul(x, s)",
+        &["not_linear"],
+    ),
+    (
+        "two gates added",
+        "s = Sigmoid(x); r = Sigmoid(u); a = Add(s, r); y = Mul(x, a)",
+        &["changed_gate"],
+    ),
+    (
+        "the larger of two gates",
+        "s = Sigmoid(x); r = Sigmoid(u); a = Max(s, r); y = Mul(x, a)",
+        &["changed_gate"],
+    ),
+    (
+        "a rounded gate",
+        "s = Sigmoid(x); r = Round(s); y = Mul(x, r)",
+        &["changed_gate"],
+    ),
+    (
+        "a logarithm of a gate",
+        "s = Sigmoid(x); l = Log(s); y = Mul(x, l)",
+        &["changed_gate"],
+    ),
+    (
+        "a gate around zero",
+        "s = Sigmoid(x); l = Sub(s, half); y = Mul(x, l)",
+        &["gate_offset"],
+    ),
+    (
+        "a softmax of a gate",
+        "s = Sigmoid(x); a = Softmax(s); y = Mul(x, a)",
+        &["changed_gate"],
+    ),
+    (
+        "an overflowing sigmoid",
+        "e = Exp(x); a = Add(e, one); d = Div(e, a); y = Mul(x, d)",
+        &["overflow"],
+    ),
+    (
+        "a clamp of Atan",
+        "s = Atan(x); a = Add(s, two); h = Mul(a, half); t = Clip(h, zero, one); y = Mul(x, t)",
+        &["not_linear"],
+    ),
+    (
+        "a gate of another tensor",
+        "s = HardSigmoid(u); y = Mul(x, s)",
+        &["another_tensor"],
+    ),
+    (
         "Swish with an offset",
         "a = Add(x, one); s = Sigmoid(a); y = Mul(x, s)",
         &["offset"],
@@ -272,6 +332,41 @@ const ATTENTION: &[Row] = &[
         &["not_linear"],
     ),
     (
+        "channels of another tensor beside it",
+        "p = GlobalAveragePool(u); a = Add(p, u); s = Sigmoid(a); y = Mul(x, s)",
+        &["another_tensor"],
+    ),
+    (
+        "x plus its mean",
+        "p = GlobalAveragePool(x); a = Add(p, x); s = Sigmoid(a); y = Mul(x, s)",
+        &["reduced_gate"],
+    ),
+    (
+        "local and global attention",
+        "p = GlobalAveragePool(x); c = Conv(p, w1); d = Conv(x, w2); a = Add(c, d); s = Sigmoid(a); y = Mul(x, s)",
+        &["another_tensor"],
+    ),
+    (
+        "twice a squeeze gate",
+        "p = GlobalAveragePool(x); c = Conv(p, w1); s = Sigmoid(c); k2 = Mul(s, two); m = Sub(k2, one); y = Mul(x, m)",
+        &["squeeze_gate"],
+    ),
+    (
+        "a tanh of pooled values",
+        "p = GlobalAveragePool(x); c = Conv(p, w1); t = Tanh(c); y = Mul(x, t)",
+        &["squeeze_gate"],
+    ),
+    (
+        "a gate of a normalised layer",
+        "c = Conv(x, w1); n = InstanceNormalization(c, slopes, slopes); s = Sigmoid(n); y = Mul(x, s)",
+        &["another_tensor"],
+    ),
+    (
+        "a gate of x normalised",
+        "n = LayerNormalization(x, one); s = Sigmoid(n); y = Mul(x, s)",
+        &["not_linear"],
+    ),
+    (
         "a given gate",
         "s = Sigmoid(pooled); y = Mul(x, s)",
         &["another_tensor"],
@@ -315,6 +410,21 @@ const UNITS: &[Row] = &[
         &["moved_gate"],
     ),
     (
+        "how likely an object, times which",
+        "a, b = Split[axis=1](x); s = Sigmoid(a); t = Sigmoid(b); y = Mul(s, t)",
+        &["gate_power"],
+    ),
+    (
+        "the same, sigmoid first",
+        "q = Sigmoid(x); a, b = Split[axis=1](q); y = Mul(a, b)",
+        &["gate_power"],
+    ),
+    (
+        "tanh and sigmoid of one",
+        "t = Tanh(x); s = Sigmoid(x); y = Mul(t, s)",
+        &["recurrent_gate"],
+    ),
+    (
         "LSTM's output gate",
         "c = Conv(x, w1); s = Sigmoid(c); t = Tanh(u); y = Mul(s, t)",
         &["recurrent_gate"],
@@ -344,7 +454,7 @@ const UNITS: &[Row] = &[
 #[track_caller]
 fn holds(rows: &[Row]) {
     for &(name, body, reasons) in rows {
-        let net = Net::new(body).inputs(INPUTS).and(NUMBERS).opset(13);
+        let net = Net::new(body).inputs(INPUTS).and(NUMBERS).opset(17);
         let net = net.outputs("float y");
         let found = fuse(&net.model(), Emit::Custom);
         assert_eq!(found.reasons(), reasons, "{name}");
@@ -475,5 +585,39 @@ mod functions {
             .function("my", "Fake", &["X", "S", "Z"], &["Y"], "Q = QuantizeLinear(X, S, Z); Y = DequantizeLinear(Q, S, Z)");
         let fused = explained(&net, &["function"]);
         assert!(fused.report.near_misses[0].message.contains("`my::Fake`"));
+    }
+
+    #[test]
+    fn with_numbers_of_its_callers() {
+        let net = Net::new("y = my::Hard(x, three, six)").function(
+            "my",
+            "Hard",
+            &["X", "T", "S"],
+            &["Y"],
+            "A = Add(X, T); Z = Sub(T, T); C = Clip(A, Z, S); M = Mul(X, C); Y = Div(M, S)",
+        );
+        let fused = explained(&net, &["caller"]);
+        assert!(fused.report.near_misses[0].message.contains("makes `C`"));
+    }
+
+    #[test]
+    fn called_with_integers_and_with_floats() {
+        let body = "K = Constant[value_float=3.0](); T = CastLike(K, X); L = Constant[value_float=6.0](); S = CastLike(L, X); \
+            O = Constant[value_float=0.0](); Z = CastLike(O, X); A = Add(X, T); C = Clip(A, Z, S); M = Mul(X, C); Y = Div(M, S)";
+        for (calls, reasons) in [
+            (
+                "y = my::Hard(x); z = my::Hard(i)",
+                "different element types",
+            ),
+            ("y = my::Hard(i)", "integers"),
+        ] {
+            let net = Net::new(calls)
+                .inputs("float[2,8] x; int64[2,8] i")
+                .outputs("float y");
+            let net = net.function("my", "Hard", &["X"], &["Y"], body);
+            let fused = fuse(&net.model(), Emit::Custom);
+            let said = format!("{:?}", fused.report.near_misses);
+            assert!(said.contains(reasons), "{} {said}", fused.counts());
+        }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Ancestry {
     /// The gate is made from what it multiplies, on a way without pooling.
     pub(super) meets_partner: bool,
     pub(super) pooled: bool,
+    /// Something that varies flows in without being pooled.
+    pub(super) unpooled: bool,
     pub(super) legacy_axis: bool,
     pub(super) overridable: Option<Value>,
     pub(super) unreadable: Option<Value>,
@@ -106,6 +108,8 @@ pub(super) fn data_inputs<'g>(
         | Op::QLinearGlobalAveragePool
         | Op::QLinearReduceMean
         | Op::QLinearConv => position == 0,
+        // A size says nothing of the elements.
+        Op::Shape | Op::Size | Op::ConstantOfShape => false,
         Op::QLinearMul | Op::QLinearAdd | Op::QLinearMatMul => position == 0 || position == 3,
         op => op.data_inputs().is_none_or(|data| data.contains(&position)),
     };
@@ -195,13 +199,17 @@ impl Explainer<'_, '_> {
                     found.pooled = true;
                 } else if op.is_layer() || op == Op::Unknown {
                     // Another layer; behind it lies the rest of the network, but pooling still says what this is.
-                    found.pooled |= self.pooled_before(node, frame, &mut calls);
+                    let pooled = self.pooled_before(node, frame, &mut calls);
+                    found.pooled |= pooled;
+                    found.unpooled |= !pooled;
                 } else {
                     let inputs = data_inputs(self.graph, node);
                     before.extend(inputs.map(|input| (input, frame)));
                 }
             } else if matches!(self.graph.source(value), Source::Initializer(_)) {
                 self.look_at_constant(&mut found, value);
+            } else if matches!(self.graph.source(value), Source::Input) {
+                found.unpooled = true;
             }
             for place in before {
                 if seen.contains(&place) {
@@ -272,7 +280,14 @@ impl Explainer<'_, '_> {
         }
         let known = matches!(
             op,
-            Op::Mul | Op::Add | Op::Sub | Op::Div | Op::Identity | Op::Constant | Op::Unknown
+            Op::Mul
+                | Op::Add
+                | Op::Sub
+                | Op::Div
+                | Op::Identity
+                | Op::Constant
+                | Op::ConstantOfShape
+                | Op::Unknown
         ) || op.makes_gates() && op != Op::Tanh
             || matches!(op, Op::QuantizeLinear | Op::DequantizeLinear)
             || op.is_quantised_arithmetic();

@@ -62,6 +62,11 @@ impl Explainer<'_, '_> {
                 message: format!("{what} in integers, where dividing truncates"),
                 change: "nothing: Swish and HardSwish are functions of floats".into(),
             },
+            Block::UnknownElement if self.has_callers_of_two_types() => Words {
+                reason: "unknown_element_type",
+                message: format!("{what} in a function that is called with tensors of different element types"),
+                change: "inline the model's functions first".into(),
+            },
             Block::UnknownElement => Words {
                 reason: "unknown_element_type",
                 message: format!("{what}, but nothing says that they are floats"),

@@ -42,7 +42,7 @@ impl Explainer<'_, '_> {
         }
         if !of_partner {
             return match self.moved_alike(&between, gate) {
-                Some(node) => self.moved(node),
+                Some(node) => self.both_moved(node),
                 None => self.another_tensor(),
             };
         }
@@ -83,6 +83,18 @@ impl Explainer<'_, '_> {
                 self.name(self.miss.partner)
             ),
             format!("multiply before {operator}"),
+        )
+    }
+
+    fn both_moved(&self, node: Node) -> Words {
+        let operator = self.operator(node);
+        Words::new(
+            "moved_gate",
+            format!(
+                "{}: {operator} stands between the gate and the product, and does the same to what the gate is a function of",
+                self.product()
+            ),
+            format!("multiply before {operator}, so that there is one of it"),
         )
     }
 

@@ -72,6 +72,27 @@ impl Explainer<'_, '_> {
         )
     }
 
+    /// Whether callers of the function that the product stands in give it tensors of different types for one input.
+    pub(super) fn has_callers_of_two_types(&self) -> bool {
+        let scope = self.graph.value_scope(self.miss.output);
+        let Some(function) = self.graph.function_of(scope) else {
+            return false;
+        };
+        let callers = self.graph.callers(function as usize);
+        let types = |&call: &Node| -> Vec<Option<&str>> {
+            let arguments = self.graph.inputs(call).iter();
+            let types = arguments.map(|&value| self.plan.facts.data_type(value).name());
+            types.collect()
+        };
+        let Some(first) = callers.first().map(types) else {
+            return false;
+        };
+        callers.iter().map(types).any(|other| {
+            let mut pairs = first.iter().zip(&other);
+            pairs.any(|(a, b)| a.is_some() && b.is_some() && a != b)
+        })
+    }
+
     /// The first output of a node, by its name.
     fn made(&self, node: Node) -> String {
         let output = self.graph.outputs(node).first();

@@ -42,14 +42,13 @@ impl Explainer<'_, '_> {
         if self.is_of_gate(self.miss.carried()) {
             return Some(self.powers());
         }
-        // σ(x)·(1 - σ(x)): two gates of one value, neither of the other.
-        let sigmoid = |value| match self.curve(value)? {
-            (Op::Sigmoid | Op::QLinearSigmoid, argument) => Some(self.plain(argument)),
-            _ => None,
+        // σ(x)·(1 - σ(x)), or how likely there is something times how likely it is a cat.
+        let is_sigmoid = |value| {
+            let curve = self.curve(value);
+            curve.is_some_and(|(op, _)| matches!(op, Op::Sigmoid | Op::QLinearSigmoid))
         };
-        let (of_gate, of_partner) = (sigmoid(gate)?, sigmoid(partner)?);
-        let is_one = self.plan.facts.numbering.same(of_gate, of_partner);
-        is_one.then(|| self.almost(Almost::Power))
+        let both = is_sigmoid(gate) && is_sigmoid(partner);
+        both.then(|| self.almost(Almost::Power))
     }
 
     /// Activations that have a name of their own.
@@ -114,6 +113,7 @@ impl Explainer<'_, '_> {
                 ),
                 "nothing: it is another function",
             )),
+            (true, false) if ops.unpooled => None,
             (true, false) => Some(Words::new(
                 "squeeze_gate",
                 format!(
