@@ -32,6 +32,8 @@ pub trait Dot: Copy + Send + Sync + 'static {
     const FORMAT: Format;
     /// Whether loops are worth unrolling into registers. Plain Rust is left to the compiler.
     const UNROLL: bool = true;
+    /// Registers that [`Dot::dot`] takes besides its operands: one where products are made first and then added.
+    const BETWEEN: usize = 0;
 
     /// The token of the instructions on f32.
     fn simd(self) -> Self::S;
@@ -58,6 +60,13 @@ pub trait Dot: Copy + Send + Sync + 'static {
     /// # Safety
     /// `LANES·stride + 64` bytes can be read at `from`.
     unsafe fn neighbours(self, from: *const u8, stride: usize) -> <Self::S as Simd>::I;
+
+    /// The same address, of which the compiler no longer knows that it is. What is read there again becomes an operand of what uses it,
+    /// instead of staying in a register where there is none to spare.
+    #[inline(always)]
+    fn anew<T>(self, at: *const T) -> *const T {
+        at
+    }
 
     /// The f32 next to each integer, of two the even one.
     fn to_float(self, i: <Self::S as Simd>::I) -> <Self::S as Registers>::V;

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::plan::whole_words;
+use super::tile::{Tiles, multiply};
 use super::words::Pack;
 use super::{Gemm, Share};
 use crate::Frame;
@@ -99,19 +100,17 @@ impl Share<'_> {
                     words,
                 });
                 let end = columns.min(start + self.gemm.panel());
-                for number in tiles.clone() {
-                    self.band_tile(bands, number, first_row, start..end, words, staged);
-                }
+                self.band_panel(bands, &tiles, first_row, start..end, words, staged);
             }
             self.look_up(rows.start * width..rows.end * width, tiles.clone());
         }
     }
 
-    /// One tile and panel: these columns of a band, counted with the copy's padding.
-    fn band_tile(
+    /// Tiles of a panel: these columns of a band, counted with the copy's padding.
+    fn band_panel(
         &self,
         bands: &Bands,
-        number: usize,
+        tiles: &Range<usize>,
         first_row: usize,
         columns: Range<usize>,
         words: &[u32],
@@ -123,21 +122,45 @@ impl Share<'_> {
         if pitch == width || x + columns.len() <= width {
             // One behind the other in the output too.
             let first = (first_row + y) * width + x;
-            self.multiply(&self.tile(number, first, columns.len()), number, words);
+            self.multiply(tiles.clone(), first, columns.len(), words);
             return;
         }
-        let whole = self.tile(number, first_row * width, columns.len());
+        for number in tiles.clone() {
+            let apart = Tiles {
+                share: self,
+                numbers: number..number + 1,
+                first: first_row * width,
+                columns: columns.len(),
+                staged: Some((
+                    staged.as_mut_ptr(),
+                    self.gemm.panel() * self.gemm.finish.element_bytes(),
+                )),
+            };
+            multiply(self.gemm.dot, &apart, words);
+            self.unstage(bands, number, first_row, columns.clone(), staged);
+        }
+    }
+
+    /// Copies what a tile gave of these columns to where it belongs, without the padding's.
+    fn unstage(
+        &self,
+        bands: &Bands,
+        number: usize,
+        first_row: usize,
+        columns: Range<usize>,
+        staged: &[u8],
+    ) {
+        let [_, width] = self.plan.frame.output;
+        let pitch = bands.copy.pitch;
         let bytes = self.gemm.finish.element_bytes();
-        let mut apart = whole;
-        apart.target.at = staged.as_mut_ptr();
-        apart.target.row_step = self.gemm.panel() * bytes;
-        self.multiply(&apart, number, words);
+        let left = self.gemm.group_rows() - number * self.gemm.filters.tile_rows;
+        let tile_rows = self.gemm.filters.tile_rows.min(left);
         let mut column = columns.start;
         while column < columns.end {
             let (y, x) = (column / pitch, column % pitch);
             let len = width.saturating_sub(x).min(columns.end - column);
             // Of the padding's columns, which may be more than the image's, nothing is kept.
-            let rows = if len > 0 { whole.target.rows } else { 0 };
+            let rows = if len > 0 { tile_rows } else { 0 };
             for row in 0..rows {
                 let from = row * self.gemm.panel() + column - columns.start;
                 let to = (self.row(number, row) + (first_row + y) * width + x) * bytes;

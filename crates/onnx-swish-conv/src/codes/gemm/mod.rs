@@ -32,7 +32,7 @@ use onnx_swish_threads::Workers;
 use self::pack::Filters;
 pub(super) use self::pack::{part, word};
 use self::plan::{Plan, Way};
-use self::tile::{Tile, multiply};
+use self::tile::{Tile, Tiles, multiply};
 use super::ending::{Call, Channels, Finish, Target};
 use super::spec::{QBias, QSpec, QWeights};
 use super::{Machine, Request};
@@ -217,10 +217,16 @@ impl<'a> Share<'a> {
         }
     }
 
-    fn multiply(&self, tile: &Tile, number: usize, words: &[u32]) {
-        let filters = &self.gemm.filters;
-        let of_tile = filters.of_tile(self.group, number);
-        multiply(self.gemm.dot, tile, of_tile, words, filters.steps);
+    /// Multiplies by a panel's words what tiles need of so many elements of the image from the first on.
+    fn multiply(&self, numbers: Range<usize>, first: usize, columns: usize, words: &[u32]) {
+        let tiles = Tiles {
+            share: self,
+            numbers,
+            first,
+            columns,
+            staged: None,
+        };
+        multiply(self.gemm.dot, &tiles, words);
     }
 
     /// Puts what the table has for the codes of so many columns in their place.

@@ -83,9 +83,7 @@ impl Share<'_> {
             flip: self.call.flip,
             words,
         });
-        for number in tiles {
-            self.multiply(&self.tile(number, start, columns), number, words);
-        }
+        self.multiply(tiles, start, columns, words);
     }
 
     /// All tiles of the columns apart.

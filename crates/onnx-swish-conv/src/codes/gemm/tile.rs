@@ -2,10 +2,12 @@
 //! Given: the words of a tile of rows, and the words that its columns meet.
 //! Promise: sums stay in registers over the whole depth, and are finished before they are stored.
 
+use std::ops::Range;
+
 use onnx_swish_simd::{Dot, DotIsa, DotKernel, Memory, Registers, Simd};
 
 use super::super::ending::{Call, Finish, OfRows, SomeChannels, Sums, Target};
-use super::{PANEL_VECTORS, tile_rows};
+use super::{PANEL_VECTORS, Share, tile_rows};
 
 /// One tile of output rows.
 ///
@@ -18,33 +20,43 @@ pub(super) struct Tile<'a> {
     pub target: Target,
 }
 
-/// Multiplies a tile's words, `[pass][step][tile row]`, by those of a panel, `[step][PANEL_VECTORS vectors]`.
-#[inline(always)]
-pub(super) fn multiply(dot: DotIsa, tile: &Tile, filters: &[u32], panel: &[u32], steps: usize) {
-    macro_rules! vectors {
-        ($count:expr) => {
-            dot.run(Multiply::<{ $count }> {
-                tile,
-                filters,
-                panel,
-                steps,
-            })
-        };
-    }
-    match tile.target.columns.div_ceil(dot.lanes()) {
-        0 => {}
-        1 => vectors!(1),
-        2 => vectors!(2),
-        _ => vectors!(PANEL_VECTORS),
+/// Tiles that meet the same columns, one behind the other: in one call, which is worth as much as some steps of the depth.
+pub(super) struct Tiles<'a> {
+    pub share: &'a Share<'a>,
+    pub numbers: Range<usize>,
+    /// The first element of the image that they give, and how many.
+    pub first: usize,
+    pub columns: usize,
+    /// Where a single tile goes instead, and the bytes from one row to the next.
+    pub staged: Option<(*mut u8, usize)>,
+}
+
+impl Tiles<'_> {
+    #[inline(always)]
+    fn tile(&self, number: usize) -> Tile<'_> {
+        let mut tile = self.share.tile(number, self.first, self.columns);
+        if let Some((at, row_step)) = self.staged {
+            tile.target.at = at;
+            tile.target.row_step = row_step;
+        }
+        tile
     }
 }
 
-/// A tile of rows by `NV` vectors of columns.
+/// Multiplies tiles' words, `[pass][step][tile row]`, by those of a panel, `[step][PANEL_VECTORS vectors]`.
+pub(super) fn multiply(dot: DotIsa, tiles: &Tiles, panel: &[u32]) {
+    match tiles.columns.div_ceil(dot.lanes()) {
+        0 => {}
+        1 => dot.run(Multiply::<1> { tiles, panel }),
+        2 => dot.run(Multiply::<2> { tiles, panel }),
+        _ => dot.run(Multiply::<PANEL_VECTORS> { tiles, panel }),
+    }
+}
+
+/// Tiles of rows by `NV` vectors of columns.
 struct Multiply<'a, const NV: usize> {
-    tile: &'a Tile<'a>,
-    filters: &'a [u32],
+    tiles: &'a Tiles<'a>,
     panel: &'a [u32],
-    steps: usize,
 }
 
 impl<const NV: usize> DotKernel for Multiply<'_, NV> {
@@ -52,33 +64,36 @@ impl<const NV: usize> DotKernel for Multiply<'_, NV> {
 
     #[inline(always)]
     fn run<D: Dot>(self, d: D) {
-        if tile_rows(D::S::REGISTERS) == 8 {
-            self.rows::<D, 8>(d);
-        } else {
-            self.rows::<D, 4>(d);
+        for number in self.tiles.numbers.clone() {
+            if tile_rows(D::S::REGISTERS) == 8 {
+                self.rows::<D, 8>(d, number);
+            } else {
+                self.rows::<D, 4>(d, number);
+            }
         }
     }
 }
 
 impl<const NV: usize> Multiply<'_, NV> {
     #[inline(always)]
-    fn rows<D: Dot, const MR: usize>(self, d: D) {
+    fn rows<D: Dot, const MR: usize>(&self, d: D, number: usize) {
         let s = d.simd();
-        let Multiply {
-            tile,
-            filters,
-            panel,
-            steps,
-        } = self;
+        let filters = &self.tiles.share.gemm.filters;
+        let (passes, steps) = (filters.passes, filters.steps);
+        let filters = filters.of_tile(self.tiles.share.group, number);
+        let (tile, panel) = (self.tiles.tile(number), self.panel);
         let pitch = PANEL_VECTORS * D::S::LANES;
         // What the unsafe code below relies on, besides the promise of `Tile`.
-        let passes = filters.len() / (MR * steps);
+        assert!(filters.len() == passes * steps * MR);
         assert!(NV <= PANEL_VECTORS && panel.len() >= steps * pitch);
         assert!(tile.channels.bias.len() == MR && tile.target.rows <= MR);
         let mut sums: [[Sums<D>; NV]; MR] = [[s.int_splat(0); NV]; MR];
         unrolled!(r < MR, of 8, {
             sums[r] = [s.int_splat(Finish::start(&tile.channels, &tile.call, r)); NV];
         });
+        // Sums, inputs, a weight, and what a product takes: where there are fewer registers, sums would go to memory and back in every
+        // step, one waiting for the other. Instead the last input comes from there, once for each row.
+        let all_kept = NV * MR + NV + 1 + D::BETWEEN <= D::S::REGISTERS;
         let mut filters = filters.as_ptr();
         for _ in 0..passes {
             let mut words = panel.as_ptr().cast::<f32>();
@@ -91,6 +106,11 @@ impl<const NV: usize> Multiply<'_, NV> {
                     });
                     unrolled!(r < MR, of 8, {
                         let weights = s.int_splat(filters.add(r).read());
+                        if !all_kept {
+                            words = d.anew(words);
+                            let last = words.add((NV - 1) * D::S::LANES);
+                            inputs[NV - 1] = s.to_bits(s.load(last));
+                        }
                         unrolled!(v < NV, of 3, {
                             sums[r][v] = d.dot(sums[r][v], inputs[v], weights);
                         });

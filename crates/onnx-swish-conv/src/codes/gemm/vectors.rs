@@ -12,7 +12,7 @@ use super::tile_rows;
 const CHAINS: usize = 4;
 
 /// The most lanes of a register.
-const MOST_LANES: usize = 64;
+const MOST_LANES: usize = 16;
 
 /// The most rows of a tile.
 const MOST_ROWS: usize = 8;
@@ -94,14 +94,40 @@ impl Columns<'_> {
                 finish.store(d, [[sums]], constants, &to);
             }
         }
-        let finished = finished.as_ptr().cast::<u8>();
-        for row in 0..target.rows {
-            let to = target
-                .at
-                .wrapping_add(row * target.row_step + column * bytes);
-            // SAFETY: rows and the column are inside the target; the tile's promise.
-            unsafe { finished.add(row * bytes).copy_to_nonoverlapping(to, bytes) };
+        let to = target.at.wrapping_add(column * bytes);
+        // SAFETY: rows and the column are inside the target; the tile's promise.
+        unsafe {
+            if bytes == 1 {
+                scatter(
+                    finished.as_ptr().cast::<u8>(),
+                    to,
+                    target.row_step,
+                    target.rows,
+                );
+            } else {
+                scatter(
+                    finished.as_ptr(),
+                    to.cast::<u32>(),
+                    target.row_step,
+                    target.rows,
+                );
+            }
         }
+    }
+}
+
+/// Writes elements that follow each other to places that are so many bytes apart.
+///
+/// # Safety
+/// So many can be read and written there, at any alignment.
+#[inline(always)]
+unsafe fn scatter<T>(from: *const T, to: *mut T, step: usize, rows: usize) {
+    for row in 0..rows {
+        // SAFETY: the caller's promise.
+        unsafe {
+            to.byte_add(row * step)
+                .write_unaligned(from.add(row).read())
+        };
     }
 }
 

@@ -3,6 +3,7 @@
 //! Given the tokens [`AvxVnni`] and [`Avx2Pairs`]; promises that memory outside of what an operation names is not touched, and that no
 //! sum saturates: `vpmaddubsw`, which adds two products of bytes to 16 bits, is not used.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::apart;
@@ -200,6 +201,16 @@ impl Dot for Avx2Pairs {
     );
     vectorize!(Avx2Pairs: "avx2", "fma", "f16c");
     const FORMAT: Format = PAIRS;
+    const BETWEEN: usize = 1;
+
+    #[inline(always)]
+    fn anew<T>(self, mut at: *const T) -> *const T {
+        // SAFETY: no instruction at all; the compiler must take the register for changed.
+        unsafe {
+            asm!("/* {0} */", inout(reg) at, options(nomem, nostack, preserves_flags));
+        }
+        at
+    }
 
     #[inline(always)]
     fn dot(self, sum: __m256i, codes: __m256i, weights: __m256i) -> __m256i {

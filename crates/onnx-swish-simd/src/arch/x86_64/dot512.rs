@@ -200,6 +200,7 @@ impl Dot for Avx512Pairs {
     );
     vectorize!(Avx512Pairs: "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c");
     const FORMAT: Format = PAIRS;
+    const BETWEEN: usize = 1;
 
     #[inline(always)]
     fn dot(self, sum: __m512i, codes: __m512i, weights: __m512i) -> __m512i {
