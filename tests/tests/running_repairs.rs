@@ -170,6 +170,7 @@ repairs! {
         codes_in_branches_and_loops
         dynamic_quantisation_of_zeros
         floats_of_16_bits_in_a_loop
+        pools_of_codes_whose_channels_come_last
         pools_of_special_values
         products_of_codes_quantised_at_run_time
         recurrent_layers_of_nan

@@ -8,10 +8,10 @@
 //! between codes, up to rounding: `MlasQLinearAdd` and `MlasQLinearMul` divide the scales by each other first, and so may send a value
 //! next to the middle between two codes to the other one; its QLinearConv rounds as [`onnx_swish_conv::Ending::Codes`] does.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto};
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, ValueInfoProto, type_proto};
 
 use super::graphs::{for_each_graph, plain_domain};
 
@@ -49,7 +49,7 @@ const OPERATORS: [Row; 11] = [
         unary(node, nodes, "LeakyRelu", &["alpha"])
     }),
     (MICROSOFT, "QLinearGlobalAveragePool", |node, nodes| {
-        unary(node, nodes, "GlobalAveragePool", &[]);
+        pool(node, nodes, "GlobalAveragePool", &[]);
     }),
     (MICROSOFT, "QLinearAveragePool", |node, nodes| {
         let options = [
@@ -60,7 +60,7 @@ const OPERATORS: [Row; 11] = [
             "pads",
             "strides",
         ];
-        unary(node, nodes, "AveragePool", &options);
+        pool(node, nodes, "AveragePool", &options);
     }),
     (MICROSOFT, "QLinearConcat", concat),
 ];
@@ -69,25 +69,29 @@ const OPERATORS: [Row; 11] = [
 pub(super) fn expand(model: &mut ModelProto) {
     let mut any = false;
     for_each_graph(model, |graph| {
-        any |= graph.node.iter().any(|node| row(node).is_some())
+        any |= graph.node.iter().any(|node| named(node).is_some())
     });
     if !any {
         return;
     }
-    let mut taken = HashSet::new();
+    let (mut taken, mut ranks) = (HashSet::new(), HashMap::new());
     for_each_graph(model, |graph| {
         let values = graph.input.iter().map(|value| &value.name);
         let constants = graph.initializer.iter().map(|tensor| &tensor.name);
         let outputs = graph.node.iter().flat_map(|node| &node.output);
         taken.extend(values.chain(constants).chain(outputs).cloned());
+        let declared = graph.input.iter().chain(&graph.output);
+        let declared = declared.chain(&graph.value_info);
+        ranks.extend(declared.filter_map(|value| Some((value.name.clone(), rank(value)?))));
     });
     for_each_graph(model, |graph| {
         let mut nodes = Nodes {
             written: Vec::new(),
             taken: &taken,
+            ranks: &ranks,
         };
         for node in std::mem::take(&mut graph.node) {
-            match row(&node) {
+            match row(&node, &ranks) {
                 Some((_, _, write)) => write(&node, &mut nodes),
                 None => nodes.written.push(node),
             }
@@ -96,13 +100,31 @@ pub(super) fn expand(model: &mut ModelProto) {
     });
 }
 
-/// The row of a node that can be written out.
-fn row(node: &NodeProto) -> Option<&'static Row> {
+/// The rank that a value is declared to have.
+fn rank(value: &ValueInfoProto) -> Option<usize> {
+    let type_proto::Value::TensorType(tensor) = value.r#type.as_ref()?.value.as_ref()?;
+    Some(tensor.shape.as_ref()?.dim.len())
+}
+
+/// The row of a node's operator.
+fn named(node: &NodeProto) -> Option<&'static Row> {
     let domain = plain_domain(&node.domain);
-    // Codes of images whose channels come last.
-    let channels_last = integer(node, "channels_last") != 0;
     let mut rows = OPERATORS.iter();
-    rows.find(|(of, name, _)| *of == domain && *name == node.op_type && !channels_last)
+    rows.find(|(of, name, _)| *of == domain && *name == node.op_type)
+}
+
+/// The row of a node that can be written out. Where channels come last, those of pools of a known rank can.
+fn row(node: &NodeProto, ranks: &HashMap<String, usize>) -> Option<&'static Row> {
+    let pool = node.op_type.ends_with("AveragePool") && channels_last(node, ranks).is_some();
+    named(node).filter(|_| integer(node, "channels_last") == 0 || pool)
+}
+
+/// The rank of a pool's images, if their channels come last: told by its kernel, or by what is declared of a value.
+fn channels_last(node: &NodeProto, ranks: &HashMap<String, usize>) -> Option<usize> {
+    let kernel = attribute(node, "kernel_shape").map(|kernel| kernel.ints.len() + 2);
+    let declared = || node.input.first().and_then(|name| ranks.get(name));
+    let rank = kernel.or_else(|| declared().copied());
+    rank.filter(|rank| *rank > 2 && integer(node, "channels_last") != 0)
 }
 
 fn conv(node: &NodeProto, nodes: &mut Nodes) {
@@ -168,6 +190,28 @@ fn unary(node: &NodeProto, nodes: &mut Nodes, op_type: &str, options: &[&str]) {
     nodes.quantized(node, y, [3, 4]);
 }
 
+/// A pool, whose codes are transposed before it and back where channels come last.
+fn pool(node: &NodeProto, nodes: &mut Nodes, op_type: &str, options: &[&str]) {
+    let Some(rank) = channels_last(node, nodes.ranks) else {
+        return unary(node, nodes, op_type, options);
+    };
+    let last = rank as i64 - 1;
+    let to_front = [0, last].into_iter().chain(1..last).collect();
+    let to_back = [0].into_iter().chain(2..=last).chain([1]).collect();
+    let x = [input(node, 0)];
+    let mut first = node.clone();
+    if let Some(input) = first.input.first_mut() {
+        *input = nodes.standard(node, "Transpose", &x, vec![permutation(to_front)]);
+    }
+    let x = nodes.dequantized(&first, [0, 1, 2], None);
+    let mut codes = vec![nodes.floats(node, op_type, &[x], options), input(node, 3)];
+    if given(node, 4) {
+        codes.push(input(node, 4));
+    }
+    let codes = nodes.standard(node, "QuantizeLinear", &codes, Vec::new());
+    nodes.last(node, "Transpose", vec![codes], vec![permutation(to_back)]);
+}
+
 fn binary(node: &NodeProto, nodes: &mut Nodes, op_type: &str) {
     let a = nodes.dequantized(node, [0, 1, 2], None);
     let b = nodes.dequantized(node, [3, 4, 5], None);
@@ -190,6 +234,8 @@ struct Nodes<'a> {
     written: Vec<NodeProto>,
     /// Names of the model's own values.
     taken: &'a HashSet<String>,
+    /// Of values whose shapes are declared.
+    ranks: &'a HashMap<String, usize>,
 }
 
 impl Nodes<'_> {
@@ -294,6 +340,15 @@ fn copied(node: &NodeProto, names: &[&str]) -> Vec<AttributeProto> {
     wanted.cloned().collect()
 }
 
+fn permutation(axes: Vec<i64>) -> AttributeProto {
+    AttributeProto {
+        name: "perm".to_owned(),
+        r#type: AttributeType::Ints.into(),
+        ints: axes,
+        ..AttributeProto::default()
+    }
+}
+
 fn axis(axis: i64) -> AttributeProto {
     AttributeProto {
         name: "axis".to_owned(),
@@ -373,7 +428,47 @@ mod tests {
             i: 1,
             ..AttributeProto::default()
         });
+        // Of no known rank.
         assert_eq!(types(model(pool)), ["QLinearGlobalAveragePool"]);
+        let mut add = node(MICROSOFT, "QLinearAdd", &[]);
+        add.attribute.push(AttributeProto {
+            name: "channels_last".to_owned(),
+            i: 1,
+            ..AttributeProto::default()
+        });
+        assert_eq!(types(model(add)), ["QLinearAdd"]);
+    }
+
+    #[test]
+    fn pools_of_channels_that_come_last_are_between_transposes() {
+        let inputs = ["x", "s", "z", "s", "z"];
+        let mut pool = node(MICROSOFT, "QLinearAveragePool", &inputs);
+        for (name, i, ints) in [
+            ("channels_last", 1, vec![]),
+            ("kernel_shape", 0, vec![2, 2]),
+        ] {
+            pool.attribute.push(AttributeProto {
+                name: name.to_owned(),
+                i,
+                ints,
+                ..AttributeProto::default()
+            });
+        }
+        let mut model = model(pool);
+        expand(&mut model);
+        let nodes = model.graph.unwrap().node;
+        let kinds: Vec<&str> = nodes.iter().map(|node| &*node.op_type).collect();
+        let expected = [
+            "Transpose",
+            "DequantizeLinear",
+            "AveragePool",
+            "QuantizeLinear",
+            "Transpose",
+        ];
+        assert_eq!(kinds, expected);
+        assert_eq!(nodes[0].attribute[0].ints, [0, 3, 1, 2]);
+        assert_eq!(nodes[4].attribute[0].ints, [0, 2, 3, 1]);
+        assert_eq!(nodes[4].output, ["y"]);
     }
 
     #[test]
