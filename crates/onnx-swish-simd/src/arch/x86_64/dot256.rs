@@ -204,6 +204,7 @@ impl Dot for Avx2Pairs {
     const BETWEEN: usize = 1;
 
     #[inline(always)]
+    #[allow(clippy::pointers_in_nomem_asm_block)] // Nothing is read there.
     fn anew<T>(self, mut at: *const T) -> *const T {
         // SAFETY: no instruction at all; the compiler must take the register for changed.
         unsafe {
