@@ -200,8 +200,117 @@ impl<S: Simd> Codes<S> {
     }
 }
 
+/// Floats that become codes, by their place.
+trait Source<S: Simd>: Copy {
+    /// # Safety
+    /// There are four registers of them from place i on.
+    unsafe fn group(self, s: S, i: usize) -> [S::V; 4];
+    /// # Safety
+    /// There is a register of them from place i on.
+    unsafe fn register(self, s: S, i: usize) -> S::V;
+    /// # Safety
+    /// There are n from the first on, fewer than a register has.
+    unsafe fn first(self, s: S, n: usize) -> S::V;
+}
+
+/// Sums of two tensors.
+#[derive(Clone, Copy)]
+struct Sums<A, B, S: Simd>(Floats<S>, *const A, Floats<S>, *const B);
+
+impl<A: Lane, B: Lane, S: Simd> Source<S> for Sums<A, B, S> {
+    #[inline(always)]
+    unsafe fn group(self, s: S, i: usize) -> [S::V; 4] {
+        let Sums(of_a, a, of_b, b) = self;
+        // SAFETY: the caller's promise.
+        let (mut a, b) = unsafe { (A::load_group(s, a.add(i)), B::load_group(s, b.add(i))) };
+        for (a, b) in a.iter_mut().zip(b) {
+            *a = s.add(of_a.eval(s, *a), of_b.eval(s, b));
+        }
+        a
+    }
+    #[inline(always)]
+    unsafe fn register(self, s: S, i: usize) -> S::V {
+        let Sums(of_a, a, of_b, b) = self;
+        // SAFETY: the caller's promise.
+        let (a, b) = unsafe { (A::load(s, a.add(i)), B::load(s, b.add(i))) };
+        s.add(of_a.eval(s, a), of_b.eval(s, b))
+    }
+    #[inline(always)]
+    unsafe fn first(self, s: S, n: usize) -> S::V {
+        let Sums(of_a, a, of_b, b) = self;
+        // SAFETY: the caller's promise.
+        let (a, b) = unsafe { (A::load_first(s, a, n), B::load_first(s, b, n)) };
+        s.add(of_a.eval(s, a), of_b.eval(s, b))
+    }
+}
+
+/// Products with one factor.
+#[derive(Clone, Copy)]
+struct Products<A, S: Simd>(Floats<S>, *const A, S::V);
+
+impl<A: Lane, S: Simd> Source<S> for Products<A, S> {
+    #[inline(always)]
+    unsafe fn group(self, s: S, i: usize) -> [S::V; 4] {
+        let Products(of_a, a, factor) = self;
+        // SAFETY: the caller's promise.
+        let mut a = unsafe { A::load_group(s, a.add(i)) };
+        for a in &mut a {
+            *a = s.mul(of_a.eval(s, *a), factor);
+        }
+        a
+    }
+    #[inline(always)]
+    unsafe fn register(self, s: S, i: usize) -> S::V {
+        let Products(of_a, a, factor) = self;
+        // SAFETY: the caller's promise.
+        s.mul(of_a.eval(s, unsafe { A::load(s, a.add(i)) }), factor)
+    }
+    #[inline(always)]
+    unsafe fn first(self, s: S, n: usize) -> S::V {
+        let Products(of_a, a, factor) = self;
+        // SAFETY: the caller's promise.
+        s.mul(of_a.eval(s, unsafe { A::load_first(s, a, n) }), factor)
+    }
+}
+
+/// Writes the codes of n floats.
+///
 /// # Safety
-/// n codes can be read at a and b, and written at `to`.
+/// So many can be read from the source and written at `to`, which is no part of the source.
+#[inline(always)]
+unsafe fn write<C: Lane, S: Simd>(
+    s: S,
+    codes: Codes<S>,
+    source: impl Source<S>,
+    to: *mut C,
+    n: usize,
+) {
+    let mut i = 0;
+    // SAFETY: never beyond n; the source does not change.
+    unsafe {
+        while i + 4 * S::LANES <= n {
+            let mut group = source.group(s, i);
+            for floats in &mut group {
+                *floats = codes.eval(s, *floats);
+            }
+            C::store_group(s, to.add(i), group);
+            i += 4 * S::LANES;
+        }
+        if n < S::LANES {
+            C::store_first(s, to, codes.eval(s, source.first(s, n)), n);
+            return;
+        }
+        while i < n {
+            // The last register has some of the one before once more.
+            let at = i.min(n - S::LANES);
+            C::store(s, to.add(at), codes.eval(s, source.register(s, at)));
+            i += S::LANES;
+        }
+    }
+}
+
+/// # Safety
+/// n codes can be read at a and b, and written at `to`, which is no part of them.
 #[inline(always)]
 unsafe fn sum<A: Lane, B: Lane, C: Lane, S: Simd>(
     s: S,
@@ -211,29 +320,13 @@ unsafe fn sum<A: Lane, B: Lane, C: Lane, S: Simd>(
     to: *mut C,
     n: usize,
 ) {
-    let (of_a, of_b) = (Floats::new(s, pair.a), Floats::new(s, pair.b));
-    let codes = Codes::new(s, pair);
-    let mut i = 0;
-    while i < n {
-        let lanes = S::LANES.min(n - i);
-        // SAFETY: i + lanes <= n.
-        unsafe {
-            if lanes == S::LANES {
-                let a = of_a.eval(s, A::load(s, a.add(i)));
-                let b = of_b.eval(s, B::load(s, b.add(i)));
-                C::store(s, to.add(i), codes.eval(s, s.add(a, b)));
-            } else {
-                let a = of_a.eval(s, A::load_first(s, a.add(i), lanes));
-                let b = of_b.eval(s, B::load_first(s, b.add(i), lanes));
-                C::store_first(s, to.add(i), codes.eval(s, s.add(a, b)), lanes);
-            }
-        }
-        i += lanes;
-    }
+    let source = Sums(Floats::new(s, pair.a), a, Floats::new(s, pair.b), b);
+    // SAFETY: the caller's promise.
+    unsafe { write(s, Codes::new(s, pair), source, to, n) }
 }
 
 /// # Safety
-/// n codes can be read at a and written at `to`.
+/// n codes can be read at a and written at `to`, which is no part of them.
 #[inline(always)]
 #[allow(clippy::extra_unused_type_parameters)] // One macro names the types of all loops.
 unsafe fn product<A: Lane, B: Lane, C: Lane, S: Simd>(
@@ -244,22 +337,7 @@ unsafe fn product<A: Lane, B: Lane, C: Lane, S: Simd>(
     to: *mut C,
     n: usize,
 ) {
-    let of_a = Floats::new(s, pair.a);
-    let codes = Codes::new(s, pair);
-    let factor = s.splat(factor);
-    let mut i = 0;
-    while i < n {
-        let lanes = S::LANES.min(n - i);
-        // SAFETY: i + lanes <= n.
-        unsafe {
-            if lanes == S::LANES {
-                let a = of_a.eval(s, A::load(s, a.add(i)));
-                C::store(s, to.add(i), codes.eval(s, s.mul(a, factor)));
-            } else {
-                let a = of_a.eval(s, A::load_first(s, a.add(i), lanes));
-                C::store_first(s, to.add(i), codes.eval(s, s.mul(a, factor)), lanes);
-            }
-        }
-        i += lanes;
-    }
+    let source = Products(Floats::new(s, pair.a), a, s.splat(factor));
+    // SAFETY: the caller's promise.
+    unsafe { write(s, Codes::new(s, pair), source, to, n) }
 }

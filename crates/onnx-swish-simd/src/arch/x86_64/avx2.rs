@@ -541,6 +541,31 @@ unsafe fn nearest(v: __m256, low: f32, high: f32) -> __m128i {
     }
 }
 
+/// As [`nearest`], of four registers, one behind the other.
+///
+/// # Safety
+/// AVX2 is there.
+#[inline(always)]
+unsafe fn nearest_of_four(v: [__m256; 4], low: f32, high: f32) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (least, most) = (_mm256_set1_ps(low), _mm256_set1_ps(high));
+        let word = |v| _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, least), most));
+        let [a, b, c, d] = v;
+        let (ab, cd) = (
+            _mm256_packs_epi32(word(a), word(b)),
+            _mm256_packs_epi32(word(c), word(d)),
+        );
+        let bytes = if low < 0.0 {
+            _mm256_packs_epi16(ab, cd)
+        } else {
+            _mm256_packus_epi16(ab, cd)
+        };
+        // A half has four bytes of each register.
+        _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
+    }
+}
+
 /// Loads and stores of a type of 8 bits.
 macro_rules! bytes {
     ($type:ty, $widen:ident) => {
@@ -556,6 +581,14 @@ macro_rules! bytes {
                 unsafe {
                     let bytes = nearest(v, <$type>::MIN.into(), <$type>::MAX.into());
                     _mm_storel_epi64(to.cast(), bytes);
+                }
+            }
+            #[inline(always)]
+            unsafe fn store_group(self, to: *mut $type, v: [__m256; 4]) {
+                // SAFETY: the token, and the caller's promise.
+                unsafe {
+                    let bytes = nearest_of_four(v, <$type>::MIN.into(), <$type>::MAX.into());
+                    _mm256_storeu_si256(to.cast(), bytes);
                 }
             }
             #[inline(always)]
