@@ -14,7 +14,7 @@ use onnx_swish_kernels::codes::look_up_in_place_with;
 use onnx_swish_simd::DotIsa;
 use onnx_swish_threads::Workers;
 
-use self::rows::compute;
+use self::rows::{Loops, compute};
 use super::ending::{Call, Channels, Finish};
 use super::gemm::{part, word};
 use super::spec::{QBias, QSpec, QWeights};
@@ -56,6 +56,8 @@ struct Plan {
     pitch: usize,
     /// Bytes of the copy, and of what vectors read behind its end.
     len: usize,
+    /// The loops over its rows.
+    loops: Loops,
     /// Planes that are copied before the first of them is computed, if a band is a whole plane. Vectors read what several narrower
     /// stores wrote, and would wait for these to reach the cache.
     together: usize,
@@ -130,6 +132,7 @@ impl Depthwise {
             outputs,
             pitch,
             len,
+            loops: Loops::new(self, frame),
             together: if whole { (COPIES / len).max(1) } else { 1 },
         }
     }
@@ -236,12 +239,20 @@ impl Planes<'_> {
     /// The channel of a plane, counted from the task's first, and the plane that it is computed from.
     fn place(&self, i: usize) -> (usize, &[u8]) {
         let spec = &self.conv.spec;
-        let (image, channel) = (
-            (self.first + i) / spec.out_channels,
-            (self.first + i) % spec.out_channels,
-        );
-        let multiplier = spec.out_channels / spec.in_channels;
-        let from = image * spec.in_channels + channel / multiplier;
+        let plane = self.first + i;
+        // Divisions would take as long as a row of a small plane, and the usual planes need none.
+        let image = if plane < spec.out_channels {
+            0
+        } else {
+            plane / spec.out_channels
+        };
+        let channel = plane - image * spec.out_channels;
+        let from = if spec.out_channels == spec.in_channels {
+            plane
+        } else {
+            let multiplier = spec.out_channels / spec.in_channels;
+            image * spec.in_channels + channel / multiplier
+        };
         let area = self.frame.input_area();
         (channel, &self.input[from * area..][..area])
     }

@@ -5,8 +5,8 @@
 use onnx_swish_simd::{Dot, DotKernel, Registers, Simd};
 
 use super::super::ending::{Finish, OfAll, Sums, Target};
-use super::Band;
-use crate::Window;
+use super::{Band, Depthwise};
+use crate::{Frame, Window};
 
 /// The most output rows that are computed together.
 pub(super) const MOST_ROWS: usize = 7;
@@ -14,26 +14,56 @@ pub(super) const MOST_ROWS: usize = 7;
 /// The most words of a filter that registers are kept for.
 const MOST_TERMS: usize = 25;
 
+/// Which loops compute the rows of a band: chosen once for all planes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Loops {
+    /// Kernels of 3x3 and stride 1, seven rows at once.
+    ThreeBySevens,
+    /// Four rows at once, like those below.
+    Three,
+    ThreeByTwo,
+    FiveBySevens,
+    Five,
+    FiveByTwo,
+    /// All others.
+    ByTerms,
+}
+
+impl Loops {
+    pub(super) fn new(conv: &Depthwise, frame: &Frame) -> Loops {
+        let dot = conv.machine.dot;
+        let Window {
+            kernel,
+            stride,
+            dilation,
+        } = conv.spec.window;
+        let square = kernel[0] == kernel[1] && stride[0] == stride[1] && dilation == [1, 1];
+        let one_pass = conv.terms.len() == kernel[0] * kernel[1].div_ceil(dot.format().group);
+        let sevens = dot.registers() >= 32 && matches!(frame.output[0] % 7, 0 | 5 | 6);
+        match (kernel[0], stride[0]) {
+            _ if !square || !one_pass => Loops::ByTerms,
+            (3, 1) if sevens => Loops::ThreeBySevens,
+            (3, 1) => Loops::Three,
+            (3, 2) => Loops::ThreeByTwo,
+            (5, 1) if sevens => Loops::FiveBySevens,
+            (5, 1) => Loops::Five,
+            (5, 2) => Loops::FiveByTwo,
+            _ => Loops::ByTerms,
+        }
+    }
+}
+
 /// Computes a band's rows of a plane.
 pub(super) fn compute(band: &Band, output: &mut [u8]) {
-    let conv = band.planes.conv;
-    let dot = conv.machine.dot;
-    let Window {
-        kernel,
-        stride,
-        dilation,
-    } = conv.spec.window;
-    let square = kernel[0] == kernel[1] && stride[0] == stride[1] && dilation == [1, 1];
-    let one_pass = conv.terms.len() == kernel[0] * kernel[1].div_ceil(dot.format().group);
-    let sevens = dot.registers() >= 32 && matches!(band.planes.frame.output[0] % 7, 0 | 5 | 6);
-    match (kernel[0], stride[0]) {
-        (3, 1) if square && one_pass && sevens => dot.run(Rows::<3, 1, 7> { band, output }),
-        (3, 1) if square && one_pass => dot.run(Rows::<3, 1, 4> { band, output }),
-        (3, 2) if square && one_pass => dot.run(Rows::<3, 2, 4> { band, output }),
-        (5, 1) if square && one_pass && sevens => dot.run(Rows::<5, 1, 7> { band, output }),
-        (5, 1) if square && one_pass => dot.run(Rows::<5, 1, 4> { band, output }),
-        (5, 2) if square && one_pass => dot.run(Rows::<5, 2, 4> { band, output }),
-        _ => dot.run(Terms { band, output }),
+    let dot = band.planes.conv.machine.dot;
+    match band.planes.plan.loops {
+        Loops::ThreeBySevens => dot.run(Rows::<3, 1, 7> { band, output }),
+        Loops::Three => dot.run(Rows::<3, 1, 4> { band, output }),
+        Loops::ThreeByTwo => dot.run(Rows::<3, 2, 4> { band, output }),
+        Loops::FiveBySevens => dot.run(Rows::<5, 1, 7> { band, output }),
+        Loops::Five => dot.run(Rows::<5, 1, 4> { band, output }),
+        Loops::FiveByTwo => dot.run(Rows::<5, 2, 4> { band, output }),
+        Loops::ByTerms => dot.run(Terms { band, output }),
     }
 }
 
