@@ -72,10 +72,7 @@ impl Case {
 }
 
 macro_rules! repairs {
-    (of_the_loader {
-        $($name:ident)*
-        max_pool_of_a_part_of_a_dilated_window
-    } of_passes { $($passed:ident)* }) => {
+    (of_the_loader { $($name:ident)* } of_passes { $($passed:ident)* }) => {
         $(#[test]
         fn $name() {
             Case::stored(stringify!($name)).check(&[Operators::Stock, Operators::Reference]);
@@ -137,6 +134,7 @@ repairs! {
         mat_mul_of_4_bits_with_scales_of_float32
         mat_mul_of_integers
         mat_mul_of_vectors
+        max_pool_of_a_part_of_a_dilated_window
         non_max_suppression_of_no_boxes
         numbers_in_vectors_and_at_the_ends
         one_hot_out_of_range
