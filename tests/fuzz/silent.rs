@@ -117,13 +117,19 @@ pub fn silent(model: &Model, report: &Report) -> Vec<String> {
     let regions = report.quantised.iter().map(|region| &region.output);
     let fused = report.already_fused.iter().map(|fused| &fused.output);
     let explained: HashSet<&String> = misses.chain(regions).chain(fused).chain(inside).collect();
-    let mut gated = gated(model);
+    let mut gated = products(model, false);
     gated.retain(|(name, node)| !explained.contains(name) && !explained.contains(node));
     gated.into_iter().map(|(name, _)| name).collect()
 }
 
-/// All products with a gate: the names of their values, and of their nodes.
+/// All products with a gate: the names of their values, and of their nodes. Also gates that functions of the file give back: in a file
+/// that is not damaged, whose names and types mean what they say.
+#[allow(dead_code, reason = "for tests of whole files")]
 pub fn gated(model: &Model) -> Vec<(String, String)> {
+    products(model, true)
+}
+
+fn products(model: &Model, in_functions: bool) -> Vec<(String, String)> {
     let redefines = |domain: &[u8]| domain.is_empty() || domain == b"ai.onnx";
     let functions = model.functions();
     if functions.iter().any(|f| redefines(model.text(f.domain()))) {
@@ -137,7 +143,7 @@ pub fn gated(model: &Model) -> Vec<(String, String)> {
     };
     let scopes = model.scopes().iter().filter(|scope| !ours(scope));
     scopes
-        .flat_map(|scope| Products::new(model, scope).gated())
+        .flat_map(|scope| Products::new(model, scope, in_functions).gated())
         .collect()
 }
 
@@ -157,10 +163,12 @@ struct Products<'m> {
     /// What depends on inputs, or on values of the graph outside.
     varying: HashSet<&'m [u8]>,
     stored: HashMap<&'m [u8], usize>,
+    /// Whether functions of the file are looked into.
+    in_functions: bool,
 }
 
 impl<'m> Products<'m> {
-    fn new(model: &'m Model, scope: &'m Scope) -> Self {
+    fn new(model: &'m Model, scope: &'m Scope, in_functions: bool) -> Self {
         let made = |node: &'m Node| {
             let outputs = model.outputs(node).iter();
             outputs.map(move |&o| (model.text(o), node))
@@ -195,6 +203,7 @@ impl<'m> Products<'m> {
             makers,
             varying,
             stored,
+            in_functions,
         }
     }
 
@@ -257,7 +266,7 @@ impl<'m> Products<'m> {
         let Some((scope, position, inputs)) = self.called(name) else {
             return false;
         };
-        let body = Products::new(self.model, scope);
+        let body = Products::new(self.model, scope, true);
         let Some(output) = scope.outputs().get(position) else {
             return false;
         };
@@ -294,7 +303,7 @@ impl<'m> Products<'m> {
         let operand = |index: usize| inputs.get(index).copied().unwrap_or_default();
         let number = |index: usize| self.number(operand(index));
         match op {
-            b"Sigmoid" | b"HardSigmoid" | b"Tanh" => true,
+            b"Sigmoid" | b"HardSigmoid" | b"Tanh" => !operand(0).is_empty(),
             b"Clip" | b"Relu" | b"Max" | b"Min" => self.is_clamp(name),
             b"Reciprocal" => self.is_denominator(operand(0)),
             b"Div" => number(0).is_some_and(|one| one > 0.0) && self.is_denominator(operand(1)),
@@ -366,7 +375,7 @@ impl<'m> Products<'m> {
         if self.is_gate(name) {
             return true;
         }
-        if steps > 0 && self.is_gate_of_a_function(name, steps - 1) {
+        if self.in_functions && steps > 0 && self.is_gate_of_a_function(name, steps - 1) {
             return true;
         }
         let Some((node, op, inputs)) = self.maker(name).filter(|_| steps > 0) else {
