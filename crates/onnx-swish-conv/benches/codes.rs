@@ -173,6 +173,7 @@ impl Float {
             gated: false,
             plane_sums: false,
             exact: false,
+            rows: false,
             requantize: None,
         };
         Float {

@@ -94,6 +94,7 @@ fn main() {
             gated: false,
             plane_sums: false,
             exact: false,
+            rows: false,
         };
         let weights = vec![0.01; outs * ins / groups * window.taps()];
         let (mut input, mut output) = (Vec::new(), Vec::new());

@@ -76,6 +76,7 @@ fn layer(isa: Isa, [ins, outs]: [usize; 2], size: usize, activation: Activation)
         gated: false,
         plane_sums: false,
         exact: false,
+        rows: false,
     };
     let input = noise(ins * frame.input_area());
     let weights = noise(outs * ins * window.taps());
@@ -84,6 +85,7 @@ fn layer(isa: Isa, [ins, outs]: [usize; 2], size: usize, activation: Activation)
     let (mut fast, mut exact) = (vec![0.0; area], vec![0.0; area]);
     let exactly = Spec {
         exact: true,
+        rows: false,
         ..spec
     };
     let made = |spec| Conv2d::with_isa(isa, spec, &weights, &[]);

@@ -1,4 +1,4 @@
-//! What a convolution ends in: an activation, a residual before or after it, and then perhaps a rounding to 8-bit codes.
+//! What a convolution ends in: an activation, a residual before or after it or a factor, and then perhaps a rounding to 8-bit codes.
 //! Given: registers of sums.
 //! Promise: the formula of each variant, NaN in NaN out where there are no codes; Swish, HardSwish and what becomes of codes are those
 //! of `onnx-swish-kernels`.
@@ -51,7 +51,7 @@ pub enum Activation {
     Requantize(Requantize),
 }
 
-/// Where a tensor of the output's shape is added.
+/// Where a tensor of the output's shape is added, or multiplied by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Residual {
     /// `activation(sum)`.
@@ -61,6 +61,9 @@ pub enum Residual {
     BeforeActivation,
     /// `activation(sum) + residual`.
     AfterActivation,
+    /// `activation(sum) * residual`: a gated unit, such as SwiGLU's SiLU(x·V)·(x·W) (arXiv:2002.05202), whose one product has the
+    /// other for a factor.
+    Factor,
 }
 
 /// What happens to sums before they are stored.

@@ -79,6 +79,12 @@ pub enum ConvError {
         /// What was asked for.
         what: &'static str,
     },
+    /// A linear layer with more than rows and weights.
+    #[error("a linear layer has a kernel of one tap and stride 1, one group and no gate")]
+    NotLinear,
+    /// Images that are no rows.
+    #[error("the images of a linear layer are single pixels, without padding")]
+    NotPixels,
     /// Something only the other methods do.
     #[error("{what} is not computed by depthwise convolutions")]
     NotDepthwise {

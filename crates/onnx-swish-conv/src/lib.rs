@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `depthwise/` | one input channel for each output channel | rows of the plane, one vector of columns at a time |
 //! | `winograd/` | kernels of 3x3, where that is faster | a quarter of the products, on transformed input |
+//! | `linear/` | rows times a matrix: images that are said to be single pixels | the same tiles, with the weights in vectors |
 //! | `gemm/` | everything else | a matrix product over blocks of unfolded input that never exist as a whole |
 //!
 //! | `codes/` | convolutions of 8-bit codes ([`QConv2d`]), with methods of their own | exact integer sums |
@@ -31,6 +32,7 @@ mod epilogue;
 mod error;
 mod gemm;
 mod geometry;
+mod linear;
 mod method;
 #[allow(unsafe_code)]
 mod padded;

@@ -9,6 +9,7 @@ use onnx_swish_threads::Workers;
 
 use crate::depthwise::Depthwise;
 use crate::gemm::Gemm;
+use crate::linear::Linear;
 use crate::plan::LastPlan;
 use crate::winograd::{self, Winograd};
 use crate::{Frame, Isa, Operands, Outputs, Spec};
@@ -21,6 +22,8 @@ pub enum Method {
     Depthwise,
     /// A product of the filters with the input elements that each output meets.
     Product,
+    /// A product of rows and the weights: a linear layer.
+    Linear,
     /// Winograd's F(4x4, 3x3): tiles of four by four outputs from 36 products for each channel instead of 144 (Lavin and Gray,
     /// arXiv:1509.09308, with the points 0, ±√½, ±√2 and ∞). For dense 3x3 kernels of stride 1 whose sums do not end in 8-bit codes.
     ///
@@ -42,7 +45,9 @@ impl Method {
     /// Where there is a choice, it is by counting what each method has to do: the products of vectors, and the transforms in units of
     /// them, as measured with AVX-512 and AVX2. Sets that were not measured go by the same counts with their own lanes and registers.
     pub fn of(spec: &Spec, isa: Isa, frame: &Frame) -> Method {
-        if spec.is_depthwise() {
+        if spec.rows {
+            Method::Linear
+        } else if spec.is_depthwise() {
             Method::Depthwise
         } else if winograd::covers(spec) && winograd::pays(spec, isa, frame) {
             Method::Winograd
@@ -57,6 +62,7 @@ impl fmt::Display for Method {
         f.write_str(match self {
             Method::Depthwise => "depthwise",
             Method::Product => "matrix product",
+            Method::Linear => "linear layer",
             Method::Winograd => "Winograd F(4x4, 3x3)",
         })
     }
@@ -68,6 +74,7 @@ pub(crate) enum Methods {
     // Epilogues may hold tables of codes.
     Depthwise(Box<Depthwise>),
     Product(Box<Gemm>),
+    Linear(Box<Linear>),
     BySize(Box<BySize>),
 }
 
@@ -85,7 +92,9 @@ pub(crate) struct BySize {
 impl Methods {
     /// For a spec and weights that have been checked.
     pub(crate) fn new(isa: Isa, spec: &Spec, weights: &[f32], bias: &[f32]) -> Methods {
-        if spec.is_depthwise() {
+        if spec.rows {
+            Methods::Linear(Box::new(Linear::new(spec, weights, bias, isa)))
+        } else if spec.is_depthwise() {
             Methods::Depthwise(Box::new(Depthwise::new(spec, weights, bias, isa)))
         } else if winograd::covers(spec) {
             Methods::BySize(Box::new(BySize {
@@ -104,7 +113,7 @@ impl Methods {
         if let Methods::BySize(methods) = self {
             match methods.choice(spec, isa, frame) {
                 Method::Winograd => drop(methods.winograd(spec, isa)),
-                Method::Depthwise | Method::Product => drop(methods.product(spec, isa)),
+                _ => drop(methods.product(spec, isa)),
             }
         }
     }
@@ -113,6 +122,7 @@ impl Methods {
         match self {
             Methods::Depthwise(method) => method.packed_bytes(),
             Methods::Product(method) => method.packed_bytes(),
+            Methods::Linear(method) => method.packed_bytes(),
             Methods::BySize(methods) => {
                 let given = size_of_val(&*methods.weights) + size_of_val(&*methods.bias);
                 let product = methods.product.get().map_or(0, Gemm::packed_bytes);
@@ -135,12 +145,13 @@ impl Methods {
         match self {
             Methods::Depthwise(method) => method.run(frame, operands.input, outputs, workers),
             Methods::Product(method) => method.run(frame, operands, outputs.output, workers),
+            Methods::Linear(method) => method.run(operands, outputs.output, workers),
             Methods::BySize(methods) => match methods.choice(spec, isa, frame) {
                 Method::Winograd => {
                     let method = methods.winograd(spec, isa);
                     method.run(frame, operands, outputs.output, workers);
                 }
-                Method::Depthwise | Method::Product => {
+                Method::Depthwise | Method::Product | Method::Linear => {
                     let method = methods.product(spec, isa);
                     method.run(frame, operands, outputs.output, workers);
                 }

@@ -19,7 +19,7 @@ pub struct Spec {
     pub groups: usize,
     /// What each sum ends in.
     pub activation: Activation,
-    /// Whether and where a residual is added. Not for depthwise convolutions.
+    /// Whether and where a residual is added, or multiplied by. Not for depthwise convolutions.
     pub residual: Residual,
     /// What the result is brought to in the end, after activation and residual: 8-bit codes, and back.
     pub requantize: Option<Requantize>,
@@ -32,6 +32,9 @@ pub struct Spec {
     /// Whether every product of the definition is computed, and no method that makes do with fewer of them by transforming input and
     /// filters first (see [`Method::Winograd`](crate::Method::Winograd)).
     pub exact: bool,
+    /// Whether every image is a single pixel, and so the convolution a linear layer: each image is a row of a matrix, and the weights
+    /// are another. For kernels of one tap, without groups and gate.
+    pub rows: bool,
 }
 
 /// Whether each output channel reads one input channel, which has a method of its own.
@@ -44,7 +47,7 @@ pub fn is_depthwise(in_channels: usize, groups: usize) -> bool {
 pub struct Operands<'a> {
     /// `[images, in_channels, height, width]`.
     pub input: &'a [f32],
-    /// The output's shape, if and only if the [`Spec`] adds a residual.
+    /// The output's shape, if and only if the [`Spec`] has a residual.
     pub residual: Option<&'a [f32]>,
     /// `[images, in_channels]`, if and only if the [`Spec`] has a gate.
     pub gate: Option<&'a [f32]>,
@@ -92,7 +95,9 @@ impl Spec {
             self.out_channels,
             self.groups,
         )?;
+        let linear = self.window == Window::square(1, 1) && self.groups == 1 && !self.gated;
         match self.is_depthwise() {
+            _ if self.rows && !linear => Err(ConvError::NotLinear),
             true if self.residual != Residual::None => {
                 Err(ConvError::NotDepthwise { what: "a residual" })
             }
@@ -138,6 +143,13 @@ impl Spec {
         expect_optional("the gate", operands.gate, gate)?;
         expect_length("the output", outputs.output.len(), output)?;
         expect_optional("the plane sums", outputs.plane_sums.as_deref(), sums)?;
+        if self.rows
+            && frame
+                .flattened(&self.window)
+                .is_none_or(|f| f.output != [1, 1])
+        {
+            return Err(ConvError::NotPixels);
+        }
         frame.check(&self.window)
     }
 }

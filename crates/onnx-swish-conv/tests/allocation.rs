@@ -81,6 +81,7 @@ fn layers() -> Vec<(&'static str, Spec, Frame)> {
             gated: false,
             plane_sums: groups > 1,
             exact: false,
+            rows: name == "linear",
         };
         (name, spec, frame)
     };
@@ -90,6 +91,7 @@ fn layers() -> Vec<(&'static str, Spec, Frame)> {
         layer("panels", 1, 1, 1, 40, [200, 40], 1),
         layer("panels and columns apart", 1, 1, 1, 7, [160, 320], 1),
         layer("vectors", 1, 1, 1, 1, [480, 960], 1),
+        layer("linear", 1, 1, 1, 1, [480, 960], 1),
         layer("unfolding with strides", 3, 3, 1, 60, [16, 32], 1),
         layer("depthwise, direct", 5, 2, 1, 113, [24, 24], 24),
         layer("depthwise, padded", 3, 1, 2, 57, [24, 24], 24),
@@ -137,7 +139,12 @@ fn nothing_is_allocated_after_the_first_call() {
                 conv.run(1, &frame, operands, outputs, workers).unwrap();
                 ALLOCATIONS.load(Ordering::Relaxed) - before
             };
-            assert!(run(&Inline) > 0, "{isa:?}, {name}: plans are not counted");
+            // Linear layers have no plan, and the layers before them had more scratch.
+            let first = run(&Inline);
+            assert!(
+                first > 0 || spec.rows,
+                "{isa:?}, {name}: plans are not counted"
+            );
             assert_eq!(run(&Inline), 0, "{isa:?}, {name}: on the calling thread");
             run(&AllTakePart(&pool));
             for _ in 0..20 {

@@ -73,6 +73,7 @@ fn codes_in_the_epilogue_are_codes_behind_it() {
             gated: false,
             plane_sums: false,
             exact: false,
+            rows: false,
         };
         for isa in Isa::available() {
             both(isa, plain, &frame);

@@ -124,6 +124,7 @@ fn spec(window: Window, channels: [usize; 2], groups: usize, activation: Activat
         gated: false,
         plane_sums: false,
         exact: false,
+        rows: false,
     }
 }
 
@@ -197,6 +198,7 @@ fn deep_products_in_several_blocks() {
             Residual::None,
             Residual::BeforeActivation,
             Residual::AfterActivation,
+            Residual::Factor,
         ] {
             let spec = Spec {
                 residual,

@@ -34,6 +34,7 @@ fn spec(channels: [usize; 2]) -> Spec {
         gated: false,
         plane_sums: false,
         exact: false,
+        rows: false,
     }
 }
 
@@ -126,6 +127,7 @@ fn what_sums_end_in_and_several_images() {
         Residual::None,
         Residual::BeforeActivation,
         Residual::AfterActivation,
+        Residual::Factor,
     ] {
         for activation in [
             Activation::None,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use onnx_swish_simd::{Kernel, Simd};
 
 use super::pack::Block;
-use super::tile::Tile;
+use super::tile::{Start, Tile};
 use super::{Gemm, PANEL_VECTORS, Share, tile_rows};
 use crate::columns::columns_apart;
 use crate::scratch::{Scratch, bytes_for};
@@ -167,7 +167,6 @@ impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Kernel for Gemv<'a, F> {
 impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Gemv<'a, F> {
     #[inline(always)]
     fn rows<S: Simd, const MR: usize>(self, s: S) {
-        assert!(self.tile.bias.len() >= MR);
         for (column, mut vector) in (0..self.columns).zip(self.vectors.chunks(self.pitch)) {
             let mut chains = [s.splat(0.0); CHAINS];
             let mut block = 0;
@@ -195,12 +194,15 @@ impl Tile<'_> {
             let first = i * S::LANES;
             let rows = self.rows.saturating_sub(first).min(S::LANES);
             let at = first * self.row_step + column;
-            // SAFETY: rows and the column are inside the tile, see `Tile`; a bias is there for each tile row.
+            // SAFETY: rows and the column are inside the tile, see `Tile`; a bias is there for each tile row, as asserted.
             unsafe {
-                let start = if self.first {
-                    s.load_lanes(self.bias.as_ptr().add(first), s.lanes(0, MR - first))
-                } else {
-                    gather(s, self.output.wrapping_add(at), self.row_step, rows)
+                let start = match self.start {
+                    Start::Rows(bias) => {
+                        assert!(bias.len() >= MR);
+                        s.load_lanes(bias.as_ptr().add(first), s.lanes(0, MR - first))
+                    }
+                    Start::Columns(bias) => s.splat(bias[column]),
+                    Start::Output => gather(s, self.output.wrapping_add(at), self.row_step, rows),
                 };
                 sums = s.add(sums, start);
                 if let Some(residual) = self.residual_before() {
@@ -215,6 +217,10 @@ impl Tile<'_> {
                 if let Some(residual) = self.residual_after() {
                     let residual = residual.wrapping_add(at);
                     sums = s.add(sums, gather(s, residual, self.row_step, rows));
+                }
+                if let Some(factor) = self.factor() {
+                    let factor = factor.wrapping_add(at);
+                    sums = s.mul(sums, gather(s, factor, self.row_step, rows));
                 }
                 if let Some(epilogue) = self.epilogue {
                     let mut values = [[sums]];

@@ -31,7 +31,7 @@ use onnx_swish_threads::Workers;
 
 use self::pack::{Block, Filters};
 use self::plan::{Plan, Way};
-use self::tile::Tile;
+use self::tile::{Start, Tile};
 use crate::epilogue::Epilogue;
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch};
@@ -205,8 +205,11 @@ impl<'a> Share<'a> {
                 .map(|residual| residual.as_ptr().wrapping_add(at)),
             row_step: area,
             rows: gemm.filters.tile_rows().min(gemm.group_rows() - row),
-            bias: gemm.filters.bias_of_tile(self.group, tile),
-            first,
+            start: if first {
+                Start::Rows(gemm.filters.bias_of_tile(self.group, tile))
+            } else {
+                Start::Output
+            },
             epilogue: last.then_some(&gemm.epilogue),
         }
     }

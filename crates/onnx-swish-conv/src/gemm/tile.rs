@@ -18,12 +18,20 @@ pub(crate) struct Tile<'a> {
     /// Elements from one row of the output, and of the residual, to the next.
     pub row_step: usize,
     pub rows: usize,
-    /// One per tile row.
-    pub bias: &'a [f32],
-    /// Start from the bias, not from what the output holds.
-    pub first: bool,
+    pub start: Start<'a>,
     /// What sums end in, after the last block.
     pub epilogue: Option<&'a Epilogue>,
+}
+
+/// What sums start from.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// A bias for each tile row.
+    Rows(&'a [f32]),
+    /// A bias for each column, whole vectors of them.
+    Columns(&'a [f32]),
+    /// What earlier blocks of the depth left in the output.
+    Output,
 }
 
 impl Tile<'_> {
@@ -37,6 +45,12 @@ impl Tile<'_> {
     #[inline(always)]
     pub(super) fn residual_after(&self) -> Option<*const f32> {
         self.residual_at(Residual::AfterActivation)
+    }
+
+    /// The residual, if the activation is multiplied by it.
+    #[inline(always)]
+    pub(super) fn factor(&self) -> Option<*const f32> {
+        self.residual_at(Residual::Factor)
     }
 
     #[inline(always)]
@@ -80,6 +94,8 @@ pub(crate) enum Inputs<'a> {
     Unfolded(&'a [f32]),
     /// The row of each step of the depth starts at its offset, and a panel fits behind the largest.
     Scattered(&'a [f32], &'a [usize]),
+    /// `[depth][vectors of the tile's columns]`.
+    Tight(&'a [f32]),
 }
 
 /// One tile of rows by so many columns, in whole vectors.
@@ -96,18 +112,25 @@ pub(crate) fn multiply(
     macro_rules! vectors {
         ($count:expr) => {
             match inputs {
-                Inputs::Unfolded(rows) => isa.run(Multiply::<{ $count }, false> {
+                Inputs::Unfolded(rows) => isa.run(Multiply::<{ $count }, UNFOLDED> {
                     tile,
                     filters,
                     rows,
                     offsets: &[],
                     spans,
                 }),
-                Inputs::Scattered(rows, offsets) => isa.run(Multiply::<{ $count }, true> {
+                Inputs::Scattered(rows, offsets) => isa.run(Multiply::<{ $count }, SCATTERED> {
                     tile,
                     filters,
                     rows,
                     offsets,
+                    spans,
+                }),
+                Inputs::Tight(rows) => isa.run(Multiply::<{ $count }, TIGHT> {
+                    tile,
+                    filters,
+                    rows,
+                    offsets: &[],
                     spans,
                 }),
             }
@@ -121,8 +144,45 @@ pub(crate) fn multiply(
     }
 }
 
+/// A tile of fewer rows than registers allow, one or four, by so many columns, in whole vectors, of rows of input that are tight.
+pub(crate) fn multiply_few(
+    isa: Isa,
+    tile: &Tile,
+    filters: &[f32],
+    tile_rows: usize,
+    rows: &[f32],
+    spans: &[Spans; PANEL_VECTORS],
+    columns: usize,
+) {
+    macro_rules! vectors {
+        ($count:expr, $rows:expr) => {
+            isa.run(MultiplyFew::<{ $count }, $rows>(Multiply {
+                tile,
+                filters,
+                rows,
+                offsets: &[],
+                spans,
+            }))
+        };
+    }
+    match (columns.div_ceil(isa.lanes()), tile_rows) {
+        (0, _) => {}
+        (1, 1) => vectors!(1, 1),
+        (1, _) => vectors!(1, 4),
+        (2, 1) => vectors!(2, 1),
+        (2, _) => vectors!(2, 4),
+        (_, 1) => vectors!(PANEL_VECTORS, 1),
+        (..) => vectors!(PANEL_VECTORS, 4),
+    }
+}
+
+/// How a tile finds its rows of input, see [`Inputs`].
+const UNFOLDED: u8 = 0;
+const SCATTERED: u8 = 1;
+const TIGHT: u8 = 2;
+
 /// A tile of rows by `NV` vectors of columns.
-struct Multiply<'a, const NV: usize, const SCATTERED: bool> {
+struct Multiply<'a, const NV: usize, const INPUTS: u8> {
     tile: &'a Tile<'a>,
     /// `[depth][tile row]`.
     filters: &'a [f32],
@@ -133,22 +193,38 @@ struct Multiply<'a, const NV: usize, const SCATTERED: bool> {
     spans: &'a [Spans; PANEL_VECTORS],
 }
 
-impl<const NV: usize, const SCATTERED: bool> Kernel for Multiply<'_, NV, SCATTERED> {
+impl<const NV: usize, const INPUTS: u8> Kernel for Multiply<'_, NV, INPUTS> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         if tile_rows(S::REGISTERS) == 8 {
-            self.rows::<S, 8>(s);
+            self.rows::<S, 8, false>(s);
         } else {
-            self.rows::<S, 4>(s);
+            self.rows::<S, 4, false>(s);
         }
     }
 }
 
-impl<const NV: usize, const SCATTERED: bool> Multiply<'_, NV, SCATTERED> {
+/// A tile of `MR` rows, whose time the input takes on its way.
+struct MultiplyFew<'a, const NV: usize, const MR: usize>(Multiply<'a, NV, TIGHT>);
+
+impl<const NV: usize, const MR: usize> Kernel for MultiplyFew<'_, NV, MR> {
+    type Output = ();
+
     #[inline(always)]
-    fn rows<S: Simd, const MR: usize>(self, s: S) {
+    fn run<S: Simd>(self, s: S) {
+        // Others are what tiles of all rows are there for.
+        if MR < tile_rows(S::REGISTERS) {
+            self.0.rows::<S, MR, true>(s);
+        }
+    }
+}
+
+impl<const NV: usize, const INPUTS: u8> Multiply<'_, NV, INPUTS> {
+    /// `STREAMED`: whether it is the input that is read once and must be asked for ahead, and not the filters.
+    #[inline(always)]
+    fn rows<S: Simd, const MR: usize, const STREAMED: bool>(self, s: S) {
         let Multiply {
             tile,
             filters,
@@ -156,37 +232,54 @@ impl<const NV: usize, const SCATTERED: bool> Multiply<'_, NV, SCATTERED> {
             offsets,
             spans,
         } = self;
-        let pitch = PANEL_VECTORS * S::LANES;
+        let pitch = if INPUTS == TIGHT { NV } else { PANEL_VECTORS } * S::LANES;
         // What the unsafe code below relies on, besides the promises of `Tile` and of `Inputs`.
         let depth = filters.len() / MR;
-        assert!(NV <= PANEL_VECTORS && tile.bias.len() >= MR);
-        assert!(if SCATTERED {
+        assert!(NV <= PANEL_VECTORS && tile.rows <= MR);
+        assert!(if INPUTS == SCATTERED {
             offsets.len() == depth
         } else {
             rows.len() >= depth * pitch
         });
         // Whole vectors follow each other: columns that are left out would be lanes of one of them.
-        let whole = spans[..NV].iter().all(|span| span.end == S::LANES);
-        let mut sums = if tile.first {
-            let mut sums = [[s.splat(0.0); NV]; MR];
-            unrolled!(r < MR, {
-                sums[r] = [s.splat(tile.bias[r]); NV];
-            });
-            sums
-        } else if whole {
-            tile.load(s, Contiguous(spans[0].at), tile.output)
-        } else {
-            tile.load(s, spans, tile.output)
+        // Streams are slow enough for either, and one way less is compiled.
+        let whole = !STREAMED && spans[..NV].iter().all(|span| span.end == S::LANES);
+        let mut sums = match tile.start {
+            Start::Rows(bias) => {
+                assert!(bias.len() >= MR);
+                let mut sums = [[s.splat(0.0); NV]; MR];
+                unrolled!(r < MR, {
+                    sums[r] = [s.splat(bias[r]); NV];
+                });
+                sums
+            }
+            Start::Columns(bias) => {
+                assert!(bias.len() >= NV * S::LANES);
+                let mut row = [s.splat(0.0); NV];
+                unrolled!(v < NV, {
+                    // SAFETY: as just asserted.
+                    row[v] = unsafe { s.load(bias.as_ptr().add(v * S::LANES)) };
+                });
+                [row; MR]
+            }
+            Start::Output if whole => tile.load(s, Contiguous(spans[0].at), tile.output),
+            Start::Output => tile.load(s, spans, tile.output),
         };
         /// How far ahead filters are asked for, in elements.
         const PREFETCH: usize = tuning::PREFETCH / size_of::<f32>();
         let (mut filters, rows, offsets) = (filters.as_ptr(), rows.as_ptr(), offsets.as_ptr());
         for k in 0..depth {
-            s.prefetch(filters.wrapping_add(PREFETCH));
+            if STREAMED {
+                unrolled!(v < NV, {
+                    s.prefetch(rows.wrapping_add(k * pitch + v * S::LANES + PREFETCH));
+                });
+            } else {
+                s.prefetch(filters.wrapping_add(PREFETCH));
+            }
             let mut inputs = [s.splat(0.0); NV];
             // SAFETY: all have `depth` steps, as asserted.
             unsafe {
-                let at = if SCATTERED {
+                let at = if INPUTS == SCATTERED {
                     offsets.add(k).read()
                 } else {
                     k * pitch
@@ -331,6 +424,25 @@ impl Tile<'_> {
         });
     }
 
+    /// Multiplies by what the tile's rows hold in the tensor that begins at `from`.
+    #[inline(always)]
+    fn multiply<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        storage: impl RowStorage<S>,
+        from: *const f32,
+        sums: &mut [[S::V; NV]; MR],
+    ) {
+        unrolled!(r < MR, {
+            if r < self.rows {
+                let values: [S::V; NV] = self.load_row(s, storage, from, r);
+                unrolled!(v < NV, {
+                    sums[r][v] = s.mul(sums[r][v], values[v]);
+                });
+            }
+        });
+    }
+
     /// Stores the sums, finished after the last block.
     #[inline(always)]
     fn finish<S: Simd, const MR: usize, const NV: usize>(
@@ -346,6 +458,9 @@ impl Tile<'_> {
             epilogue.activation.apply(s, &mut sums);
             if let Some(residual) = self.residual_after() {
                 self.add(s, storage, residual, &mut sums);
+            }
+            if let Some(factor) = self.factor() {
+                self.multiply(s, storage, factor, &mut sums);
             }
             epilogue.requantize(s, &mut sums);
         }

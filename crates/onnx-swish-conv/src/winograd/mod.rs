@@ -30,7 +30,7 @@ use self::plan::{PLANES, Part, Plan};
 use self::store::Store;
 use self::transform::POINTS;
 use crate::epilogue::Epilogue;
-use crate::gemm::tile::{Inputs, Spans, Tile, multiply};
+use crate::gemm::tile::{Inputs, Spans, Start, Tile, multiply};
 use crate::gemm::{PANEL_VECTORS, tile_rows};
 use crate::plan::LastPlan;
 use crate::scratch::{self, Scratch};
@@ -240,8 +240,7 @@ impl<'a> Share<'a> {
                     residual: None,
                     row_step: plan.product_row,
                     rows: conv.tile_rows,
-                    bias: &conv.zeros,
-                    first: true,
+                    start: Start::Rows(&conv.zeros),
                     epilogue: None,
                 };
                 multiply(

@@ -203,6 +203,7 @@ mod tests {
                         gated: false,
                         plane_sums: false,
                         exact: false,
+                        rows: false,
                     };
                     let plan = Plan::new(&spec, isa, 8, &frame);
                     let tiles = Tiles::of(&frame);

@@ -190,6 +190,11 @@ impl Store<'_> {
         if self.epilogue.residual == Residual::AfterActivation {
             add(s, sums, &residual);
         }
+        if self.epilogue.residual == Residual::Factor {
+            unrolled!(v < N, {
+                sums[0][v] = s.mul(sums[0][v], residual[v]);
+            });
+        }
         self.epilogue.requantize(s, sums);
     }
 }

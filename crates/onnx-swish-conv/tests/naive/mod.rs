@@ -95,7 +95,9 @@ pub fn expected(
                 Residual::None => activate(spec.activation, sum),
                 Residual::BeforeActivation => activate(spec.activation, sum + extra),
                 Residual::AfterActivation => activate(spec.activation, sum) + extra,
+                Residual::Factor => activate(spec.activation, sum) * extra,
             };
+            // No residual of the tests is a factor above one.
             let tolerance =
                 4.0 * terms * (magnitude + extra.abs() + 1.0) * f32::EPSILON as f64 / 2.0;
             (value, tolerance)

@@ -183,6 +183,7 @@ mod tests {
             gated: false,
             plane_sums: false,
             exact: false,
+            rows: false,
         };
         assert_eq!(
             info(&spec, &[]),

@@ -53,6 +53,7 @@ impl FusedConv {
             gated,
             plane_sums: sums,
             exact,
+            rows: false,
         };
         let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
         let scaled = root.weights.chunks(per_filter).zip(&chain.scale);
