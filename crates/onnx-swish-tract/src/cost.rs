@@ -6,8 +6,7 @@
 use tract_core::internal::*;
 
 /// Operators that are products: tract's elementwise ones state a cost too, of which no rate can be made.
-const PRODUCTS: [&str; 7] = [
-    "FusedConv",
+const PRODUCTS: [&str; 6] = [
     "Conv",
     "DepthWiseConv",
     "DirectSpatialConv",
@@ -19,7 +18,7 @@ const PRODUCTS: [&str; 7] = [
 /// Multiply-accumulates of one evaluation, of operators that are products.
 pub(crate) fn macs(op: &dyn TypedOp, inputs: &[&TypedFact]) -> Option<u64> {
     let name = op.name();
-    let ours = name.starts_with("FusedConv") || name.starts_with("QConv");
+    let ours = name.starts_with("Fused") || name.starts_with("QConv");
     if !PRODUCTS.contains(&&*name) && !ours {
         return None;
     }

@@ -1,7 +1,7 @@
 //! What follows a convolution and can be computed with it.
 //!
 //! Given a convolution; promises the longest run of nodes of which each is the only reader of the one before: constant scales and
-//! offsets per channel, then a residual and an activation in either order, then a rounding to 8-bit codes.
+//! offsets per channel, then a residual and an activation in either order, or a factor behind them, then a rounding to 8-bit codes.
 
 use onnx_swish_conv::{Activation, Residual};
 use onnx_swish_kernels::codes::Requantize;
@@ -88,7 +88,7 @@ impl Chain {
             }
             return true;
         }
-        if self.activation != Activation::None || self.residual_at == Residual::AfterActivation {
+        if self.activation != Activation::None || self.is_behind_activation() {
             return false;
         }
         if op.1.is_some_and(|dt| dt != DatumType::F32) {
@@ -120,6 +120,14 @@ impl Chain {
         true
     }
 
+    /// Whether what was taken last comes after any activation.
+    fn is_behind_activation(&self) -> bool {
+        matches!(
+            self.residual_at,
+            Residual::AfterActivation | Residual::Factor
+        )
+    }
+
     fn take_binary(
         &mut self,
         model: &TypedModel,
@@ -139,8 +147,10 @@ impl Chain {
             return Ok(false);
         }
         let Some(constant) = &fact.konst else {
-            let residual = residuals == Residuals::Taken && op.0.is::<Add>();
-            return Ok(residual && self.take_residual(model, root, other)?);
+            if residuals == Residuals::Left || !(op.0.is::<Add>() || op.0.is::<Mul>()) {
+                return Ok(false);
+            }
+            return self.take_residual(model, root, other, op.0.is::<Mul>());
         };
         if op.0.is::<Max>() || op.0.is::<Min>() {
             return Ok(self.take_bound(constant, op.0.is::<Max>()));
@@ -156,13 +166,16 @@ impl Chain {
         model: &TypedModel,
         root: &Root,
         other: OutletId,
+        is_factor: bool,
     ) -> TractResult<bool> {
         let same = model.outlet_fact(other)?.shape == model.outlet_fact(self.last)?.shape;
         if root.is_depthwise() || !same || self.residual.is_some() {
             return Ok(false);
         }
         self.residual = Some(other);
-        self.residual_at = if self.activation == Activation::None {
+        self.residual_at = if is_factor {
+            Residual::Factor
+        } else if self.activation == Activation::None {
             Residual::BeforeActivation
         } else {
             Residual::AfterActivation
@@ -175,7 +188,7 @@ impl Chain {
         let Some(&[bound]) = f32_constant(constant) else {
             return false;
         };
-        if bound.is_nan() || self.residual_at == Residual::AfterActivation {
+        if bound.is_nan() || self.is_behind_activation() {
             return false;
         }
         self.activation = match (self.activation, is_maximum) {

@@ -14,7 +14,7 @@ use super::codes::Table;
 pub struct Convolution {
     /// The node's name in tract's graph, which keeps the model's names.
     pub node: String,
-    /// The operator: `FusedConv`, `FusedConvDepthwise`, `FusedConvPointwise`, or the one of tract that stays.
+    /// The operator: `FusedConv`, `FusedConvDepthwise`, `FusedConvPointwise`, `FusedLinear`, or the one of tract that stays.
     pub op: String,
     /// Whether our kernels compute it.
     pub ours: bool,
@@ -35,8 +35,11 @@ pub struct Convolution {
     pub macs: Option<u64>,
 }
 
-/// `depthwise`, `pointwise` or `dense`.
+/// `depthwise`, `pointwise`, `linear` or `dense`.
 pub(super) fn method(spec: &Spec) -> &'static str {
+    if spec.rows {
+        return "linear";
+    }
     method_of(spec.is_depthwise(), &spec.window)
 }
 
@@ -91,10 +94,14 @@ fn endings(spec: &QSpec, table: Option<&Table>) -> String {
 /// `depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish`.
 pub(super) fn info(spec: &Spec, tables: &[String]) -> String {
     let filter = filter(method(spec), &spec.window);
-    let sizes = sizes(
-        &spec.window,
-        [spec.in_channels, spec.out_channels, spec.groups],
-    );
+    let sizes = if spec.rows {
+        format!(", {} to {} channels", spec.in_channels, spec.out_channels)
+    } else {
+        sizes(
+            &spec.window,
+            [spec.in_channels, spec.out_channels, spec.groups],
+        )
+    };
     format!("{filter}{sizes}{}", extras(spec, tables))
 }
 
@@ -115,7 +122,7 @@ fn sizes(window: &Window, [in_channels, out_channels, groups]: [usize; 3]) -> St
 fn filter(method: &str, window: &Window) -> String {
     let [y, x] = window.kernel;
     match method {
-        "pointwise" => "pointwise".to_owned(),
+        "pointwise" | "linear" => method.to_owned(),
         method => format!("{method} {y}x{x}"),
     }
 }
@@ -140,6 +147,9 @@ fn extras(spec: &Spec, tables: &[String]) -> String {
     }
     if spec.residual == Residual::AfterActivation {
         words.push("residual".to_owned());
+    }
+    if spec.residual == Residual::Factor {
+        words.push("factor".to_owned());
     }
     words.extend(spec.requantize.as_ref().map(codes));
     if spec.plane_sums {
@@ -204,6 +214,12 @@ mod tests {
         assert_eq!(
             info(&spec, &[]),
             "pointwise, stride 1x1, 16 to 16 channels, gated input, residual, Clip to -1..0.5"
+        );
+        spec.rows = true;
+        (spec.gated, spec.activation) = (false, Activation::Silu);
+        assert_eq!(
+            info(&spec, &[]),
+            "linear, 16 to 16 channels, residual, SiLU"
         );
     }
 }

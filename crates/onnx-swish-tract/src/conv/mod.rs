@@ -1,6 +1,6 @@
 //! Convolutions, each with what follows it, as one operator on `onnx-swish-conv`.
 //!
-//! Given a decluttered graph; promises that f32 convolutions over one or two spatial axes with constant weights, with the gate
+//! Given a decluttered graph; promises that f32 convolutions over one or two spatial axes and linear layers with constant weights, with the gate
 //! before them and the constant scales, offsets, activation, residual and plane sums after them, become one node each, and that
 //! everything else stays as tract has it.
 

@@ -13,7 +13,7 @@ use tract_core::ops::nn::DataFormat;
 use super::chain::Chain;
 use super::describe;
 use super::place::Place;
-use super::root::Root;
+use super::root::{Root, Rows};
 use crate::arena::{Arena, elements, uninitialized};
 use crate::workers::with_workers;
 
@@ -53,7 +53,7 @@ impl FusedConv {
             gated,
             plane_sums: sums,
             exact,
-            rows: false,
+            rows: root.rows == Rows::Many,
         };
         let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
         let scaled = root.weights.chunks(per_filter).zip(&chain.scale);
@@ -115,6 +115,7 @@ impl Op for FusedConv {
         match describe::method(self.conv.spec()) {
             "depthwise" => "FusedConvDepthwise",
             "pointwise" => "FusedConvPointwise",
+            "linear" => "FusedLinear",
             _ => "FusedConv",
         }
         .into()

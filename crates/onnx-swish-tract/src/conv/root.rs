@@ -11,8 +11,8 @@ use tract_core::ops::nn::DataFormat;
 use super::f32_constant;
 use super::place::{OutputAxis, Place};
 
-/// Each vector reads all weights anew: with more of them tract's product of matrices is the better one.
-const FEW_VECTORS: usize = 2;
+/// Each image of a few pixels reads all weights anew: with more of them tract's product of matrices is the better one.
+const FEW_IMAGES: usize = 2;
 
 /// So many pixels are computed as vectors, one by one.
 const SINGLE_PIXELS: usize = 4;
@@ -41,6 +41,19 @@ pub(crate) struct Root {
     pub weights: Vec<f32>,
     /// One per output channel.
     pub bias: Vec<f32>,
+    /// Whether every image is one pixel: a linear layer.
+    pub rows: Rows,
+}
+
+/// Whether images are rows of a matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// They have an extent, or are the pixels of an image.
+    No,
+    /// They are rows, and known to be one or two, which are computed as images of one pixel.
+    Few,
+    /// They are rows, of any number.
+    Many,
 }
 
 impl Root {
@@ -104,6 +117,7 @@ impl Root {
             groups: conv.group,
             weights: weights.to_vec(),
             bias,
+            rows: Rows::No,
         }))
     }
 
@@ -130,6 +144,7 @@ impl Root {
                 groups: conv.group,
                 weights: as_floats(&kernel)?,
                 bias: vec![0.0; spec.output_channels],
+                rows: Rows::No,
             }));
         }
         let Some(einsum) = node.op_as::<EinSum>() else {
@@ -291,11 +306,11 @@ impl Product<'_> {
         };
         let inner = data_axes[channel_axis];
         let outer = if inner == first { second } else { first };
-        // With pixels behind the channels it is a convolution; without, a product of a matrix and a vector, which is
-        // the same loop as long as there are few vectors.
+        // With pixels behind the channels it is a convolution; without, each image is a row of a matrix.
         let vectors = fact.shape.iter().take(channel_axis).product::<TDim>();
         let pixels = fact.shape.iter().skip(channel_axis + 1).product::<TDim>();
-        let few = vectors.to_usize().is_ok_and(|count| count <= FEW_VECTORS);
+        let few = vectors.to_usize().is_ok_and(|count| count <= FEW_IMAGES);
+        let is_linear = pixels == 1.to_dim();
         let single = pixels.to_usize().is_ok_and(|count| count <= SINGLE_PIXELS);
         let output = output_axes(
             (&data_axes, &fact.shape),
@@ -309,8 +324,13 @@ impl Product<'_> {
         if first == second || data_axes.contains(&outer) {
             return other();
         }
-        if !few && single && !self.of_any_rows {
-            let why = format!("a product of two matrices, of more than {FEW_VECTORS} rows");
+        if rows == 0 || columns == 0 {
+            return Ok(Err("a product without elements".to_owned()));
+        }
+        if !few && single && !is_linear && !self.of_any_rows {
+            let why = format!(
+                "a product over more than {FEW_IMAGES} images of up to {SINGLE_PIXELS} pixels"
+            );
             return Ok(Err(why));
         }
         let (in_channels, out_channels, values) = if outer == first {
@@ -333,6 +353,11 @@ impl Product<'_> {
             groups: 1,
             weights: values,
             bias: vec![0.0; out_channels],
+            rows: match (is_linear, few) {
+                (false, _) => Rows::No,
+                (true, true) => Rows::Few,
+                (true, false) => Rows::Many,
+            },
         }))
     }
 }

@@ -78,14 +78,19 @@ fn the_reason_is_named() {
 }
 
 #[test]
-fn products_of_matrices_are_left_and_those_of_activations_are_no_convolutions() {
-    let product = |rows: usize, constant: bool| {
+fn products_of_activations_and_of_nothing_are_left() {
+    let product = |sizes: [usize; 3], constant: bool| {
+        let [rows, depth, columns] = sizes;
         let mut model = TypedModel::default();
-        let x = model.add_source("x", f32::fact([rows, 4])).unwrap();
+        let x = model.add_source("x", f32::fact([rows, depth])).unwrap();
         let weights = if constant {
-            model.add_const("weights", noise(&[4, 6], 1)).unwrap()
+            model
+                .add_const("weights", noise(&[depth, columns], 1))
+                .unwrap()
         } else {
-            model.add_source("weights", f32::fact([4, 6])).unwrap()
+            model
+                .add_source("weights", f32::fact([depth, columns]))
+                .unwrap()
         };
         let axes = "mk,kn->mn".parse().unwrap();
         let product = EinSum::new(axes, DatumType::F32);
@@ -93,18 +98,20 @@ fn products_of_matrices_are_left_and_those_of_activations_are_no_convolutions() 
         model.select_output_outlets(&y).unwrap();
         model
     };
-    assert_eq!(
-        reason(product(3, true)),
-        "a product of two matrices, of more than 2 rows"
-    );
-    assert!(
-        take_over(&mut product(3, false), Convolutions::Ours, &HashMap::new())
-            .unwrap()
-            .is_empty()
-    );
-    let taken = take_over(&mut product(2, true), Convolutions::Ours, &HashMap::new()).unwrap();
-    assert_eq!(
-        (taken.len(), &taken[0].left, taken[0].macs),
-        (1, &None, Some(2 * 4 * 6))
-    );
+    let none = HashMap::new();
+    let computed = take_over(&mut product([3, 4, 6], false), Convolutions::Ours, &none).unwrap();
+    assert!(computed.is_empty());
+    for rows in [1, 2, 3, 50] {
+        let taken = take_over(&mut product([rows, 4, 6], true), Convolutions::Ours, &none).unwrap();
+        let macs = (rows * 4 * 6) as u64;
+        assert_eq!(
+            (taken.len(), &taken[0].left, taken[0].macs),
+            (1, &None, Some(macs))
+        );
+        let kind = if rows > 2 { "linear" } else { "pointwise" };
+        assert_eq!(taken[0].kind.as_deref(), Some(kind));
+    }
+    for empty in [[3, 0, 6], [3, 4, 0]] {
+        assert_eq!(reason(product(empty, true)), "a product without elements");
+    }
 }

@@ -3,6 +3,7 @@
 //! Given small graphs of every covered kind; promises the same numbers to rounding, one node where one is due, and hands off the rest.
 
 mod left;
+mod linear;
 pub(crate) mod squeeze;
 
 use tract_core::internal::*;

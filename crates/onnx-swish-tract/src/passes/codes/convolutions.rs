@@ -12,7 +12,7 @@ use crate::conv::Convolution;
 use crate::conv::chain::{Chain, Residuals};
 use crate::conv::codes::{QConv, Table};
 use crate::conv::policy::Policy;
-use crate::conv::root::{Found, Root};
+use crate::conv::root::{Found, Root, Rows};
 use crate::load::dequantized::{Codes, recall};
 use crate::ops::LookUp;
 use crate::passes::Findings;
@@ -48,6 +48,8 @@ pub(super) fn take_over(
             continue;
         };
         let found = match find(model, &root)? {
+            // Codes of rows are multiplied one row at a time.
+            Ok(Some(_)) if root.rows == Rows::Many => Err("a product of many rows".to_owned()),
             Ok(Some(quantised)) => match policy.left(root.is_depthwise()) {
                 None => replace(model, &quantised)?,
                 // A matrix unit for floats, for example.
