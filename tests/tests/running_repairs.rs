@@ -115,6 +115,7 @@ repairs! {
         einsum_with_diagonals
         functions_of_float64
         equal_truths
+        flatten_of_nothing
         fused_mat_mul
         gather_nd_with_negative_indices
         gru_backwards

@@ -142,7 +142,13 @@ impl std::error::Error for Invalid {}
 
 impl std::fmt::Display for Invalid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the model is not valid: ")?;
+        let first = self.defects.first().map(|defect| &defect.problem);
+        f.write_str(match first {
+            Some(Problem::TooLarge { .. } | Problem::ShapeTooLarge { .. }) => {
+                "the model asks for more memory than there is: "
+            }
+            _ => "the model is not valid: ",
+        })?;
         if let Some(Defect { place, problem }) = self.defects.first() {
             write!(f, "in {place}, {problem}")?;
         }

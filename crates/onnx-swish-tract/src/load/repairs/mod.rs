@@ -14,6 +14,7 @@ mod dynamic_quantize;
 mod einsum;
 mod equal;
 mod exponentials;
+mod flatten;
 mod fused_mat_mul;
 mod gathers;
 mod gelu;
@@ -85,6 +86,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("Einsum", "tract::Einsum", einsum::einsum),
     ("Equal", "tract::Equal", equal::equal),
+    ("Flatten", "tract::Flatten", flatten::flatten),
     (
         "FusedMatMul",
         "tract::FusedMatMul",
