@@ -39,11 +39,12 @@ impl Rewiring for Flatten {
             Ok(axis) => axis.min(fact.rank()),
             Err(_) => resolved_axis(self.axis, fact.rank())?,
         };
-        let size = |dims: &[TDim]| dims.iter().map(|dim| dim.to_usize()).product();
+        let size = |dims: &[TDim]| -> TractResult<usize> {
+            let sizes = dims.iter().map(|dim| Ok(dim.to_usize()?));
+            sizes.product()
+        };
         let (before, behind) = fact.shape.dims().split_at(axis);
-        let (before, behind): (TractResult<usize>, TractResult<usize>) =
-            (size(before), size(behind));
-        let empty = Tensor::zero_dt(fact.datum_type, &[before?, behind?])?;
+        let empty = Tensor::zero_dt(fact.datum_type, &[size(before)?, size(behind)?])?;
         Ok(tvec!(model.add_const(prefix, empty)?))
     }
 }
