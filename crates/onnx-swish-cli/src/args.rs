@@ -107,6 +107,21 @@ pub struct For {
     pub runtime: Option<&'static Runtime>,
 }
 
+impl For {
+    /// As it is typed; without a version where the newest is meant.
+    pub fn words(&self) -> Vec<String> {
+        let word = |runtime: &'static Runtime| {
+            let (major, minor) = runtime.from;
+            match Runtime::find(runtime.name) {
+                Ok(newest) if newest == runtime => runtime.name.to_owned(),
+                _ => format!("{}@{major}.{minor}", runtime.name),
+            }
+        };
+        let name = self.runtime.map(word);
+        name.map_or_else(Vec::new, |name| vec!["--for".to_owned(), name])
+    }
+}
+
 fn parse_runtime(text: &str) -> Result<&'static Runtime, UnknownRuntime> {
     Runtime::find(text)
 }
@@ -122,6 +137,16 @@ enum Spelling {
 }
 
 impl Emission {
+    /// As it is typed, where it is not what is written anyway.
+    pub fn words(&self) -> Vec<String> {
+        let spelling = match self.emit {
+            Spelling::Custom => return self.runtime.words(),
+            Spelling::Contrib => "contrib",
+            Spelling::Standard => "standard",
+        };
+        vec!["--emit".to_owned(), spelling.to_owned()]
+    }
+
     pub fn options(&self) -> FuseOptions {
         match (self.runtime.runtime, self.emit) {
             (Some(runtime), _) => FuseOptions::runtime(runtime),

@@ -22,6 +22,8 @@ pub struct Verb {
     pub doing: &'static str,
     /// `net.onnx` becomes `net.SUFFIX.onnx`.
     pub suffix: &'static str,
+    /// What else was asked for, as it is typed: the command that mends what `--check` finds says it, too.
+    pub options: Vec<String>,
 }
 
 /// What a verb made of a model.
@@ -52,11 +54,16 @@ pub fn main<D: Serialize>(
         Ok(told)
     })?;
     if !mendable.is_empty() && !mendable.iter().any(|model| files::is_stream(model)) {
-        let models: Vec<String> = mendable.iter().map(|model| files::quoted(model)).collect();
+        let models = mendable.iter().map(|model| files::quoted(model));
+        let words: Vec<String> = ["--in-place".to_owned()]
+            .into_iter()
+            .chain(verb.options.iter().cloned())
+            .chain(models)
+            .collect();
         term.note(&format!(
-            "`onnx-swish {} --in-place {}` does it",
+            "`onnx-swish {} {}` does it",
             verb.doing,
-            models.join(" ")
+            words.join(" ")
         ));
     }
     Ok(answer)

@@ -54,6 +54,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     let verb = Verb {
         doing: "expand",
         suffix: "plain",
+        options: runtime.words(),
     };
     let would = target.dry_run || target.check;
     rewrite::main(term, &sources, &target, &verb, |model| {

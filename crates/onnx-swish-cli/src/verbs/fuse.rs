@@ -52,9 +52,14 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         let problem = format!("--quantized writes functions of the file, and {asked}");
         return Err(Failure::new(problem).help(other));
     }
+    let quantized = options.quantized.then(|| "--quantized".to_owned());
     let verb = Verb {
         doing: "fuse",
         suffix: "fused",
+        options: quantized
+            .into_iter()
+            .chain(arguments.emit.words())
+            .collect(),
     };
     let would = arguments.target.dry_run || arguments.target.check;
     rewrite::main(
@@ -100,12 +105,17 @@ fn told(term: &Term, report: &Report, would: bool) -> String {
             report::count(kept, "quantised activation")
         );
     }
-    if !report.already_fused.is_empty() {
-        let _ = writeln!(
-            text,
-            "{} stood as one operator already",
-            report::count(report.already_fused.len(), "activation")
-        );
+    // HardSigmoid and Mul, where that is what would be written.
+    let pairs = report.already_fused.iter();
+    let pairs = pairs.filter(|one| one.op.contains('+')).count();
+    let operators = report.already_fused.len() - pairs;
+    for (number, what) in [
+        (operators, "stood as one operator already"),
+        (pairs, "stood as the two operators that would be written"),
+    ] {
+        if number > 0 {
+            let _ = writeln!(text, "{} {what}", report::count(number, "activation"));
+        }
     }
     if let Some(runtime) = report.runtime.filter(|_| !report.not_loaded.is_empty()) {
         let _ = writeln!(
