@@ -141,6 +141,39 @@ fn what_others_read_stays() {
 }
 
 #[test]
+fn what_is_named_elsewhere_stays() {
+    let outputs_of = |name: &str| {
+        let mut proto = region(SILU).proto();
+        match name {
+            "output" => {
+                let graph = proto.graph.as_mut().expect("a graph");
+                graph.output.extend(text::values("float? g"));
+            }
+            "annotation" => {
+                let graph = proto.graph.as_mut().expect("a graph");
+                graph
+                    .quantization_annotation
+                    .push(schema::TensorAnnotation {
+                        tensor_name: Some(text::bytes("g")),
+                        ..Default::default()
+                    });
+            }
+            _ => {}
+        }
+        let (bytes, report) = written(&common::model(&proto));
+        assert_eq!(report.changes(), 1, "{name}");
+        let graph = decode(&bytes).graph.unwrap_or_default();
+        graph
+            .node
+            .iter()
+            .any(|node| node.output == [text::bytes("g")])
+    };
+    assert!(outputs_of("output"));
+    assert!(outputs_of("annotation"));
+    assert!(!outputs_of("nothing"));
+}
+
+#[test]
 fn an_edited_body_is_somebody_elses() {
     let (bytes, _) = written(&region(SILU).model());
     let mut proto = decode(&bytes);

@@ -133,8 +133,7 @@ impl Calls {
             for node in inner.clone().into_iter().rev() {
                 let is_removed = |node: &Node| removed.get(node.index()) == Some(&true);
                 let is_needed = |value: &Value| {
-                    graph.is_output(*value)
-                        || graph.is_annotated(*value)
+                    !graph.is_free(*value)
                         || reads.contains(value)
                         || !graph.consumers(*value).iter().all(is_removed)
                 };

@@ -38,12 +38,6 @@ pub(crate) fn sweep(
             *reads += 1;
         }
     }
-    let is_free = |value: Value| {
-        !graph.is_output(value)
-            && !graph.is_annotated(value)
-            && !graph.is_trained(value)
-            && !graph.is_ambiguous(value)
-    };
     let gone: Vec<Node> = (0..removed.len() as u32)
         .map(Node)
         .filter(|node| removed.get(node.index()) == Some(&true))
@@ -55,7 +49,10 @@ pub(crate) fn sweep(
         .collect();
     while let Some(value) = stack.pop() {
         let unread = reads.get(value.index()) == Some(&0);
-        if value.is_absent() || !unread || !is_free(value) || facts.known_constant(value).is_none()
+        if value.is_absent()
+            || !unread
+            || !graph.is_free(value)
+            || facts.known_constant(value).is_none()
         {
             continue;
         }

@@ -332,6 +332,15 @@ impl<'m> Graph<'m> {
         self.has(value, flag::AMBIGUOUS)
     }
 
+    /// Whether nothing but nodes holds on to the value, so that it may go with them: no graph or function gives it out, and no annotation,
+    /// no training information and no second producer names it.
+    pub(crate) fn is_free(&self, value: Value) -> bool {
+        !self.has(
+            value,
+            flag::OUTPUT | flag::QUANTIZED | flag::TRAINED | flag::AMBIGUOUS,
+        )
+    }
+
     /// Whether a graph inside reads the value.
     pub(crate) fn is_captured(&self, value: Value) -> bool {
         self.has(value, flag::CAPTURED)
