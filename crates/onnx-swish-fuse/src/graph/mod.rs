@@ -332,6 +332,11 @@ impl<'m> Graph<'m> {
         self.has(value, flag::AMBIGUOUS)
     }
 
+    /// Whether a value is what callers give a function of the file.
+    pub(crate) fn is_argument(&self, value: Value) -> bool {
+        self.source(value) == Source::Input && self.function_of(self.value_scope(value)).is_some()
+    }
+
     /// Whether nothing but nodes holds on to the value, so that it may go with them: no graph or function gives it out, and no annotation,
     /// no training information and no second producer names it.
     pub(crate) fn is_free(&self, value: Value) -> bool {

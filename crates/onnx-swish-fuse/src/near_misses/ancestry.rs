@@ -306,7 +306,7 @@ impl Explainer<'_, '_> {
             .flat_map(|node| node.attributes());
         let is_bound = |position: usize| {
             let bound = self.graph.inputs(node).get(position);
-            bound.is_some_and(|&bound| self.is_argument(bound))
+            bound.is_some_and(|&bound| self.graph.is_argument(bound))
         };
         of_function
             && (attributes.any(|attribute| !attribute.ref_attr_name().is_empty())
@@ -316,11 +316,11 @@ impl Explainer<'_, '_> {
     /// Whether a node makes one number, or a few, of all positions.
     fn pools(&self, node: Node) -> bool {
         let op = self.graph.op(node);
-        let rank_of = |value: Value| self.plan.facts.shapes.dims(self.plan.facts.shape(value));
+        let dims_of = |value: Value| self.plan.facts.shapes.dims(self.plan.facts.shape(value));
         match op {
             // Over a window as large as the image.
             Op::AveragePool | Op::MaxPool | Op::LpPool | Op::QLinearAveragePool => {
-                let first = |values: &[Value]| values.first().copied().and_then(rank_of);
+                let first = |values: &[Value]| values.first().copied().and_then(dims_of);
                 let is_one = |dims: &[Dim]| dims.iter().skip(2).all(|&dim| dim == Dim::Known(1));
                 let output = first(self.graph.outputs(node));
                 let input = first(self.graph.inputs(node));

@@ -7,15 +7,6 @@ use super::{Explainer, Words};
 use crate::graph::{Node, Value};
 
 impl Explainer<'_, '_> {
-    /// Whether a value is what a caller gives a function of the file.
-    pub(super) fn is_argument(&self, value: Value) -> bool {
-        self.graph.producer(value).is_none()
-            && self
-                .graph
-                .function_of(self.graph.value_scope(value))
-                .is_some()
-    }
-
     /// A function of the file computes the gate or multiplies it.
     pub(super) fn in_function(&self) -> Words {
         let ops = self.ancestry();

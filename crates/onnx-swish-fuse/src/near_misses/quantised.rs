@@ -121,7 +121,7 @@ impl Explainer<'_, '_> {
                     "{what}, a quantised activation, but {} is no constant",
                     self.name(value)
                 ),
-                if self.is_argument(value) {
+                if self.graph.is_argument(value) {
                     "inline the model's functions first: what calls this one gives the scale"
                 } else {
                     "quantise statically, or leave the activation in floats"

@@ -354,7 +354,7 @@ fn has_bounds_of_callers(forms: &Forms, graph: &Graph<'_>, node: Node, value: Va
         };
         let inputs = graph.inputs(node);
         let has = |index: usize| inputs.get(index).is_some_and(|bound| !bound.is_absent());
-        let of_caller = |bound: &Value| is_of_caller(graph, *bound);
+        let of_caller = |bound: &Value| graph.is_argument(*bound);
         let (lower, upper) = match graph.op(node) {
             Op::Relu => (true, false),
             Op::Max => (inputs.iter().any(of_caller), false),
@@ -373,18 +373,13 @@ fn has_bounds_of_callers(forms: &Forms, graph: &Graph<'_>, node: Node, value: Va
         unread |= is_unread(output);
         at = inputs
             .iter()
-            .filter(|input| !is_of_caller(graph, **input))
+            .filter(|input| !graph.is_argument(**input))
             .find_map(|&input| graph.producer(input));
     }
     below
         && above
         && unread
         && (is_clip || is_unread(value) || graph.function_of(graph.scope(node)).is_some())
-}
-
-/// Whether a value is what callers give a function.
-fn is_of_caller(graph: &Graph<'_>, value: Value) -> bool {
-    graph.source(value) == Source::Input && graph.function_of(graph.value_scope(value)).is_some()
 }
 
 /// Any clamp with two bounds but `clamp(p·x, 0, hi)`, which unless it ends at 1 is an activation: ReLU6.
