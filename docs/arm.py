@@ -3,9 +3,11 @@
 
     bash tests/arm.sh cargo build --release -p onnx-swish-simd -p onnx-swish-kernels -p onnx-swish-conv
     python3 docs/arm.py target/arm/aarch64-unknown-linux-gnu/release [--tract PATH] [--list] [--show NAME]
+    python3 docs/arm.py target/arm/aarch64-unknown-linux-gnu/release --registers
 
 Needs llvm-mca (Debian: llvm-22), aarch64-linux-gnu-objdump, and for tract-linalg's loops its sources as Cargo unpacked them and a rustc
-that builds for ARM. Nothing is run: these are figures of a model of each processor, with every load a hit in the first-level cache.
+that builds for ARM. `--registers` needs objdump alone: it says whether the sums of our products stay in registers, and fails where one does not.
+Nothing is run: these are figures of a model of each processor, with every load a hit in the first-level cache.
 
 A loop is known by what it consists of (LOOPS below): the innermost loop, of a function compiled for `neon`, with so many
 instructions of each kind. Branches are left out: they are taken as foretold. An instruction that loads or stores and moves its
@@ -181,6 +183,18 @@ def compiled(source, function, wanted, per, name):
             print(f"not found: tract's {name}", file=sys.stderr)
 
 
+def stay_in_registers(folder):
+    """Whether the loops of our products touch no stack, where a sum would go for which there is no register."""
+    products = [(name, codes) for name, codes, _ in ours(folder, False) if "product" in name or "the same" in name]
+    if not products:
+        sys.exit("the loops of the products were not found: they are no longer what LOOPS says")
+    for name, codes in products:
+        spilled = [code for code in codes if "[sp" in code]
+        print(f"{name}: {len(codes)} instructions, {len(spilled)} of them on the stack")
+        if spilled:
+            sys.exit("a sum of the product leaves its register in every turn:\n" + "\n".join(spilled))
+
+
 def table(title, loops, show):
     print(f"\n| {title} | instructions | " + " | ".join(CPUS) + " |")
     print("|---|---:|" + "---:|" * len(CPUS))
@@ -197,7 +211,10 @@ def main():
     parser.add_argument("--tract", type=pathlib.Path, help="the unpacked sources of tract-linalg")
     parser.add_argument("--list", action="store_true", help="print what the loops of our libraries consist of")
     parser.add_argument("--show", metavar="NAME", help="print the instructions of loops whose name contains this")
+    parser.add_argument("--registers", action="store_true", help="whether the products' sums stay in registers, and nothing else")
     arguments = parser.parse_args()
+    if arguments.registers:
+        return stay_in_registers(arguments.folder)
     if not MCA:
         sys.exit("llvm-mca is missing: on Debian, apt-get install llvm-22")
     table("ours, cycles per element or multiply-add", ours(arguments.folder, arguments.list), arguments.show)

@@ -140,6 +140,17 @@ case ${1:-} in
     exit
     ;;
 esac
+# Of optimised code only: the compiler, and what follows the loop, decide whether 24 sums are in registers through all of the depth.
+sums_in_registers() {
+  if ! command -v python3 > /dev/null; then
+    say 'NOT LOOKED AT, for want of Python: whether the sums of products stay in registers'
+    return
+  fi
+  cargo build --locked --release "${arguments[@]}" -p onnx-swish-simd -p onnx-swish-kernels -p onnx-swish-conv
+  python3 docs/arm.py "$(built release '')" --registers
+}
+
 round neon simd threads kernels conv
 round portable conv
+[[ " ${options[*]} " != *' --release '* ]] || sums_in_registers
 say 'passed on neon and on portable'
