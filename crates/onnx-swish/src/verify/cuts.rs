@@ -27,6 +27,8 @@ pub(super) struct Cuts {
     pub choices: Vec<Choice>,
     /// A sentence for each ranking that keeps what it should not.
     pub wrong: Vec<String>,
+    /// A sentence for each ranking that cuts through a tie, of which the reference does not say what it keeps.
+    pub unknown: Vec<String>,
 }
 
 /// Judges the sets again whose outputs differ behind a ranking, and returns what to say of it.
@@ -65,6 +67,9 @@ pub(super) fn settle(
             }
         }
         said.extend(cuts.wrong);
+        if judged.outputs.iter().any(|it| !it.equal) {
+            said.extend(cuts.unknown);
+        }
     }
     said.dedup();
     Ok(said)
@@ -116,6 +121,7 @@ impl Cuts {
                     cuts.others += kept.others;
                     cuts.chosen.push(kept.chosen);
                     cuts.choices.extend(kept.choice);
+                    cuts.unknown.extend(kept.unknown);
                 }
                 Some(Err(wrong)) => {
                     cuts.wrong.push(wrong);
@@ -156,6 +162,8 @@ pub(super) struct Kept {
     pub others: usize,
     pub chosen: Chosen,
     pub choice: Option<Choice>,
+    /// What to say if outputs differ, where only the fused model's rows are known.
+    pub unknown: Option<String>,
 }
 
 /// What a ranking kept, or a sentence that says what it should not have kept. `None` where its values cannot be had.
@@ -199,6 +207,13 @@ fn kept(
         (lists.chosen(&reference), lists.chosen(&own)),
         tolerance,
     );
+    let unknown = (!is_known && lists.cuts_through_a_tie(&own)).then(|| {
+        format!(
+            "node `{}` keeps {few} of {rows}, and scores tie where it cuts: the reference may keep others, which nobody can tell \
+             without its indices, `{}`; make that an output of the reference too",
+            ranking.node, ranking.indices
+        )
+    });
     let choice = (is_known && found.element_type() == ElementType::F32).then(|| Choice {
         indices: ranking.indices.clone(),
         shape: indices.shape().to_vec(),
@@ -209,6 +224,7 @@ fn kept(
         others,
         chosen,
         choice,
+        unknown,
     }))
 }
 
@@ -306,6 +322,25 @@ impl Lists {
             });
         }
         Ok(not_in)
+    }
+
+    /// Whether a list leaves out an element that is nearly as good as the last that it keeps.
+    fn cuts_through_a_tie(&self, side: &Side) -> bool {
+        let kept: std::collections::HashSet<usize> = self.positions(side).collect();
+        let finite = side.scores.iter().filter(|score| score.is_finite());
+        let largest = finite.fold(0.0, |most: f64, score| most.max(score.abs()));
+        let cuts = self.cuts(side);
+        let inner = self.inner.max(1);
+        let mut left = side
+            .scores
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !kept.contains(at));
+        left.any(|(at, &score)| {
+            let list = at / (self.rows.max(1) * inner) * inner + at % inner;
+            cuts.get(list)
+                .is_some_and(|&cut| distance(score, cut) <= self.tolerance.allowed(cut, largest))
+        })
     }
 
     /// The list that the kept element at `position` is in.

@@ -89,6 +89,7 @@ pub(super) fn kept(
         others,
         chosen: chosen.of_suppression(),
         choice,
+        unknown: None,
     }))
 }
 

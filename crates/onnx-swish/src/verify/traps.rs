@@ -246,6 +246,44 @@ fn an_index_twice_or_an_order_of_its_own_is_no_tie() {
 }
 
 #[test]
+fn rows_behind_a_tie_whose_indices_nobody_gives_are_different_with_a_word() {
+    let top = model(GraphProto {
+        node: vec![
+            node("TopK", &["x", "k"], &["v", "i"]),
+            with(node("Gather", &["b", "i"], &["y"]), "axis", 0),
+        ],
+        initializer: vec![TensorProto {
+            name: Some("k".into()),
+            data_type: Some(DataType::Int64 as i32),
+            dims: vec![1],
+            int64_data: vec![2],
+            ..TensorProto::default()
+        }],
+        input: vec![
+            value("x", DataType::Float, &[4]),
+            value("b", DataType::Float, &[4]),
+        ],
+        output: ["v", "y"].map(output).to_vec(),
+        ..GraphProto::default()
+    });
+    let judged = |scores: [f32; 4], y: [f32; 2]| {
+        let inputs = named([
+            ("x", ndarray::arr1(&scores).into()),
+            ("b", ndarray::arr1(&[10.0f32, 20.0, 30.0, 40.0]).into()),
+        ]);
+        let v = ndarray::arr1(&[0.9f32, 0.5]);
+        let expected = named([("v", v.into()), ("y", ndarray::arr1(&y).into())]);
+        let report = against(&top, inputs, expected).unwrap();
+        let said = |it: &&String| it.contains("scores tie where it cuts") && it.contains("`i`");
+        (report.equal, report.warnings.iter().filter(said).count())
+    };
+    let tie = [0.5, 0.9, 0.5, 0.1];
+    assert_eq!(judged(tie, [20.0, 10.0]), (true, 0));
+    assert_eq!(judged(tie, [20.0, 30.0]), (false, 1));
+    assert_eq!(judged([0.5, 0.9, 0.3, 0.1], [20.0, 30.0]), (false, 0));
+}
+
+#[test]
 fn what_is_expected_of_no_output_is_left_out() {
     let inputs = named([("x", ndarray::arr1(&[-1.0f32, 0.0, 1.55]).into())]);
     let expected = named([
