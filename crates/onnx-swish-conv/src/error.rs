@@ -85,6 +85,11 @@ pub enum ConvError {
     /// Images that are no rows.
     #[error("the images of a linear layer are single pixels, without padding")]
     NotPixels,
+    /// A transposed convolution of another window than those that are covered, or the places of another one's phases.
+    #[error(
+        "a transposed convolution has no dilation, a kernel of at least its stride, and a padding below its kernel"
+    )]
+    NotTransposed,
     /// Something only the other methods do.
     #[error("{what} is not computed by depthwise convolutions")]
     NotDepthwise {

@@ -12,6 +12,7 @@
 //! | `linear/` | rows times a matrix: images that are said to be single pixels | the same tiles, with the weights in vectors |
 //! | `gemm/` | everything else | a matrix product over blocks of unfolded input that never exist as a whole |
 //!
+//! | `transposed/` | transposed convolutions ([`ConvTranspose2d`]) | as convolutions that take turns in the output |
 //! | `codes/` | convolutions of 8-bit codes ([`QConv2d`]), with methods of their own | exact integer sums |
 //!
 //! What methods share stands beside them: `padded.rs` (copies with padding, split by stride), `epilogue.rs` (what sums end in),
@@ -43,6 +44,7 @@ mod scratch;
 mod shared;
 mod spec;
 mod split;
+mod transposed;
 mod tuning;
 mod winograd;
 
@@ -55,3 +57,4 @@ pub use method::Method;
 pub use onnx_swish_kernels::codes::{CodeType, Linear, ZeroPoint};
 pub use onnx_swish_simd::{DotIsa, Isa};
 pub use spec::{Operands, Outputs, Spec, is_depthwise};
+pub use transposed::{ConvTranspose2d, Place, TransposedSpec, interleave};

@@ -78,6 +78,22 @@ impl Chain {
         Ok(chain)
     }
 
+    /// The convolution's weights and bias with the scales and offsets behind it in them.
+    pub fn weights_and_bias(&self, root: &Root) -> (Vec<f32>, Vec<f32>) {
+        let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
+        let scaled = root.weights.chunks(per_filter).zip(&self.scale);
+        let weights: Vec<f32> = scaled
+            .flat_map(|(filter, scale)| filter.iter().map(move |w| (f64::from(*w) * scale) as f32))
+            .collect();
+        let bias: Vec<f32> = root
+            .bias
+            .iter()
+            .zip(self.scale.iter().zip(&self.offset))
+            .map(|(bias, (scale, offset))| (f64::from(*bias) * scale + offset) as f32)
+            .collect();
+        (weights, bias)
+    }
+
     fn take_activation(&mut self, op: &ElementWiseOp) -> bool {
         if let Some(codes) = op.0.downcast_ref::<ops::Requantize>() {
             self.tables.extend(codes.what.clone());

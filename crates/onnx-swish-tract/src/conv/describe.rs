@@ -2,7 +2,7 @@
 //!
 //! Given what an operator computes, or why one was not made; promises the field's names, and the same words for the same work.
 
-use onnx_swish_conv::{Activation, Ending, QSpec, Residual, Spec, Window};
+use onnx_swish_conv::{Activation, Ending, QSpec, Residual, Spec, TransposedSpec, Window};
 use onnx_swish_kernels::codes::Requantize;
 use serde::Serialize;
 
@@ -14,7 +14,8 @@ use super::codes::Table;
 pub struct Convolution {
     /// The node's name in tract's graph, which keeps the model's names.
     pub node: String,
-    /// The operator: `FusedConv`, `FusedConvDepthwise`, `FusedConvPointwise`, `FusedLinear`, or the one of tract that stays.
+    /// The operator: `FusedConv`, `FusedConvDepthwise`, `FusedConvPointwise`, `FusedConvTransposed`, `FusedLinear`, or the one of tract that
+    /// stays.
     pub op: String,
     /// Whether our kernels compute it.
     pub ours: bool,
@@ -103,6 +104,40 @@ pub(super) fn info(spec: &Spec, tables: &[String]) -> String {
         )
     };
     format!("{filter}{sizes}{}", extras(spec, tables))
+}
+
+/// `transposed 2x2, ReLU`.
+pub(super) fn kind_of_transposed(spec: &TransposedSpec, tables: &[String]) -> String {
+    let ordinary = ordinary(spec);
+    let filter = filter("transposed", &spec.window);
+    format!("{filter}{}", extras(&ordinary, tables))
+}
+
+/// `transposed 2x2, stride 2x2, 24 to 24 channels, ReLU`.
+pub(super) fn info_of_transposed(spec: &TransposedSpec, tables: &[String]) -> String {
+    let filter = filter("transposed", &spec.window);
+    let sizes = sizes(
+        &spec.window,
+        [spec.in_channels, spec.out_channels, spec.groups],
+    );
+    format!("{filter}{sizes}{}", extras(&ordinary(spec), tables))
+}
+
+/// A convolution that ends in the same way.
+fn ordinary(spec: &TransposedSpec) -> Spec {
+    Spec {
+        window: spec.window,
+        in_channels: spec.in_channels,
+        out_channels: spec.out_channels,
+        groups: spec.groups,
+        activation: spec.activation,
+        residual: Residual::None,
+        requantize: spec.requantize,
+        gated: false,
+        plane_sums: false,
+        exact: spec.exact,
+        rows: false,
+    }
 }
 
 /// `, stride 2x2, 16 to 16 channels in 16 groups`.

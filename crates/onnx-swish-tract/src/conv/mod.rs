@@ -12,6 +12,7 @@ mod place;
 pub(crate) mod policy;
 pub(crate) mod root;
 mod squeeze;
+mod transposed;
 
 pub(crate) use codes::QConv;
 pub use describe::Convolution;
@@ -19,6 +20,7 @@ pub use op::FusedConv;
 pub use policy::Convolutions;
 
 use tract_core::internal::*;
+use tract_core::ops::cnn::Deconv;
 
 use crate::cost::macs;
 use crate::ops::CodePair;
@@ -26,6 +28,7 @@ use chain::{Chain, Residuals};
 use policy::Policy;
 use root::{Found, Root};
 use squeeze::{Gate, plane_sums};
+use transposed::{FusedConvTransposed, Interleave};
 
 /// Replaces what it covers and is to take, and lists what it found.
 pub(crate) fn take_over(
@@ -41,6 +44,11 @@ pub(crate) fn take_over(
     let mut convolutions = Vec::new();
     // Patches add nodes behind the ones there are, so ids stay valid.
     for id in model.eval_order()? {
+        if let Some(op) = model.node(id).op_as::<Deconv>().cloned() {
+            let found = transposed::take_over(model, (id, &op), policy.left(false), asked)?;
+            convolutions.push(found);
+            continue;
+        }
         let root = match Root::of(model, id)? {
             Found::Root(root) => root,
             Found::Left(why) => {
@@ -134,7 +142,11 @@ pub(crate) fn of_codes(
 
 /// Whether a node's operator is one of ours that takes and gives blocks of memory.
 pub(crate) fn is_ours(node: &TypedNode) -> bool {
-    node.op_is::<FusedConv>() || node.op_is::<QConv>() || node.op_is::<CodePair>()
+    node.op_is::<FusedConv>()
+        || node.op_is::<FusedConvTransposed>()
+        || node.op_is::<Interleave>()
+        || node.op_is::<QConv>()
+        || node.op_is::<CodePair>()
 }
 
 /// A convolution that stays on tract.

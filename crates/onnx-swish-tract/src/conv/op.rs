@@ -55,17 +55,7 @@ impl FusedConv {
             exact,
             rows: root.rows == Rows::Many,
         };
-        let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
-        let scaled = root.weights.chunks(per_filter).zip(&chain.scale);
-        let weights: Vec<f32> = scaled
-            .flat_map(|(filter, scale)| filter.iter().map(move |w| (f64::from(*w) * scale) as f32))
-            .collect();
-        let bias: Vec<f32> = root
-            .bias
-            .iter()
-            .zip(chain.scale.iter().zip(&chain.offset))
-            .map(|(bias, (scale, offset))| (f64::from(*bias) * scale + offset) as f32)
-            .collect();
+        let (weights, bias) = chain.weights_and_bias(root);
         Ok(FusedConv {
             conv: Arc::new(Conv2d::new(spec, &weights, &bias)?),
             place: root.place.clone(),

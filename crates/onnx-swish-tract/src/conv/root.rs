@@ -4,7 +4,7 @@
 
 use onnx_swish_conv::{Window, is_depthwise};
 use tract_core::internal::*;
-use tract_core::ops::cnn::{Conv, Deconv, KernelFormat};
+use tract_core::ops::cnn::{Conv, KernelFormat};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::DataFormat;
 
@@ -64,8 +64,6 @@ impl Root {
             Root::of_conv(model, node, conv)
         } else if let Some(einsum) = node.op_as::<EinSum>() {
             Root::of_einsum(model, node, einsum)
-        } else if node.op_is::<Deconv>() {
-            Ok(Found::left("transposed"))
         } else {
             Ok(Found::Other)
         }
@@ -223,6 +221,15 @@ pub(crate) fn as_floats(tensor: &Tensor) -> TractResult<Vec<f32>> {
     Ok(floats.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
 }
 
+/// Sizes along two axes; of one axis, `other` is the first.
+pub(super) fn pair(sizes: &[usize], other: usize) -> Option<[usize; 2]> {
+    match *sizes {
+        [x] => Some([other, x]),
+        [y, x] => Some([y, x]),
+        _ => None,
+    }
+}
+
 /// The window of a convolution that is covered, or why it is not.
 fn window(conv: &Conv) -> Result<Window, String> {
     let spec = &conv.pool_spec;
@@ -234,15 +241,10 @@ fn window(conv: &Conv) -> Result<Window, String> {
     {
         return Err("of channels that come last".to_owned());
     }
-    let pair = |sizes: &[usize]| match *sizes {
-        [x] => Some([1, x]),
-        [y, x] => Some([y, x]),
-        _ => None,
-    };
     let (Some(kernel), Some(stride), Some(dilation)) = (
-        pair(&spec.kernel_shape),
-        pair(&spec.strides()),
-        pair(&spec.dilations()),
+        pair(&spec.kernel_shape, 1),
+        pair(&spec.strides(), 1),
+        pair(&spec.dilations(), 1),
     ) else {
         return Err("of an unusual window".to_owned());
     };

@@ -73,8 +73,11 @@ fn the_reason_is_named() {
     assert_eq!(reason(model(conv(3), 3, f32, true)), "over 3 spatial axes");
     let computed = reason(model(conv(2), 2, f32, false));
     assert_eq!(computed, "with weights that the model computes");
-    let transposed = Deconv::new(pool(2), KernelFormat::OIHW, tvec!(0, 0), 1);
-    assert_eq!(reason(model(transposed, 2, f32, true)), "transposed");
+    let transposed = || Deconv::new(pool(2), KernelFormat::OIHW, tvec!(0, 0), 1);
+    let computed = reason(model(transposed(), 2, f32, false));
+    assert_eq!(computed, "transposed, with weights that the model computes");
+    let half = reason(model(transposed(), 2, DatumType::F16, true));
+    assert_eq!(half, "transposed, of f16");
 }
 
 #[test]

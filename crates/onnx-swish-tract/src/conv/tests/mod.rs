@@ -5,6 +5,7 @@
 mod left;
 mod linear;
 pub(crate) mod squeeze;
+mod transposed;
 
 use tract_core::internal::*;
 use tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
