@@ -174,6 +174,7 @@ impl Float {
             plane_sums: false,
             exact: false,
             rows: false,
+            line: None,
             requantize: None,
         };
         Float {

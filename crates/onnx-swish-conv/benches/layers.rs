@@ -90,6 +90,7 @@ fn main() {
             groups,
             activation,
             residual: Residual::None,
+            line: None,
             requantize: None,
             gated: false,
             plane_sums: false,

@@ -93,6 +93,7 @@ fn spec(in_channels: usize, out_channels: usize, rows: bool) -> Spec {
         groups: 1,
         activation: Activation::None,
         residual: Residual::None,
+        line: None,
         requantize: None,
         gated: false,
         plane_sums: false,

@@ -72,6 +72,7 @@ fn layer(isa: Isa, [ins, outs]: [usize; 2], size: usize, activation: Activation)
         groups: 1,
         activation,
         residual: Residual::None,
+        line: None,
         requantize: None,
         gated: false,
         plane_sums: false,

@@ -1,4 +1,4 @@
-//! What a convolution ends in: an activation, a residual before or after it or a factor, and then perhaps a rounding to 8-bit codes.
+//! What a convolution ends in: an activation, a line, a residual before or after it or a factor, and then perhaps a rounding to 8-bit codes.
 //! Given: registers of sums.
 //! Promise: the formula of each variant, NaN in NaN out where there are no codes; Swish, HardSwish and what becomes of codes are those
 //! of `onnx-swish-kernels`.
@@ -8,6 +8,18 @@ use onnx_swish_kernels::{SwishConstants, registers};
 use onnx_swish_simd::{Kernel, Simd};
 
 use crate::Spec;
+
+/// Replaces each register `$v` of an array of arrays by `$y`.
+macro_rules! each {
+    ($v:ident of $sums:ident, $y:expr) => {
+        unrolled!(m < M, {
+            unrolled!(n < N, {
+                let $v = $sums[m][n];
+                $sums[m][n] = $y;
+            });
+        })
+    };
+}
 
 /// An elementwise function of the convolution's sum.
 // A table makes one variant long: there is one for each convolution, so its size does not matter.
@@ -51,6 +63,15 @@ pub enum Activation {
     Requantize(Requantize),
 }
 
+/// `scale·y + offset`, rounded once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Line {
+    /// What is multiplied by.
+    pub scale: f32,
+    /// What is added.
+    pub offset: f32,
+}
+
 /// Where a tensor of the output's shape is added, or multiplied by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Residual {
@@ -70,6 +91,7 @@ pub enum Residual {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue {
     pub activation: Prepared,
+    pub line: Option<Line>,
     pub residual: Residual,
     pub requantize: Option<Requantize>,
 }
@@ -79,6 +101,7 @@ impl Epilogue {
         Epilogue {
             activation: spec.activation.prepare(),
             residual: spec.residual,
+            line: spec.line,
             requantize: spec.requantize,
         }
     }
@@ -90,8 +113,22 @@ impl Epilogue {
         s: S,
         sums: &mut [[S::V; N]; M],
     ) {
-        self.activation.apply(s, sums);
+        self.activate(s, sums);
         self.requantize(s, sums);
+    }
+
+    /// The activation, and the line behind it.
+    #[inline(always)]
+    pub(crate) fn activate<S: Simd, const N: usize, const M: usize>(
+        &self,
+        s: S,
+        sums: &mut [[S::V; N]; M],
+    ) {
+        self.activation.apply(s, sums);
+        if let Some(Line { scale, offset }) = self.line {
+            let (scale, offset) = (s.splat(scale), s.splat(offset));
+            each!(v of sums, s.mul_add(v, scale, offset));
+        }
     }
 
     /// What comes last.
@@ -144,18 +181,6 @@ impl Activation {
             Activation::Requantize(by) => Prepared::Requantize(by),
         }
     }
-}
-
-/// Replaces each register `$v` of an array of arrays by `$y`.
-macro_rules! each {
-    ($v:ident of $sums:ident, $y:expr) => {
-        unrolled!(m < M, {
-            unrolled!(n < N, {
-                let $v = $sums[m][n];
-                $sums[m][n] = $y;
-            });
-        })
-    };
 }
 
 /// An activation with its constants.

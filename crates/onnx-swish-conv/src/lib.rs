@@ -50,7 +50,7 @@ mod winograd;
 
 pub use codes::{Dynamic, Ending, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights};
 pub use conv2d::Conv2d;
-pub use epilogue::{Activation, Residual};
+pub use epilogue::{Activation, Line, Residual};
 pub use error::ConvError;
 pub use geometry::{Frame, Window};
 pub use method::Method;

@@ -4,7 +4,7 @@
 
 use onnx_swish_kernels::codes::Requantize;
 
-use crate::{Activation, ConvError, Frame, Residual, Window};
+use crate::{Activation, ConvError, Frame, Line, Residual, Window};
 
 /// What to compute, apart from the weights and the size of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,6 +19,9 @@ pub struct Spec {
     pub groups: usize,
     /// What each sum ends in.
     pub activation: Activation,
+    /// What the activation's value is multiplied by, and what is added to that, before anything else: the learnable affine block of
+    /// PP-LCNetV3.
+    pub line: Option<Line>,
     /// Whether and where a residual is added, or multiplied by. Not for depthwise convolutions.
     pub residual: Residual,
     /// What the result is brought to in the end, after activation and residual: 8-bit codes, and back.

@@ -6,8 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnx_swish_conv::{
-    Activation, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Method, Operands, Outputs, QBias,
-    QConv2d, QOperands, QOutput, QSpec, QWeights, Residual, Spec, Window,
+    Activation, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Line, Method, Operands, Outputs,
+    QBias, QConv2d, QOperands, QOutput, QSpec, QWeights, Residual, Spec, Window,
 };
 use onnx_swish_kernels::codes::{Linear, Requantize, ZeroPoint};
 use onnx_swish_threads::{Inline, Pool, Workers};
@@ -77,6 +77,10 @@ fn layers() -> Vec<(&'static str, Spec, Frame)> {
             groups,
             activation: Activation::HARD_SWISH,
             residual: Residual::None,
+            line: Some(Line {
+                scale: 0.5,
+                offset: 1.0,
+            }),
             requantize: (groups == 1 && !by_winograd(name)).then(by_table),
             gated: false,
             plane_sums: groups > 1,

@@ -69,6 +69,7 @@ fn codes_in_the_epilogue_are_codes_behind_it() {
             groups,
             activation: Activation::None,
             residual: Residual::None,
+            line: None,
             requantize: None,
             gated: false,
             plane_sums: false,

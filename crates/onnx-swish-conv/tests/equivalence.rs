@@ -6,7 +6,7 @@ mod naive;
 mod threads;
 
 use onnx_swish_conv::{
-    Activation, Conv2d, ConvError, Frame, Isa, Operands, Outputs, Residual, Spec, Window,
+    Activation, Conv2d, ConvError, Frame, Isa, Line, Operands, Outputs, Residual, Spec, Window,
 };
 use onnx_swish_threads::{Inline, Workers};
 use proptest::prelude::*;
@@ -120,6 +120,7 @@ fn spec(window: Window, channels: [usize; 2], groups: usize, activation: Activat
         groups,
         activation,
         residual: Residual::None,
+        line: None,
         requantize: None,
         gated: false,
         plane_sums: false,
@@ -210,6 +211,41 @@ fn deep_products_in_several_blocks() {
                 ..spec
             };
             check(&gated, 2, &frame);
+        }
+    }
+}
+
+#[test]
+fn a_line_behind_the_activation() {
+    let line = Some(Line {
+        scale: -1.5,
+        offset: 0.375,
+    });
+    for (kernel, channels, groups, size) in [
+        (1, [40, 33], 1, [7, 9]),
+        (1, [331, 40], 1, [1, 1]),
+        (3, [20, 9], 1, [9, 11]),
+        (3, [8, 8], 8, [9, 11]),
+        (5, [6, 6], 6, [20, 33]),
+    ] {
+        let window = Window::square(kernel, 1);
+        let pad = [kernel / 2; 2];
+        let frame = Frame::padded(&window, size, pad, pad).unwrap();
+        for residual in [
+            Residual::None,
+            Residual::BeforeActivation,
+            Residual::AfterActivation,
+            Residual::Factor,
+        ] {
+            if groups > 1 && residual != Residual::None {
+                continue;
+            }
+            let spec = Spec {
+                line,
+                residual,
+                ..spec(window, channels, groups, Activation::HARD_SWISH)
+            };
+            check(&spec, 2, &frame);
         }
     }
 }

@@ -38,6 +38,7 @@ fn spec(channels: [usize; 2], activation: Activation, residual: Residual) -> Spe
         groups: 1,
         activation,
         residual,
+        line: None,
         requantize: None,
         gated: false,
         plane_sums: false,

@@ -123,6 +123,7 @@ fn spec(window: ([usize; 2], [usize; 2]), pad: [usize; 2], channels: [usize; 3])
         out_channels,
         groups,
         activation: Activation::HARD_SWISH,
+        line: None,
         requantize: None,
         exact: true,
     }

@@ -5,7 +5,9 @@
 mod naive;
 mod threads;
 
-use onnx_swish_conv::{Activation, Conv2d, Frame, Isa, Method, Operands, Residual, Spec, Window};
+use onnx_swish_conv::{
+    Activation, Conv2d, Frame, Isa, Line, Method, Operands, Residual, Spec, Window,
+};
 use onnx_swish_threads::{Inline, Workers};
 
 use threads::Threads;
@@ -30,6 +32,7 @@ fn spec(channels: [usize; 2]) -> Spec {
         groups: 1,
         activation: Activation::None,
         residual: Residual::None,
+        line: None,
         requantize: None,
         gated: false,
         plane_sums: false,
@@ -142,6 +145,10 @@ fn what_sums_end_in_and_several_images() {
         ] {
             let spec = Spec {
                 activation,
+                line: (activation == Activation::Relu).then_some(Line {
+                    scale: -0.5,
+                    offset: 0.375,
+                }),
                 residual,
                 ..spec([24, 22])
             };

@@ -211,7 +211,7 @@ impl Tile<'_> {
                 }
                 if let Some(epilogue) = self.epilogue {
                     let mut values = [[sums]];
-                    epilogue.activation.apply(s, &mut values);
+                    epilogue.activate(s, &mut values);
                     sums = values[0][0];
                 }
                 if let Some(residual) = self.residual_after() {

@@ -436,7 +436,7 @@ impl Tile<'_> {
             if let Some(residual) = self.residual_before() {
                 self.add(s, storage, residual, &mut sums);
             }
-            epilogue.activation.apply(s, &mut sums);
+            epilogue.activate(s, &mut sums);
             if let Some(residual) = self.residual_after() {
                 self.add(s, storage, residual, &mut sums);
             }

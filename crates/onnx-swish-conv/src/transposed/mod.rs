@@ -13,7 +13,7 @@ use onnx_swish_kernels::codes::Requantize;
 use onnx_swish_threads::Workers;
 
 use crate::spec::{check_sizes, expect_length, volume};
-use crate::{Activation, Conv2d, ConvError, Frame, Isa, Operands, Residual, Spec, Window};
+use crate::{Activation, Conv2d, ConvError, Frame, Isa, Line, Operands, Residual, Spec, Window};
 pub use interleave::interleave;
 
 /// What a transposed convolution computes.
@@ -31,6 +31,8 @@ pub struct TransposedSpec {
     pub groups: usize,
     /// What is computed of each sum.
     pub activation: Activation,
+    /// What the activation's value is multiplied by, and what is added to that.
+    pub line: Option<Line>,
     /// To 8-bit codes and back, behind the activation.
     pub requantize: Option<Requantize>,
     /// Whether every product of the definition is computed, see [`Spec::exact`].
@@ -192,6 +194,7 @@ impl ConvTranspose2d {
                 groups: spec.groups,
                 activation: spec.activation,
                 residual: Residual::None,
+                line: spec.line,
                 requantize: spec.requantize,
                 gated: false,
                 plane_sums: false,

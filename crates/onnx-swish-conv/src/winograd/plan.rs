@@ -199,6 +199,7 @@ mod tests {
                         groups: 1,
                         activation: Activation::None,
                         residual: Residual::None,
+                        line: None,
                         requantize: None,
                         gated: false,
                         plane_sums: false,

@@ -186,7 +186,7 @@ impl Store<'_> {
         if self.epilogue.residual == Residual::BeforeActivation {
             add(s, sums, &residual);
         }
-        self.epilogue.activation.apply(s, sums);
+        self.epilogue.activate(s, sums);
         if self.epilogue.residual == Residual::AfterActivation {
             add(s, sums, &residual);
         }

@@ -91,6 +91,13 @@ pub fn expected(
         .enumerate()
         .map(|(i, (sum, magnitude))| {
             let extra = operands.residual.map_or(0.0, |residual| residual[i] as f64);
+            let activate = |activation, sum| {
+                let value = activate(activation, sum);
+                let line = spec
+                    .line
+                    .map(|it| (f64::from(it.scale), f64::from(it.offset)));
+                line.map_or(value, |(scale, offset)| scale * value + offset)
+            };
             let value = match spec.residual {
                 Residual::None => activate(spec.activation, sum),
                 Residual::BeforeActivation => activate(spec.activation, sum + extra),

@@ -3,7 +3,7 @@
 //! Given a convolution; promises the longest run of nodes of which each is the only reader of the one before: constant scales and
 //! offsets per channel, then a residual and an activation in either order, or a factor behind them, then a rounding to 8-bit codes.
 
-use onnx_swish_conv::{Activation, Residual};
+use onnx_swish_conv::{Activation, Line, Residual};
 use onnx_swish_kernels::codes::Requantize;
 use tract_core::internal::*;
 use tract_core::ops::binary::TypedBinOp;
@@ -26,6 +26,8 @@ pub(crate) struct Chain {
     /// ... and this is added.
     pub offset: Vec<f64>,
     pub activation: Activation,
+    /// What comes behind the activation.
+    pub line: Option<Line>,
     pub residual_at: Residual,
     pub residual: Option<OutletId>,
     /// What comes last.
@@ -52,6 +54,7 @@ impl Chain {
             activation: Activation::None,
             residual_at: Residual::None,
             residual: None,
+            line: None,
             requantize: None,
             tables: Vec::new(),
         };
@@ -141,7 +144,7 @@ impl Chain {
         matches!(
             self.residual_at,
             Residual::AfterActivation | Residual::Factor
-        )
+        ) || self.line.is_some()
     }
 
     fn take_binary(
@@ -242,7 +245,8 @@ impl Chain {
 
     /// Batch normalisation that tract did not fold, an offset, the slope of a hard sigmoid.
     fn take_line(&mut self, values: &[f64], op: &TypedBinOp, slot: usize) -> bool {
-        if self.activation != Activation::None || self.residual.is_some() {
+        let behind = self.activation != Activation::None;
+        if self.residual.is_some() && !(behind && self.residual_at == Residual::BeforeActivation) {
             return false;
         }
         let step: fn(f64, f64, f64) -> (f64, f64) = if op.0.is::<Add>() {
@@ -258,6 +262,9 @@ impl Chain {
         } else {
             return false;
         };
+        if behind {
+            return self.take_line_behind(values, step);
+        }
         let lines: Vec<(f64, f64)> = self
             .scale
             .iter()
@@ -273,6 +280,31 @@ impl Chain {
             return false;
         }
         (self.scale, self.offset) = lines.into_iter().unzip();
+        true
+    }
+}
+
+impl Chain {
+    /// A scale and an offset of all channels, behind the activation.
+    fn take_line_behind(&mut self, values: &[f64], step: fn(f64, f64, f64) -> (f64, f64)) -> bool {
+        let Some((&value, others)) = values.split_first() else {
+            return false;
+        };
+        if others.iter().any(|other| *other != value) {
+            return false;
+        }
+        let (scale, offset) = self.line.map_or((1.0, 0.0), |line| {
+            (f64::from(line.scale), f64::from(line.offset))
+        });
+        let (scale, offset) = step(scale, offset, value);
+        let line = Line {
+            scale: scale as f32,
+            offset: offset as f32,
+        };
+        if !line.scale.is_finite() || !line.offset.is_finite() {
+            return false;
+        }
+        self.line = Some(line);
         true
     }
 }

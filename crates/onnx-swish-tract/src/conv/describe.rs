@@ -2,7 +2,7 @@
 //!
 //! Given what an operator computes, or why one was not made; promises the field's names, and the same words for the same work.
 
-use onnx_swish_conv::{Activation, Ending, QSpec, Residual, Spec, TransposedSpec, Window};
+use onnx_swish_conv::{Activation, Ending, Line, QSpec, Residual, Spec, TransposedSpec, Window};
 use onnx_swish_kernels::codes::Requantize;
 use serde::Serialize;
 
@@ -132,6 +132,7 @@ fn ordinary(spec: &TransposedSpec) -> Spec {
         groups: spec.groups,
         activation: spec.activation,
         residual: Residual::None,
+        line: spec.line,
         requantize: spec.requantize,
         gated: false,
         plane_sums: false,
@@ -180,6 +181,9 @@ fn extras(spec: &Spec, tables: &[String]) -> String {
         Activation::Requantize(by) => words.push(codes(by)),
         other => words.extend(activation(*other)),
     }
+    if let Some(Line { scale, offset }) = spec.line {
+        words.push(format!("times {scale} plus {offset}"));
+    }
     if spec.residual == Residual::AfterActivation {
         words.push("residual".to_owned());
     }
@@ -224,6 +228,7 @@ mod tests {
             groups: 16,
             activation: Activation::HARD_SWISH,
             residual: Residual::None,
+            line: None,
             requantize: None,
             gated: false,
             plane_sums: false,

@@ -49,6 +49,7 @@ impl FusedConv {
             groups: root.groups,
             activation: chain.activation,
             residual: chain.residual_at,
+            line: chain.line,
             requantize: chain.requantize,
             gated,
             plane_sums: sums,

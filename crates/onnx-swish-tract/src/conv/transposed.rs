@@ -77,6 +77,7 @@ pub(super) fn take_over(
     let chain = Chain::after(model, &root, Residuals::Left)?;
     let spec = TransposedSpec {
         activation: chain.activation,
+        line: chain.line,
         requantize: chain.requantize,
         exact: asked.exact(),
         ..spec
@@ -171,6 +172,7 @@ fn found(
         out_channels: pool.output_channels,
         groups: op.group,
         activation: onnx_swish_conv::Activation::None,
+        line: None,
         requantize: None,
         exact: false,
     };

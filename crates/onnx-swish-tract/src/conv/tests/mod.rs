@@ -43,13 +43,15 @@ enum Tail {
     Relu6,
     HardSigmoid,
     BatchNormRelu,
+    /// The learnable affine block of PP-LCNetV3.
+    HardSwishLine,
     ResidualRelu,
     SiluResidual,
     /// Stays behind: tract's sigmoid.
     Sigmoid,
 }
 
-const TAILS: [Tail; 12] = [
+const TAILS: [Tail; 13] = [
     Tail::Nothing,
     Tail::TractSilu,
     Tail::TractHardSwish,
@@ -63,6 +65,7 @@ const TAILS: [Tail; 12] = [
     Tail::Relu6,
     Tail::HardSigmoid,
     Tail::BatchNormRelu,
+    Tail::HardSwishLine,
     Tail::ResidualRelu,
     Tail::Sigmoid,
 ];
@@ -184,6 +187,12 @@ impl Case {
                 let y = wire(model, mul().into(), &[slope, y]);
                 let y = wire(model, add().into(), &[offset, y]);
                 wire(model, max().into(), &[y, zero])
+            }
+            Tail::HardSwishLine => {
+                let (slope, offset) = (scalar(model, "slope", 1.25), scalar(model, "offset", -0.5));
+                let y = wire(model, hard_swish().into(), &[y]);
+                let y = wire(model, mul().into(), &[y, slope]);
+                wire(model, add().into(), &[offset, y])
             }
             Tail::ResidualRelu | Tail::SiluResidual => {
                 let fact = model.outlet_fact(y).unwrap().clone();
