@@ -203,11 +203,8 @@ impl Model {
             .base_dir()
             .ok_or_else(|| ExternalError::NoBaseDir { location: shown() })?;
         let canonical = base.join(&relative).canonicalize().map_err(io)?;
-        if !self
-            .external_roots(base)
-            .iter()
-            .any(|root| canonical.starts_with(root))
-        {
+        let roots = roots(base, self.path());
+        if !roots.iter().any(|root| canonical.starts_with(root)) {
             return Err(refuse("it leads outside the model's folder"));
         }
         let metadata = std::fs::metadata(&canonical).map_err(io)?;
@@ -219,15 +216,6 @@ impl Model {
             canonical,
             len: metadata.len(),
         })
-    }
-
-    /// The model's folder, and the folder of the file that the model's path links to: model caches keep both model and
-    /// data as links into one folder of blobs.
-    fn external_roots(&self, base: &Path) -> Vec<PathBuf> {
-        let mut roots: Vec<PathBuf> = base.canonicalize().into_iter().collect();
-        let linked = self.path().and_then(|path| path.canonicalize().ok());
-        roots.extend(linked.and_then(|path| path.parent().map(Path::to_path_buf)));
-        roots
     }
 
     /// Reads `len` bytes of an external tensor.
@@ -259,6 +247,27 @@ impl Model {
         source.read_exact(&mut bytes).map_err(io)?;
         Ok(bytes)
     }
+}
+
+/// The folders below which a model's data may really be, wherever links beside the model lead: the model's own; that of the file which
+/// `path` links to, as model caches keep model and data as links into one folder; and the cache's, from a snapshot in it, where a
+/// model that is no link stands beside links to data.
+pub(crate) fn roots(base: &Path, path: Option<&Path>) -> Vec<PathBuf> {
+    let linked = path.and_then(|path| path.canonicalize().ok());
+    let linked = linked.and_then(|path| path.parent().map(Path::to_path_buf));
+    let Ok(base) = base.canonicalize() else {
+        return linked.into_iter().collect();
+    };
+    let blobs = cache_of(&base);
+    [base].into_iter().chain(linked).chain(blobs).collect()
+}
+
+/// The files of a cache as Hugging Face's tools lay it out, from a folder in one of its snapshots: `NAME/snapshots/REVISION/...` has
+/// links into `NAME/blobs`, and nowhere else. `base` has no links in it; where `blobs` is a link itself, nothing is found below it.
+pub(crate) fn cache_of(base: &Path) -> Option<PathBuf> {
+    let mut above = base.ancestors().skip(1);
+    let snapshots = above.find(|folder| folder.ends_with("snapshots"))?;
+    Some(snapshots.parent()?.join("blobs"))
 }
 
 fn number(text: &[u8]) -> Option<u64> {

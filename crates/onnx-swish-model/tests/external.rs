@@ -167,6 +167,52 @@ fn model_and_data_may_be_links_into_one_folder() {
     model.check_external_data().expect("all there");
 }
 
+/// The same cache, and a model in it that is no link, such as one that was fused there, or came as bytes: links of the snapshot may be
+/// followed into the cache's own files, and nowhere else.
+#[test]
+fn a_snapshot_s_links_lead_into_its_cache_only() {
+    let outer = tempfile::tempdir().expect("a folder");
+    let cache = outer.path().join("models--a--b");
+    let [blobs, snapshot] = ["blobs", "snapshots/rev/onnx"].map(|name| cache.join(name));
+    for folder in [&blobs, &snapshot, &outer.path().join("elsewhere")] {
+        fs::create_dir_all(folder).expect("the folder is writable");
+    }
+    data(&blobs, "b2");
+    data(&cache.join("snapshots"), "beside");
+    data(&outer.path().join("elsewhere"), "secret");
+    for (name, to) in [
+        ("w.bin", "../../../blobs/b2"),
+        ("beside", "../../beside"),
+        ("secret", "../../../../elsewhere/secret"),
+        ("through", "../../../blobs/../../elsewhere/secret"),
+    ] {
+        symlink(to, snapshot.join(name)).expect("links work");
+    }
+    assert_eq!(read_at(&snapshot, "w.bin", &[]).expect("readable"), [1.0]);
+    let refused = |location: &str| {
+        let result = read_at(&snapshot, location, &[]);
+        matches!(
+            result,
+            Err(TensorError::External(ExternalError::Unsafe { .. }))
+        )
+    };
+    for location in [
+        "beside",
+        "secret",
+        "through",
+        "../../../blobs/b2",
+        "x/../../../../blobs/b2",
+    ] {
+        assert!(refused(location), "{location}");
+    }
+    // A folder of blobs that is itself a link out of the cache is none.
+    fs::remove_dir_all(&blobs).expect("the folder is writable");
+    symlink("../elsewhere", &blobs).expect("links work");
+    fs::remove_file(snapshot.join("w.bin")).expect("the folder is writable");
+    symlink("../../../blobs/secret", snapshot.join("w.bin")).expect("links work");
+    assert!(refused("w.bin"));
+}
+
 #[test]
 fn a_model_without_a_folder_says_so() {
     let mut g = graph(vec![], &[], &[]);

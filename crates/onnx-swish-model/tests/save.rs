@@ -134,17 +134,21 @@ fn force_replaces_and_keeps_the_permissions() {
 }
 
 #[test]
-fn in_place_replaces_the_file_behind_a_link() {
+fn in_place_replaces_a_link_and_not_what_it_leads_to() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("real.onnx");
     write_model(&file);
     let link = folder.path().join("m.onnx");
     symlink("real.onnx", &link).expect("links work");
     let model = Model::open(&link).expect("a model");
-    let expected = edited(&model).to_bytes();
+    let (before, expected) = (
+        fs::read(&file).expect("readable"),
+        edited(&model).to_bytes(),
+    );
     save_to(&model, &link, allow(true, false)).expect("saved");
-    assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
-    assert_eq!(fs::read(&file).expect("readable"), expected);
+    assert!(fs::symlink_metadata(&link).expect("there").is_file());
+    assert_eq!(fs::read(&link).expect("readable"), expected);
+    assert_eq!(fs::read(&file).expect("readable"), before);
 }
 
 #[test]
@@ -428,11 +432,63 @@ fn data_out_of_reach_of_a_new_file_is_told() {
     let model = Model::open(from.join("m.onnx")).expect("a model");
     let saved = save_to(&model, &from.join("out.onnx"), allow(false, false)).expect("saved");
     assert_eq!(saved.left_behind, ["a.bin", "sub/../a.bin"]);
-    // Where the link stays, or the data is copied, it is found.
-    let saved = save_to(&model, &from.join("m.onnx"), allow(true, false)).expect("saved");
-    assert!(saved.left_behind.is_empty());
+    // A model that loads does not become one that does not.
+    let lost = save_to(&model, &from.join("m.onnx"), allow(true, false));
+    assert!(
+        matches!(lost, Err(Error::Save(SaveError::LosesData { .. }))),
+        "{lost:?}"
+    );
+    assert!(
+        fs::symlink_metadata(from.join("m.onnx"))
+            .expect("there")
+            .is_symlink()
+    );
+    // Where the data is copied, it is found.
     let saved = save_to(&model, &to.join("out.onnx"), allow(false, false)).expect("saved");
     assert_eq!((saved.copied.len(), saved.left_behind.len()), (2, 0));
+}
+
+/// The layout of Hugging Face's cache: a new file in a snapshot finds the data by the links there, and no file is changed that other
+/// snapshots have, too.
+#[test]
+fn in_a_cache_links_become_files_and_blobs_stay() {
+    let (root, from, _) = two_folders();
+    let [blobs, snapshot] = ["c/blobs", "c/snapshots/rev"].map(|name| root.path().join(name));
+    for folder in [&blobs, &snapshot.join("sub")] {
+        fs::create_dir_all(folder).expect("writable");
+    }
+    with_data(&from);
+    for (name, blob) in [("a.bin", "1"), ("m.onnx", "2"), ("sub/b.bin", "3")] {
+        fs::rename(from.join(name), blobs.join(blob)).expect("writable");
+        let up = if name.contains('/') {
+            "../../.."
+        } else {
+            "../.."
+        };
+        symlink(format!("{up}/blobs/{blob}"), snapshot.join(name)).expect("links work");
+    }
+    let before = fs::read(blobs.join("2")).expect("readable");
+    let path = snapshot.join("m.onnx");
+    let model = Model::open(&path).expect("a model");
+    let (beside, linked) = (
+        snapshot.join("out.onnx"),
+        ["a.bin", "sub/b.bin", "sub/../a.bin"],
+    );
+    let saved = save_to(&model, &beside, allow(false, false)).expect("saved");
+    assert_eq!(
+        (saved.left_behind.len(), &saved.linked[..]),
+        (0, &linked.map(str::to_owned)[..])
+    );
+    let new = Model::open(&beside).expect("a model");
+    new.check_external_data().expect("the data is found");
+    save_to(&model, &path, allow(true, false)).expect("saved");
+    assert!(fs::symlink_metadata(&path).expect("there").is_file());
+    // Nor by another model that is to replace the link.
+    fs::remove_file(&path).expect("writable");
+    symlink("../../blobs/2", &path).expect("links work");
+    save_to(&new, &path, allow(false, true)).expect("saved");
+    assert_eq!(fs::read(blobs.join("2")).expect("readable"), before);
+    assert!(fs::symlink_metadata(&path).expect("there").is_file());
 }
 
 #[test]

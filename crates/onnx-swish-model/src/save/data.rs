@@ -11,7 +11,7 @@ use super::target::{Place, parent, same_file};
 use super::write::replace;
 use super::{Progress, SaveError, SaveOptions, Saved, io_error};
 use crate::error::{Result, display};
-use crate::external::ExternalFile;
+use crate::external::{ExternalFile, roots};
 use crate::model::Model;
 
 /// Bytes copied between two reports of progress.
@@ -60,7 +60,21 @@ impl Copies {
             .map_err(io_error("write to", &place.folder))?;
         let base = model.base_dir().and_then(|base| base.canonicalize().ok());
         if base.as_ref() == Some(&folder) {
-            saved.left_behind = out_of_reach(model, place, &folder, &locations);
+            let reach = Reach::new(place, &folder);
+            for location in &locations {
+                reach.judge(model, location, saved);
+            }
+            // A model that loads is not made into one that does not.
+            if let Some(location) = saved.left_behind.first()
+                && place.replaces_link
+                && !options.leave_external
+            {
+                return Err(SaveError::LosesData {
+                    path: place.file.clone(),
+                    location: location.clone(),
+                }
+                .into());
+            }
             return Ok(copies);
         }
         if options.leave_external {
@@ -184,19 +198,39 @@ impl Drop for Copies {
     }
 }
 
-/// Data beside the model that a new file there will not find: the model is a link, as in a cache of blobs, its data are
-/// links to the same place, and the new file is none.
-fn out_of_reach(model: &Model, place: &Place, folder: &Path, locations: &[&[u8]]) -> Vec<String> {
-    let linked = parent(&place.file).canonicalize().ok();
-    let is_found = |data: &ExternalFile| {
-        let mut roots = linked.iter().map(PathBuf::as_path).chain([folder]);
-        roots.any(|root| data.canonical.starts_with(root))
-    };
-    let lost = locations.iter().filter(|location| {
-        let data = model.external_file(location);
-        data.is_ok_and(|data| !is_found(&data))
-    });
-    lost.map(|location| display(location)).collect()
+/// What a new file beside the model finds of data that are links, as in a cache of blobs: the model is a link to the same place, and the
+/// new file is none.
+struct Reach {
+    /// Where everybody follows links to.
+    near: Vec<PathBuf>,
+    /// Where we do.
+    far: Vec<PathBuf>,
+}
+
+impl Reach {
+    fn new(place: &Place, folder: &Path) -> Self {
+        let linked = parent(&place.file).canonicalize().ok();
+        Self {
+            near: linked.into_iter().chain([folder.to_path_buf()]).collect(),
+            far: roots(folder, None),
+        }
+    }
+
+    fn judge(&self, model: &Model, location: &[u8], saved: &mut Saved) {
+        let Ok(data) = model.external_file(location) else {
+            return;
+        };
+        let is_below =
+            |roots: &[PathBuf]| roots.iter().any(|root| data.canonical.starts_with(root));
+        if is_below(&self.near) {
+            return;
+        }
+        if is_below(&self.far) {
+            saved.linked.push(display(location));
+        } else {
+            saved.left_behind.push(display(location));
+        }
+    }
 }
 
 /// The folders that a location enters and leaves: `sub/../w.bin` is found only where there is a `sub`.

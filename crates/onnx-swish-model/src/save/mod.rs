@@ -56,6 +56,18 @@ pub enum SaveError {
         /// Where they would go.
         path: PathBuf,
     },
+    /// A link that would be replaced by a model which does not find its weights any more.
+    #[error(
+        "{} is a link, and a file in its place would not find the weights in `{location}`, a link to another folder: save the model to a \
+         folder of its own instead",
+        path.display()
+    )]
+    LosesData {
+        /// The output.
+        path: PathBuf,
+        /// The weights as the model refers to them.
+        location: String,
+    },
     /// Links that lead in a circle.
     #[error("{} is a link that leads nowhere", path.display())]
     LinkLoop {
@@ -98,12 +110,16 @@ pub struct Saved {
     pub copied: Vec<PathBuf>,
     /// Locations of weights that the new file will not find, since they were to be left; worth a warning.
     pub left_behind: Vec<String>,
+    /// Locations of weights that the new file finds through links out of its folder, into the cache that the folder belongs to; other
+    /// readers may refuse them, as ONNX Runtime does. Worth a warning.
+    pub linked: Vec<String>,
 }
 
 /// Saves an edited model. `spliced` has to come from an edit of `model`.
 ///
 /// The file gets the permissions of the one it replaces, or those of any new file. If `target` is a link, the file it
-/// leads to is replaced and the link stays. External data is not touched when the folder stays the same, and copied
+/// leads to is replaced and the link stays; not so in place, and not in a cache of downloaded models, whose files others share: there a
+/// new file replaces the link. External data is not touched when the folder stays the same, and copied
 /// first when it does not.
 ///
 /// # Errors

@@ -1,12 +1,14 @@
 //! Where a file really goes, and whether it may.
 //!
-//! Given: the path a person gave. Promises: links followed, and no way to harm the model that is being read.
+//! Given: the path a person gave. Promises: links followed or replaced, and no way to harm the model that is being read, nor a file that
+//! others share with it.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use super::{SaveError, SaveOptions, io_error};
 use crate::error::Result;
+use crate::external::cache_of;
 use crate::model::Model;
 
 /// As many as Linux follows.
@@ -14,8 +16,10 @@ const MAX_LINKS: usize = 40;
 
 /// A place for a file.
 pub(super) struct Place {
-    /// The file, links followed.
+    /// The file, links followed unless they are replaced.
     pub file: PathBuf,
+    /// Whether a link becomes a file of its own, and what it leads to stays.
+    pub replaces_link: bool,
     /// The folder that the given path names, where readers will look for external data.
     pub folder: PathBuf,
     /// What is there now, if anything.
@@ -23,8 +27,12 @@ pub(super) struct Place {
 }
 
 pub(super) fn resolve(model: &Model, target: &Path, options: &SaveOptions<'_>) -> Result<Place> {
-    let file = follow(target)?;
+    let mut file = follow(target)?;
     let folder = parent(target).to_path_buf();
+    let replaces_link = file != target && (options.in_place || is_in_cache(&file, &folder));
+    if replaces_link && !is_of_the_system(&folder) {
+        file = target.to_path_buf();
+    }
     let replaces = match std::fs::metadata(&file) {
         Ok(metadata) => Some(metadata),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
@@ -48,6 +56,7 @@ pub(super) fn resolve(model: &Model, target: &Path, options: &SaveOptions<'_>) -
         }
     }
     Ok(Place {
+        replaces_link: replaces_link && file == target,
         file,
         folder,
         replaces,
@@ -87,6 +96,19 @@ fn holds_data(model: &Model, there: &Metadata) -> bool {
 pub(super) fn parent(path: &Path) -> &Path {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))
+}
+
+/// Whether a link in `folder` leads to a file that belongs to a cache, and so to every revision of a model that has the same bytes.
+fn is_in_cache(file: &Path, folder: &Path) -> bool {
+    let blobs = folder.canonicalize().ok().and_then(|base| cache_of(&base));
+    let real = file.canonicalize();
+    blobs.is_some_and(|blobs| real.is_ok_and(|real| real.starts_with(blobs)))
+}
+
+/// What /dev/stdin leads to is the shell's business, and the link nobody's to replace.
+fn is_of_the_system(folder: &Path) -> bool {
+    let real = folder.canonicalize();
+    real.is_ok_and(|real| real.starts_with("/dev") || real.starts_with("/proc"))
 }
 
 /// Follows links at the end of a path, also those that lead to nothing yet.
