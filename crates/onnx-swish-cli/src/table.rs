@@ -1,36 +1,232 @@
 //! Tables in the house style: no rules, two blanks between columns, numbers at one line.
-//! Given a header.
-//! Promises a table that fits the terminal, when there is one.
+//! Given a header, rows, and how wide the terminal is.
+//! Promises that no number and no word is split over two lines: where the columns do not fit side by side, rows stand one below the other.
 
-use std::io::{self, IsTerminal};
+use std::fmt::Write as _;
 use std::ops::Range;
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 
-use crate::term::Term;
+/// Blanks between columns, and before what belongs to a row.
+const GAP: usize = 2;
 
-impl Term {
-    /// An empty table in the house style, fitted to the terminal when there is one.
-    pub fn table<const N: usize>(&self, header: [&str; N]) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(header);
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+/// A table that is not laid out yet.
+#[derive(Debug)]
+pub struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+    numbers: Range<usize>,
+    words: Option<usize>,
+}
+
+impl Table {
+    pub fn new<const N: usize>(header: [&str; N]) -> Self {
+        Self {
+            header: header.map(str::to_owned).into(),
+            rows: Vec::new(),
+            numbers: 0..0,
+            words: None,
         }
-        if io::stdout().is_terminal() {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+
+    /// Columns that end at one line.
+    pub fn numbers(mut self, columns: Range<usize>) -> Self {
+        self.numbers = columns;
+        self
+    }
+
+    /// The column whose cells may be broken between words; all others hold what is one thing.
+    pub fn words(mut self, column: usize) -> Self {
+        self.words = Some(column);
+        self
+    }
+
+    pub fn add_row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into());
+    }
+
+    /// As text of lines that are no longer than `columns`, if a single word is not; `None` where nobody cares.
+    pub fn lay_out(&self, columns: Option<usize>) -> String {
+        let Some(columns) = columns else {
+            return self.side_by_side(&self.widest(), usize::MAX);
+        };
+        match self.fit(columns) {
+            Some(widths) => self.side_by_side(&widths, columns),
+            None => self.below_each_other(columns),
         }
+    }
+
+    /// The cells of a column, its header first.
+    fn column(&self, at: usize) -> impl Iterator<Item = &str> {
+        let rows = [&self.header].into_iter().chain(&self.rows);
+        rows.map(move |row| row.get(at).map_or("", String::as_str))
+    }
+
+    fn widest(&self) -> Vec<usize> {
+        let columns = 0..self.header.len();
+        columns
+            .map(|at| self.column(at).map(len).max().unwrap_or_default())
+            .collect()
+    }
+
+    /// What a column needs if its header is broken between words, and its cells if they are words.
+    fn narrowest(&self, at: usize) -> usize {
+        let word = |text: &str| text.split(' ').map(len).max().unwrap_or_default();
+        let header = self.header.get(at).map_or(0, |header| word(header));
+        let whole = self.words != Some(at);
+        let cells = self.column(at).skip(1);
+        let cells = cells.map(|cell| if whole { len(cell) } else { word(cell) });
+        cells.max().unwrap_or_default().max(header)
+    }
+
+    /// Widths that fit side by side, if there are such: the columns that have most to give become narrower.
+    fn fit(&self, columns: usize) -> Option<Vec<usize>> {
+        let mut widths = self.widest();
+        let gaps = GAP * widths.len().saturating_sub(1);
+        let narrowest: Vec<usize> = (0..widths.len()).map(|at| self.narrowest(at)).collect();
+        while widths.iter().sum::<usize>() + gaps > columns {
+            let slack = widths.iter_mut().zip(&narrowest);
+            let (width, _) = slack
+                .filter(|(width, least)| **width > **least)
+                .max_by_key(|(width, least)| **width - **least)?;
+            *width -= 1;
+        }
+        Some(widths)
+    }
+
+    fn side_by_side(&self, widths: &[usize], columns: usize) -> String {
+        let mut table = comfy_table::Table::new();
         table
+            .load_style(presets::NOTHING)
+            .set_header(&self.header)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(u16::try_from(columns).unwrap_or(u16::MAX));
+        for row in &self.rows {
+            table.add_row(row);
+        }
+        for (at, (column, width)) in table.column_iter_mut().zip(widths).enumerate() {
+            let gap = if at + 1 == widths.len() { 0 } else { GAP };
+            column.set_padding((0, gap as u16));
+            let width = u16::try_from(width + gap).unwrap_or(u16::MAX);
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+            if self.numbers.contains(&at) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table.trim_fmt()
+    }
+
+    /// Each row under its first word, with the header's words before the cells.
+    fn below_each_other(&self, columns: usize) -> String {
+        let title = (0..self.header.len()).find(|at| !self.numbers.contains(at));
+        let title = title.unwrap_or_default();
+        let labels = self.header.iter().map(|header| len(header));
+        let label = labels.max().unwrap_or_default();
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            let name = row.get(title).map_or("", String::as_str);
+            lines.push(match self.header.get(title) {
+                Some(header) if !header.is_empty() => format!("{header}: {name}"),
+                _ => name.to_owned(),
+            });
+            for (at, cell) in row.iter().enumerate() {
+                if at == title || cell.is_empty() {
+                    continue;
+                }
+                let header = self.header.get(at).map_or("", String::as_str);
+                let indent = GAP + label + GAP;
+                let mut line = format!("{:GAP$}{header:label$}", "");
+                let mut room = 0;
+                let pieces: Vec<&str> = if self.words == Some(at) {
+                    cell.split(' ').collect()
+                } else {
+                    vec![cell]
+                };
+                for piece in pieces {
+                    if room == 0 {
+                        let _ = write!(line, "{:GAP$}{piece}", "");
+                        room = columns.saturating_sub(indent + len(piece));
+                    } else if len(piece) < room {
+                        let _ = write!(line, " {piece}");
+                        room -= len(piece) + 1;
+                    } else {
+                        let _ = write!(line, "\n{:indent$}{piece}", "");
+                        room = columns.saturating_sub(indent + len(piece));
+                    }
+                }
+                lines.push(line);
+            }
+        }
+        lines.join("\n")
     }
 }
 
-/// Numbers end at one line.
-pub fn align_right(table: &mut Table, columns: Range<usize>) {
-    for column in columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-            // A number that is split over two lines is two numbers: the words give way.
-            column.set_constraint(ColumnConstraint::ContentWidth);
+/// As many columns of a terminal, for scripts that have a letter for each.
+fn len(text: &str) -> usize {
+    text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new([
+            "output",
+            "shape",
+            "max abs",
+            "of the row above",
+            "first values",
+        ])
+        .numbers(2..4)
+        .words(4);
+        table.add_row(
+            ["y", "[1, 1000]", "1.2e-7", "0.92x", "1.5 -0.25 3e-9 ..."].map(str::to_owned),
+        );
+        table.add_row(["probabilities", "[1]", "0", "12 %", "7"].map(str::to_owned));
+        table
+    }
+
+    #[test]
+    fn words_and_numbers_stay_whole_at_any_width() {
+        let table = table();
+        let whole = [
+            "probabilities",
+            "[1, 1000]",
+            "1.2e-7",
+            "0.92x",
+            "12 %",
+            "-0.25",
+            "3e-9",
+            "values",
+        ];
+        for columns in 24..120 {
+            let text = table.lay_out(Some(columns));
+            assert!(
+                whole.iter().all(|part| text.contains(part)),
+                "{columns}:\n{text}"
+            );
         }
+        for columns in 36..120 {
+            let text = table.lay_out(Some(columns));
+            assert!(
+                text.lines().all(|line| len(line) <= columns),
+                "{columns}:\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_rows_below_each_other() {
+        let expected = "\
+output: y
+  shape             [1, 1000]
+  max abs           1.2e-7
+  of the row above  0.92x
+  first values      1.5 -0.25
+                    3e-9 ...";
+        let text = table().lay_out(Some(32));
+        assert!(text.starts_with(expected), "{text}");
+        assert!(table().lay_out(None).starts_with("output         shape"));
     }
 }

@@ -15,6 +15,8 @@ use serde::Serialize;
 
 use crate::args::{Color, Format, Global};
 use crate::failure::Failure;
+#[cfg(feature = "engine")]
+use crate::table::Table;
 
 pub const HELP_STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -97,6 +99,16 @@ impl Term {
             "{} {text}",
             "warning:".yellow().bold()
         );
+    }
+
+    /// A table that fits the terminal: `COLUMNS` where it is set, as for the help; without a terminal as wide as it is.
+    #[cfg(feature = "engine")]
+    pub fn table(&self, table: &Table) -> String {
+        let given = std::env::var("COLUMNS").ok();
+        let given = given.and_then(|columns| columns.parse().ok());
+        // comfy-table asks the terminal, if standard output is one.
+        let own = || comfy_table::Table::new().width().map(usize::from);
+        table.lay_out(given.filter(|columns| *columns > 0).or_else(own))
     }
 
     /// A spinner that becomes a bar once the steps are known; invisible unless standard error is a terminal.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::args::{Feed, Limits, Precision, Running, Source};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::feed;
+use crate::table::Table;
 use crate::term::{Term, plain};
 use crate::{files, tensors};
 
@@ -145,7 +146,7 @@ impl<'a> Summary<'a> {
 }
 
 fn told(term: &Term, summaries: &[Summary<'_>]) -> String {
-    let mut table = term.table([
+    let mut table = Table::new([
         "output",
         "type",
         "shape",
@@ -153,7 +154,9 @@ fn told(term: &Term, summaries: &[Summary<'_>]) -> String {
         "mean",
         "max",
         "first values",
-    ]);
+    ])
+    .numbers(3..6)
+    .words(6);
     for summary in summaries {
         let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), short);
         let mut first: Vec<String> = summary.first.iter().copied().map(short).collect();
@@ -170,7 +173,7 @@ fn told(term: &Term, summaries: &[Summary<'_>]) -> String {
             first.join(" "),
         ]);
     }
-    let mut text = format!("{}\n", table.trim_fmt());
+    let mut text = format!("{}\n", term.table(&table));
     for summary in summaries.iter().filter(|summary| summary.nan > 0) {
         text.push_str(&format!(
             "{} of {}'s elements are not numbers (NaN)\n",

@@ -10,7 +10,7 @@ impl BenchReport {
     /// The contenders as a Markdown table, warnings below it.
     pub fn to_markdown(&self) -> String {
         let mut text = String::from(
-            "| | median | fastest | spread | of the row above | onnx-swish takes | loading MB | running MB | tensors MB |\n\
+            "| | median | fastest | spread | of the row above | onnx-swish takes | loading MiB | running MiB | tensors MiB |\n\
              |---|---|---|---|---|---|---|---|---|\n",
         );
         for variant in &self.variants {
@@ -23,7 +23,7 @@ impl BenchReport {
                 .over_previous
                 .map(|ratio| format!("{:.2}x", ratio.median))
                 .unwrap_or_default();
-            let megabytes = |bytes: usize| format!("{:.1}", bytes as f64 / 1e6);
+            let mebibytes = |bytes: usize| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
             let (loading, running) = variant
                 .memory
                 .map(|memory| {
@@ -32,7 +32,7 @@ impl BenchReport {
                         running_bytes,
                         ..
                     } = memory;
-                    (megabytes(loading_bytes), megabytes(running_bytes))
+                    (mebibytes(loading_bytes), mebibytes(running_bytes))
                 })
                 .unwrap_or_default();
             // Writing to a String cannot fail.
@@ -43,7 +43,7 @@ impl BenchReport {
                 time(timing.median_ms),
                 time(timing.min_ms),
                 timing.spread * 100.0,
-                megabytes(variant.peak_activation_bytes)
+                mebibytes(variant.peak_activation_bytes)
             );
         }
         let plural = if self.threads == 1 {

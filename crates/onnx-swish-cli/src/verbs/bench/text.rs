@@ -8,7 +8,7 @@ use onnx_swish::{BenchReport, Memory, NodeProfile, OpTime, Variant};
 use owo_colors::OwoColorize;
 
 use crate::files;
-use crate::table;
+use crate::table::Table;
 use crate::term::{Term, plain};
 
 pub fn told(term: &Term, report: &BenchReport) -> String {
@@ -51,14 +51,15 @@ pub fn told(term: &Term, report: &BenchReport) -> String {
 }
 
 fn times(term: &Term, variants: &[Variant]) -> String {
-    let mut table = term.table([
+    let mut table = Table::new([
         "",
         "median",
         "fastest",
         "spread",
         "of the row above",
         "onnx-swish takes",
-    ]);
+    ])
+    .numbers(1..6);
     for variant in variants {
         let timing = &variant.timing;
         let of_previous = variant
@@ -79,12 +80,12 @@ fn times(term: &Term, variants: &[Variant]) -> String {
             takes,
         ]);
     }
-    table::align_right(&mut table, 1..6);
-    format!("{}\n", table.trim_fmt())
+    format!("{}\n", term.table(&table))
 }
 
 fn memory(term: &Term, variants: &[Variant]) -> String {
-    let mut table = term.table(["peak memory", "loading", "running", "tensors in between"]);
+    let mut table =
+        Table::new(["peak memory", "loading", "running", "tensors in between"]).numbers(1..4);
     for variant in variants {
         let bytes = |of: fn(&Memory) -> usize| match &variant.memory {
             Some(memory) => files::size(of(memory) as u64),
@@ -97,18 +98,17 @@ fn memory(term: &Term, variants: &[Variant]) -> String {
             files::size(variant.peak_activation_bytes as u64),
         ]);
     }
-    table::align_right(&mut table, 1..4);
     let how = if variants.iter().any(|variant| variant.memory.is_some()) {
         "as asked of the allocator, with weights and what is fused in memory, without mapped files, code and stacks"
     } else {
         "the allocator of this process does not count; that of the command that cargo installs does"
     };
-    format!("{}\n{}\n", table.trim_fmt(), how.dimmed())
+    format!("{}\n{}\n", term.table(&table), how.dimmed())
 }
 
 fn by_operator(term: &Term, operators: &[OpTime]) -> String {
     let total: f64 = operators.iter().map(|op| op.ms).sum();
-    let mut table = term.table(["operator", "nodes", "time", "share", "GMAC/s"]);
+    let mut table = Table::new(["operator", "nodes", "time", "share", "GMAC/s"]).numbers(1..5);
     for op in operators {
         table.add_row([
             op.op.clone(),
@@ -118,20 +118,21 @@ fn by_operator(term: &Term, operators: &[OpTime]) -> String {
             rate(op.macs, op.ms),
         ]);
     }
-    table::align_right(&mut table, 1..5);
-    format!("{}\n", table.trim_fmt())
+    format!("{}\n", term.table(&table))
 }
 
 fn by_node(term: &Term, nodes: &[NodeProfile]) -> String {
     let total: f64 = nodes.iter().map(|node| node.ms).sum();
-    let mut table = term.table([
+    let mut table = Table::new([
         "time",
         "share",
         "GMAC/s",
         "operator",
         "node",
         "what it does",
-    ]);
+    ])
+    .numbers(0..3)
+    .words(5);
     for node in nodes {
         table.add_row([
             milliseconds(node.ms),
@@ -142,8 +143,7 @@ fn by_node(term: &Term, nodes: &[NodeProfile]) -> String {
             plain(&node.info),
         ]);
     }
-    table::align_right(&mut table, 0..3);
-    format!("{}\n", table.trim_fmt())
+    format!("{}\n", term.table(&table))
 }
 
 fn share(ms: f64, total: f64) -> String {
@@ -158,7 +158,7 @@ fn rate(macs: Option<u64>, ms: f64) -> String {
 
 fn milliseconds(ms: f64) -> String {
     if ms < 1.0 {
-        format!("{:.1} us", ms * 1e3)
+        format!("{:.1} µs", ms * 1e3)
     } else {
         format!("{ms:.2} ms")
     }

@@ -10,14 +10,14 @@ use onnx_swish::{
 use owo_colors::OwoColorize;
 
 use crate::report;
-use crate::table;
+use crate::table::Table;
 use crate::term::{Term, plain};
 use crate::verbs::run::short;
 
 pub fn told(term: &Term, report: &VerifyReport, each: bool) -> String {
     let mut text = format!("{}\n\n", outputs(term, &report.outputs));
     worst(&mut text, report, term.verbose);
-    near_zero(&mut text, &report.outputs);
+    large_and_equal(&mut text, &report.outputs);
     classes(&mut text, report);
     if each && !report.coverage.is_empty() {
         let _ = writeln!(text, "{}", activations(term, &report.coverage));
@@ -31,9 +31,10 @@ pub fn told(term: &Term, report: &VerifyReport, each: bool) -> String {
 }
 
 fn outputs(term: &Term, outputs: &[OutputComparison]) -> String {
-    let mut table = term.table([
+    let mut table = Table::new([
         "output", "type", "shape", "largest", "max abs", "max rel", "max ulp", "outside",
-    ]);
+    ])
+    .numbers(3..8);
     for output in outputs {
         table.add_row([
             plain(&output.name),
@@ -46,8 +47,7 @@ fn outputs(term: &Term, outputs: &[OutputComparison]) -> String {
             output.outside.to_string(),
         ]);
     }
-    table::align_right(&mut table, 3..8);
-    table.trim_fmt()
+    term.table(&table)
 }
 
 /// Distances too long to be counted in are given by their size.
@@ -59,25 +59,47 @@ fn ulps(distance: u64) -> String {
     }
 }
 
-/// Relative distances of elements next to zero say nothing; where they stand beside "Equal", this says why.
-fn near_zero(text: &mut String, outputs: &[OutputComparison]) {
+/// More units in the last place than a reader expects beside "Equal".
+const MANY_ULPS: u64 = 1000;
+
+/// Where large figures stand beside "Equal", this says why: relative distances of elements next to zero say nothing, and units in the
+/// last place are small.
+fn large_and_equal(text: &mut String, outputs: &[OutputComparison]) {
     for output in outputs {
         let Tolerance { rtol, .. } = output.tolerance;
+        if !output.equal || output.outside > 0 || output.judged_by != JudgedBy::Tolerance {
+            continue;
+        }
         // What the relative tolerance refuses, only the absolute one can have taken.
-        let by_atol = output.equal && output.outside == 0 && output.max_rel > rtol;
-        if by_atol && output.judged_by == JudgedBy::Tolerance {
+        if output.max_rel > rtol {
             let _ = writeln!(
                 text,
                 "`{}`: max rel and max ulp are of elements near zero, which are off by {:.1e} at most; atol is for them",
                 plain(&output.name),
                 output.max_abs
             );
+        } else if output.max_ulp >= MANY_ULPS {
+            // What is off by most of its own size is a small part of the output's.
+            let small = 10.0 * output.max_abs < output.max_rel * output.largest;
+            let why = if small {
+                "near zero, where sums of products cancel"
+            } else {
+                "as sums of many products are rounded at every step"
+            };
+            let _ = writeln!(
+                text,
+                "`{}`: {} ulp are {:.1e} of a value {why}; no value is off by more than {:.1e}, and rtol allows {rtol:e} of each",
+                plain(&output.name),
+                ulps(output.max_ulp),
+                output.max_rel,
+                output.max_abs,
+            );
         }
     }
 }
 
 fn activations(term: &Term, coverage: &[Coverage]) -> String {
-    let mut table = term.table([
+    let mut table = Table::new([
         "activation",
         "operator",
         "from",
@@ -86,7 +108,8 @@ fn activations(term: &Term, coverage: &[Coverage]) -> String {
         "max abs",
         "max rel",
         "outside",
-    ]);
+    ])
+    .numbers(2..8);
     for one in coverage {
         let value = one.against_reference.as_ref();
         let number = |what: fn(&OutputComparison) -> f64| {
@@ -103,8 +126,7 @@ fn activations(term: &Term, coverage: &[Coverage]) -> String {
             value.map_or_else(|| "-".to_owned(), |value| value.outside.to_string()),
         ]);
     }
-    table::align_right(&mut table, 2..8);
-    format!("{}\n", table.trim_fmt())
+    format!("{}\n", term.table(&table))
 }
 
 /// An activation's name to people: that of the value it makes.
