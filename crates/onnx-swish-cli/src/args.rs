@@ -101,29 +101,62 @@ pub struct Emission {
 /// The runtime that is to load the result.
 #[derive(Debug, Args)]
 pub struct For {
-    /// Write what this runtime loads and is fastest with, for example `onnxruntime@1.20`; the newest
-    /// version without `@`
-    #[arg(long = "for", value_name = "RUNTIME[@VERSION]", value_parser = parse_runtime)]
-    pub runtime: Option<&'static Runtime>,
+    /// The runtime that is to load the result; --help lists those that are known
+    #[arg(long = "for", value_name = "RUNTIME[@VERSION]", value_parser = parse_runtime, long_help = runtimes())]
+    runtime: Option<Asked>,
+}
+
+/// A runtime that is asked for.
+#[derive(Clone, Debug)]
+struct Asked {
+    /// As it was typed.
+    name: String,
+    runtime: &'static Runtime,
+}
+
+/// The help of `--for`, with the names that it takes.
+fn runtimes() -> String {
+    runtimes_that(
+        "The runtime that is to load the result: it is written as what that loads and is fastest with",
+    )
+}
+
+/// The same for a verb for which a runtime means something of its own.
+pub fn runtimes_that(mean: &str) -> String {
+    let aliases = Runtime::aliases().iter();
+    let aliases: Vec<String> = aliases
+        .map(|(alias, name)| format!("{alias} ({name})"))
+        .collect();
+    format!(
+        "{mean}. VERSION, as in `onnxruntime@1.20`, is the oldest release that has to load it; without it the newest that was looked at \
+         counts\n\n[runtimes: {}]\n[or, in short: {}]",
+        Runtime::names().join(", "),
+        aliases.join(", ")
+    )
 }
 
 impl For {
-    /// As it is typed; without a version where the newest is meant.
+    pub fn runtime(&self) -> Option<&'static Runtime> {
+        self.runtime.as_ref().map(|asked| asked.runtime)
+    }
+
+    /// The runtime's name as it was typed.
+    pub fn name(&self) -> Option<&str> {
+        self.runtime.as_ref().map(|asked| asked.name.as_str())
+    }
+
+    /// As it is typed.
     pub fn words(&self) -> Vec<String> {
-        let word = |runtime: &'static Runtime| {
-            let (major, minor) = runtime.from;
-            match Runtime::find(runtime.name) {
-                Ok(newest) if newest == runtime => runtime.name.to_owned(),
-                _ => format!("{}@{major}.{minor}", runtime.name),
-            }
-        };
-        let name = self.runtime.map(word);
-        name.map_or_else(Vec::new, |name| vec!["--for".to_owned(), name])
+        let name = self.name().map(|name| ["--for", name].map(str::to_owned));
+        name.into_iter().flatten().collect()
     }
 }
 
-fn parse_runtime(text: &str) -> Result<&'static Runtime, UnknownRuntime> {
-    Runtime::find(text)
+fn parse_runtime(text: &str) -> Result<Asked, UnknownRuntime> {
+    Ok(Asked {
+        name: text.to_owned(),
+        runtime: Runtime::find(text)?,
+    })
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -137,6 +170,11 @@ enum Spelling {
 }
 
 impl Emission {
+    /// The name of the runtime, as it was typed.
+    pub fn runtime(&self) -> Option<&str> {
+        self.runtime.name()
+    }
+
     /// As it is typed, where it is not what is written anyway.
     pub fn words(&self) -> Vec<String> {
         let spelling = match self.emit {
@@ -148,7 +186,7 @@ impl Emission {
     }
 
     pub fn options(&self) -> FuseOptions {
-        match (self.runtime.runtime, self.emit) {
+        match (self.runtime.runtime(), self.emit) {
             (Some(runtime), _) => FuseOptions::runtime(runtime),
             (None, Spelling::Custom) => FuseOptions::emit(Emit::Custom),
             (None, Spelling::Contrib) => FuseOptions::emit(Emit::Contrib),
@@ -172,7 +210,7 @@ pub struct Target {
     /// Report what would be done, write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Write nothing; exit with 1 if there is something to do
+    /// Write nothing; exit with 1 if there is something to do, or the runtime of --for does not load what stays
     #[arg(long, conflicts_with_all = ["output", "in_place", "force"])]
     pub check: bool,
     /// Write into another folder without copying the external data the model refers to

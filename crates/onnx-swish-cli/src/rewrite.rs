@@ -31,6 +31,8 @@ pub struct Rewritten<D> {
     pub file: Spliced,
     /// How many places were changed; none means that the file is the same, byte for byte.
     pub changes: usize,
+    /// Whether the runtime that was named does not load what stays.
+    pub unloadable: bool,
     /// The report for people.
     pub told: String,
     /// The report for machines.
@@ -127,8 +129,14 @@ fn one<D: Serialize>(
             "the new model refers to `{location}`, which was not copied: put it beside the model, or nothing will load it"
         ));
     }
+    for location in saved.iter().flat_map(|(_, saved)| saved.linked.first()) {
+        term.warn(&format!(
+            "`{location}` is a link out of the model's folder, which onnx-swish follows into this cache, and other runtimes may refuse, \
+             ONNX Runtime among them: `-o FOLDER/` writes the model with a copy of its weights"
+        ));
+    }
     let told = Told {
-        answer: if target.check && changes > 0 {
+        answer: if target.check && (changes > 0 || rewritten.unloadable) {
             Answer::No
         } else {
             Answer::Yes
@@ -201,6 +209,9 @@ fn flag_that_helps(error: &SaveError) -> Option<&'static str> {
         SaveError::DataExists { .. } => {
             Some("--force overwrites it, --no-copy-external leaves the weights where they are")
         }
+        SaveError::LosesData { .. } => Some(
+            "`-o FOLDER/` in place of --in-place copies the weights; --no-copy-external replaces the link all the same",
+        ),
         _ => None,
     }
 }

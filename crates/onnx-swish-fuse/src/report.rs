@@ -12,6 +12,7 @@ use crate::near_misses::{self, NearMiss};
 use crate::ops::OUR_DOMAIN;
 use crate::plan::{Already, Fusion, Plan, Spelling};
 use crate::quantised::Region;
+use crate::runtimes::Runtime;
 
 /// Everything that a plan says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,9 +32,10 @@ pub struct Report {
     pub function_nodes: usize,
     /// Which operators are written.
     pub emit: Emit,
-    /// The runtime that is to load the result, if one was named.
+    /// The runtime that is to load the result, if one was named; with the version that its row in the table begins with, unless that is
+    /// the newest: `onnxruntime`, `onnxruntime@1.15`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub runtime: Option<&'static str>,
+    pub runtime: Option<String>,
     /// What is fused.
     pub fusions: Vec<FusionEntry>,
     /// Regions from one 8-bit code to another that compute a Swish or HardSwish. The file keeps them: each is a table of
@@ -206,7 +208,7 @@ impl Plan<'_> {
             nodes: self.graph.node_count(),
             function_nodes: self.function_nodes(),
             emit: self.emit,
-            runtime: self.runtime.map(|runtime| runtime.name),
+            runtime: self.runtime.map(Runtime::to_string),
             fusions: self
                 .fusions
                 .iter()

@@ -97,7 +97,7 @@ const ALL: Loads = Loads {
 
 /// By name, then by version. ONNX Runtime has kernels for QuickGelu and HardSwish, so it is given these; OpenVINO, rten and tract find
 /// x·σ(x) by themselves, and QNN computes QuickGelu as Sigmoid and Mul, so only what is an operator of the standard is written for them.
-const RUNTIMES: [Runtime; 13] = [
+const RUNTIMES: [Runtime; 14] = [
     row(Documented, "burn", (0, 16), NONE, None),
     row(Measured, "onnx-swish", (0, 1), ALL, Some(Emit::Custom)),
     row(
@@ -150,6 +150,13 @@ const RUNTIMES: [Runtime; 13] = [
         Some(Emit::Standard),
     ),
     row(
+        Documented,
+        "rknn-toolkit2",
+        (1, 6),
+        HARD_SWISH,
+        Some(Emit::Standard),
+    ),
+    row(
         Measured,
         "rten",
         (0, 27),
@@ -165,6 +172,15 @@ const RUNTIMES: [Runtime; 13] = [
         BUT_FUNCTIONS,
         Some(Emit::Standard),
     ),
+];
+
+/// Other names that people know runtimes by.
+const ALIASES: [(&str, &str); 5] = [
+    ("ort", "onnxruntime"),
+    ("ort-web", "onnxruntime-web"),
+    ("qnn", "onnxruntime-qnn"),
+    ("rknn", "rknn-toolkit2"),
+    ("trt", "tensorrt"),
 ];
 
 const fn row(
@@ -189,6 +205,18 @@ impl Runtime {
         &RUNTIMES
     }
 
+    /// The names that there are rows for, each once.
+    pub fn names() -> Vec<&'static str> {
+        let mut names: Vec<&str> = RUNTIMES.iter().map(|row| row.name).collect();
+        names.dedup();
+        names
+    }
+
+    /// Other names, each with the one that it stands for.
+    pub fn aliases() -> &'static [(&'static str, &'static str)] {
+        &ALIASES
+    }
+
     /// The row for `name` or `name@version`: without a version, the newest that is known.
     ///
     /// # Errors
@@ -198,13 +226,13 @@ impl Runtime {
             Some((name, version)) => (name, Some(parse(version)?)),
             None => (text, None),
         };
-        let mut rows = RUNTIMES.iter().filter(|row| row.name == name);
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+        let full = alias.map_or(name, |(_, full)| full);
+        let mut rows = RUNTIMES.iter().filter(|row| row.name == full);
         let Some(oldest) = rows.clone().next() else {
-            let mut known: Vec<&str> = RUNTIMES.iter().map(|row| row.name).collect();
-            known.dedup();
             return Err(UnknownRuntime::Name {
                 name: name.to_owned(),
-                known: known.join(", "),
+                known: Self::names().join(", "),
             });
         };
         match version {
@@ -225,6 +253,17 @@ impl Runtime {
             Op::HardSwish => self.loads.hard_swish,
             Op::Swish => self.loads.swish,
             _ => true,
+        }
+    }
+}
+
+/// As [`Runtime::find`] takes it: its name, with the version where there is a newer row.
+impl std::fmt::Display for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, (major, minor)) = (self.name, self.from);
+        match Self::find(name) {
+            Ok(newest) if newest == self => f.write_str(name),
+            _ => write!(f, "{name}@{major}.{minor}"),
         }
     }
 }
@@ -266,6 +305,16 @@ mod tests {
     }
 
     #[test]
+    fn a_row_is_named_so_that_it_is_found_again() {
+        for row in Runtime::all() {
+            assert_eq!(Runtime::find(&row.to_string()), Ok(row));
+        }
+        for (alias, name) in Runtime::aliases() {
+            assert!(!Runtime::names().contains(alias) && Runtime::names().contains(name));
+        }
+    }
+
+    #[test]
     fn versions_find_their_row() {
         let from = |text| Runtime::find(text).map(|row| row.from);
         assert_eq!(from("onnxruntime"), Ok((1, 24)));
@@ -280,6 +329,8 @@ mod tests {
             from("onnxruntime@new"),
             Err(UnknownRuntime::Version(_))
         ));
+        assert_eq!(from("qnn"), from("onnxruntime-qnn"));
+        assert!(Runtime::find("ort@1.20").is_ok_and(|row| row.name == "onnxruntime"));
         let unknown = from("onnxrt").unwrap_err().to_string();
         assert!(
             unknown.contains("onnxruntime, onnxruntime-qnn, onnxruntime-web"),

@@ -94,7 +94,7 @@ fn document(pair: &Pair<'_>, fused: Option<(&Plan<'_>, &Report)>) -> Document {
         after: facts(pair, &diff, Which::After),
         summary,
         emit: report.map(|report| report.emit),
-        runtime: report.and_then(|report| report.runtime),
+        runtime: report.and_then(|report| report.runtime.clone()),
         operators: outside::operators(pair, &diff),
         outside: outside::sentences(pair, &diff),
         entries,

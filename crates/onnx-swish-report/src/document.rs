@@ -24,7 +24,7 @@ pub struct Document {
     pub emit: Option<onnx_swish_fuse::Emit>,
     /// The runtime that is to load the result, if one was named.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub runtime: Option<&'static str>,
+    pub runtime: Option<String>,
     /// Nodes by operator, most of all first.
     pub operators: Vec<OperatorCount>,
     /// What else differs between the files, in sentences.

@@ -77,6 +77,7 @@ impl<'a, 'm> Rows<'a, 'm> {
                 title: already.op.clone(),
                 message: report
                     .runtime
+                    .as_deref()
                     .filter(|_| report.not_loaded.contains(already))
                     .map(not_loaded),
                 ..self.entry(&already.output, &already.graph, &place.nodes)

@@ -8,18 +8,24 @@ use clap::Args;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
-use crate::args::{For, Sources, Target};
+use crate::args::{For, Sources, Target, runtimes_that};
 use crate::failure::Outcome;
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
 use crate::term::{Term, plain};
 
+const FOR: &str =
+    "The runtime that is to load the result: only what it does not load is taken apart";
+
 /// Turn fused and standard Swish and HardSwish operators back into plain ones
 #[derive(Debug, Args)]
+#[command(mut_arg("runtime", |arg| arg.help(FOR).long_help(runtimes_that(FOR))))]
 #[command(after_help = "\
 Examples:
   onnx-swish expand model.fused.onnx            writes model.fused.plain.onnx beside it
-  onnx-swish expand --in-place *.onnx           replaces them")]
+  onnx-swish expand --in-place *.onnx           replaces them
+  onnx-swish expand --for burn model.onnx       only what burn does not load
+  onnx-swish expand --check --for qnn *.onnx    exit status 1 if there is such a thing")]
 pub struct Arguments {
     #[command(flatten)]
     sources: Sources,
@@ -58,7 +64,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     };
     let would = target.dry_run || target.check;
     rewrite::main(term, &sources, &target, &verb, |model| {
-        let expansion = match runtime.runtime {
+        let expansion = match runtime.runtime() {
             Some(runtime) => onnx_swish::expand_for(model, runtime)?,
             None => onnx_swish::expand(model)?,
         };
@@ -72,8 +78,9 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
             expanded: expansion.expanded,
             kept: kept.collect(),
         };
-        let told = told(term, &document, would);
+        let told = told(term, &document, runtime.name(), would);
         Ok(Rewritten {
+            unloadable: runtime.name().is_some() && !document.kept.is_empty(),
             file: expansion.model,
             changes: document.expanded.len(),
             told,
@@ -82,22 +89,22 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     })
 }
 
-fn told(term: &Term, document: &Document, would: bool) -> String {
+fn told(term: &Term, document: &Document, runtime: Option<&str>, would: bool) -> String {
     let mut text = String::new();
-    let _ = if document.expanded.is_empty() {
-        writeln!(text, "{}", "Nothing to expand".bold())
-    } else {
-        let done = if would { "Would expand" } else { "Expanded" };
-        writeln!(
-            text,
-            "{}",
-            format!(
-                "{done} {}",
-                report::count(document.expanded.len(), "operator")
-            )
-            .bold()
-        )
+    let expanded = document.expanded.len();
+    let done = match (expanded, runtime) {
+        (0, None) => "Nothing to expand".to_owned(),
+        (0, Some(runtime)) if document.kept.is_empty() => {
+            format!("Nothing to expand: {runtime} loads what is there")
+        }
+        (0, Some(runtime)) => format!("Nothing to expand for {runtime}"),
+        (_, whom) => {
+            let whom = whom.map_or_else(String::new, |runtime| format!(" for {runtime}"));
+            let done = if would { "Would expand" } else { "Expanded" };
+            format!("{done} {}{whom}", report::count(expanded, "operator"))
+        }
     };
+    let _ = writeln!(text, "{}", done.bold());
     if term.verbose {
         for output in &document.expanded {
             let _ = writeln!(text, "  {}", plain(output));

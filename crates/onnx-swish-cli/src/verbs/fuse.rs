@@ -22,6 +22,7 @@ Examples:
   onnx-swish fuse --in-place a.onnx b.onnx      replaces both
   onnx-swish fuse *.onnx -o fused/              writes into a folder, under the same names
   onnx-swish fuse --check *.onnx                exit status 1 if there is something to fuse
+  onnx-swish fuse --for onnxruntime model.onnx  what ONNX Runtime loads and is fastest with
   onnx-swish fuse - < in.onnx > out.onnx        a filter")]
 pub struct Arguments {
     #[command(flatten)]
@@ -72,24 +73,26 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
             Ok(Rewritten {
                 file,
                 changes: report.changes(),
-                told: told(term, &report, would),
+                unloadable: !report.not_loaded.is_empty(),
+                told: told(term, &report, arguments.emit.runtime(), would),
                 document: report,
             })
         },
     )
 }
 
-fn told(term: &Term, report: &Report, would: bool) -> String {
+fn told(term: &Term, report: &Report, runtime: Option<&str>, would: bool) -> String {
     let mut text = String::new();
     let fused = report.changes();
+    let whom = runtime.map_or_else(String::new, |runtime| format!(" for {runtime}"));
     if fused == 0 {
-        let _ = writeln!(text, "{}", "Nothing to fuse".bold());
+        let _ = writeln!(text, "{}", format!("Nothing to fuse{whom}").bold());
     } else {
         let done = if would { "Would fuse" } else { "Fused" };
         let _ = writeln!(
             text,
             "{}",
-            format!("{done} {}", report::count(fused, "activation")).bold()
+            format!("{done} {}{whom}", report::count(fused, "activation")).bold()
         );
         text.push_str(&report::fusions(term, report));
         text.push_str(&report::quantised(term, report.functions()));
@@ -117,11 +120,16 @@ fn told(term: &Term, report: &Report, would: bool) -> String {
             let _ = writeln!(text, "{} {what}", report::count(number, "activation"));
         }
     }
-    if let Some(runtime) = report.runtime.filter(|_| !report.not_loaded.is_empty()) {
+    if let Some(runtime) = runtime.filter(|_| !report.not_loaded.is_empty()) {
         let _ = writeln!(
             text,
-            "{} of these {runtime} does not load; `onnx-swish expand --for {runtime}` takes them apart",
-            report.not_loaded.len()
+            "{runtime} does not load {} of these; `onnx-swish expand --for {runtime}` takes {} apart",
+            report.not_loaded.len(),
+            if report.not_loaded.len() == 1 {
+                "it"
+            } else {
+                "them"
+            }
         );
     }
     if !report.near_misses.is_empty() {
@@ -130,7 +138,7 @@ fn told(term: &Term, report: &Report, would: bool) -> String {
             let _ = writeln!(text, "{nearly} nearly matched:");
             text.push_str(&report::near_misses(term, report));
         } else {
-            let how = match (report.runtime, report.emit) {
+            let how = match (runtime, report.emit) {
                 (Some(runtime), _) => format!(" --for {runtime}"),
                 (None, Emit::Custom) => String::new(),
                 (None, Emit::Contrib) => " --emit contrib".to_owned(),

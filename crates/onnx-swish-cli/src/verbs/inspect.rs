@@ -9,19 +9,25 @@ use onnx_swish::{AlreadyFused, Report};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
-use crate::args::{Emission, Source, Sources};
+use crate::args::{Emission, Source, Sources, runtimes_that};
 use crate::failure::{Answer, Outcome};
 use crate::many::{self, Told};
 use crate::term::Term;
 use crate::{files, report};
 
+const EMIT: &str = "What fused activations would be written as: says what could not be, and why";
+const FOR: &str = "The runtime that is to load the model: says what it does not load, and what would be fused for it";
+
 /// Say what would be fused, what already is, and what nearly matched and why not
 #[derive(Debug, Args)]
+#[command(mut_arg("emit", |arg| arg.help(EMIT).long_help(EMIT)))]
+#[command(mut_arg("runtime", |arg| arg.help(FOR).long_help(runtimes_that(FOR))))]
 #[command(after_help = "\
 Examples:
   onnx-swish inspect model.onnx
   onnx-swish inspect -v *.onnx                  every node, of several models
-  onnx-swish inspect --emit standard m.onnx     what would stay if only ONNX's own operators may be written
+  onnx-swish inspect --emit standard m.onnx     what ONNX's own operators cannot say
+  onnx-swish inspect --for openvino m.onnx      what OpenVINO does not load
   onnx-swish inspect --format json m.onnx | jq '.near_misses[].message'")]
 pub struct Arguments {
     #[command(flatten)]
@@ -57,7 +63,12 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         let loaded = arguments.loading.loaded(&model, &source.model)?;
         let mut text = String::new();
         if !term.json() {
-            text += &told(term, (!several).then_some(source), &report);
+            text += &told(
+                term,
+                (!several).then_some(source),
+                &report,
+                arguments.emit.runtime(),
+            );
             #[cfg(feature = "engine")]
             if let Some((convolutions, tables)) = &loaded {
                 text += &crate::engine::convolutions(term, convolutions);
@@ -145,15 +156,19 @@ mod loading {
 }
 
 /// Of several models the source is named on every line, and not here.
-fn told(term: &Term, source: Option<&Source>, report: &Report) -> String {
+fn told(term: &Term, source: Option<&Source>, report: &Report, runtime: Option<&str>) -> String {
     let opset = report
         .opset
         .map_or_else(|| "no opset".to_owned(), |opset| format!("opset {opset}"));
+    let whom = runtime.map_or_else(String::new, |runtime| format!("; for {runtime}"));
     let facts = format!(
-        "{opset}, IR {}, {}",
+        "{opset}, IR {}, {}{whom}",
         report.ir_version,
         report::nodes(report)
     );
+    let not_loaded = runtime.map_or_else(String::new, |runtime| {
+        format!("Not loaded by {runtime}; `onnx-swish expand --for {runtime}` takes them apart")
+    });
     let mut text = match source {
         Some(source) => format!("{} ({facts})\n", files::display(&source.model).bold()),
         None => format!("{facts}\n"),
@@ -184,7 +199,7 @@ fn told(term: &Term, source: Option<&Source>, report: &Report) -> String {
             report::already_fused(term, &pairs),
         ),
         (
-            "Not loaded by that runtime; `onnx-swish expand --for` takes them apart",
+            not_loaded.as_str(),
             report.not_loaded.len(),
             report::already_fused(term, &report.not_loaded.iter().collect::<Vec<_>>()),
         ),

@@ -5,6 +5,7 @@
 use super::{Explainer, Words};
 use crate::emit::target::Cannot;
 use crate::plan::guards::Block;
+use crate::runtimes::Runtime;
 
 impl Explainer<'_, '_> {
     pub(super) fn blocked(&self, block: &Block) -> Words {
@@ -87,23 +88,37 @@ impl Explainer<'_, '_> {
         }
     }
 
+    /// What else would write it, or why nothing needs to.
+    fn otherwise(&self) -> Result<String, String> {
+        match self.plan.runtime {
+            None => Ok("use --emit custom".to_owned()),
+            Some(Runtime { name, loads, .. }) if loads.functions => Ok(format!(
+                "use --emit custom in place of --for: {name} loads what it writes"
+            )),
+            Some(Runtime { name, .. }) => Err(format!("{name} loads these plain operators")),
+        }
+    }
+
     pub(super) fn cannot(&self, cannot: Cannot) -> Words {
         let what = self.product();
-        let custom = "use --emit custom";
+        let otherwise = self.otherwise();
         let (reason, message, change) = match cannot {
             Cannot::Opset(op, opset) => (
                 "opset",
                 format!(
                     "{what}, but {op} needs opset {opset} or later, and the model's opset is never raised"
                 ),
-                format!("export at opset {opset}, or {custom}"),
+                match &otherwise {
+                    Ok(custom) => format!("export at opset {opset}, or {custom}"),
+                    Err(plain) => format!("export at opset {opset}; {plain}"),
+                },
             ),
             Cannot::TensorBeta => (
                 "target",
                 format!(
                     "{what} with a beta that is a tensor, for which the chosen operators have no input"
                 ),
-                custom.into(),
+                otherwise.unwrap_or_else(|plain| format!("nothing: {plain}")),
             ),
             Cannot::LegacyBroadcast => (
                 "opset",
@@ -115,7 +130,7 @@ impl Explainer<'_, '_> {
                 format!(
                     "{what} with another slope than 1/6, for which the chosen operators have no attribute"
                 ),
-                custom.into(),
+                otherwise.unwrap_or_else(|plain| format!("nothing: {plain}")),
             ),
             Cannot::ElementType(op) => (
                 "element_type",

@@ -212,7 +212,7 @@ impl Analysis<'_> {
             return Err(Why::Blocked(Block::Target(Cannot::LegacyBroadcast)));
         }
         let target = choose(self.options.emit, &wanted)
-            .map_err(|cannot| Why::Blocked(Block::Target(cannot)))?;
+            .map_err(|cannot| Why::Blocked(Block::Target(self.for_runtime(cannot))))?;
         if let Some(runtime) = self.options.runtime
             && !(runtime.write.is_some() && runtime.takes(target.op()))
         {
@@ -244,6 +244,23 @@ impl Analysis<'_> {
         }
         self.affordable(&fusion).map_err(blocked)?;
         Ok(Some(fusion))
+    }
+
+    /// Why it is not written for the runtime that was named: another opset helps only where the runtime takes what that one has.
+    fn for_runtime(&self, cannot: Cannot) -> Cannot {
+        let Some(runtime) = self.options.runtime else {
+            return cannot;
+        };
+        let helps = match cannot {
+            Cannot::Opset("Swish", _) => runtime.loads.swish,
+            Cannot::Opset("HardSwish", _) => runtime.loads.hard_swish,
+            _ => true,
+        };
+        if runtime.write.is_some() && helps {
+            cannot
+        } else {
+            Cannot::Runtime(runtime.name)
+        }
     }
 
     /// A computed tensor of the size of x is no parameter of x: `x · σ(x · y)` gates by two tensors.
