@@ -71,7 +71,12 @@ fn usage(error: &clap::Error, words: &[OsString]) -> u8 {
     if error.use_stderr() && wants_json() {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-        if let Ok(document) = serde_json::to_string_pretty(&Failure::new(text).document()) {
+        // What is wrong, then how it should be.
+        let failure = match text.split_once("\n\n") {
+            Some((what, help)) => Failure::new(what).help(help),
+            None => Failure::new(text),
+        };
+        if let Ok(document) = serde_json::to_string_pretty(&failure.document()) {
             // Standard output may be closed; the exit status still tells.
             let _ = writeln!(std::io::stdout(), "{document}");
         }

@@ -131,7 +131,15 @@ fn parse_shape(text: &str) -> Result<NamedShape, String> {
         Some(_) => return Err("the input's name before `=` is empty".to_owned()),
         None => (None, text),
     };
-    let dims = if dims.is_empty() {
+    // As Python and our own tables write it.
+    let dims = [('[', ']'), ('(', ')')]
+        .iter()
+        .find_map(|&(open, close)| {
+            let inner = dims.trim().strip_prefix(open)?.strip_suffix(close)?;
+            Some(inner.strip_suffix(',').unwrap_or(inner))
+        })
+        .unwrap_or(dims);
+    let dims = if dims.trim().is_empty() {
         Vec::new() // A scalar.
     } else {
         dims.split([',', 'x'])
@@ -198,6 +206,13 @@ mod tests {
             }
         );
         assert_eq!(parse_shape("x:1,3").unwrap(), parse_shape("x=1,3").unwrap());
+        for bracketed in ["x:[1,3]", "x=[1, 3]", "x=(1,3)", "x=(1,3,)"] {
+            assert_eq!(
+                parse_shape(bracketed).unwrap(),
+                parse_shape("x=1,3").unwrap()
+            );
+        }
+        assert_eq!(parse_shape("x=[]").unwrap(), parse_shape("x=").unwrap());
         assert_eq!(
             parse_shape("input:0=1,3").unwrap().name.as_deref(),
             Some("input:0")
@@ -209,7 +224,7 @@ mod tests {
                 dims: vec![]
             }
         );
-        for bad in ["1,,3", "x=1,-3", "x=0", "=1,2", "1,N"] {
+        for bad in ["1,,3", "x=[1,3", "x=[1,3)", "x=1,-3", "x=0", "=1,2", "1,N"] {
             assert!(parse_shape(bad).is_err(), "{bad}");
         }
     }
