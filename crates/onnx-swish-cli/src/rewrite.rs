@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use onnx_swish::{Error, Model, ModelError, SaveError, SaveOptions, SaveProgress, Saved, Spliced};
+use onnx_swish::{Error, Model, ModelError, SaveError, SaveOptions, Saved, Spliced};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
@@ -176,7 +176,7 @@ fn save(
         })?;
     }
     let progress = term.progress("writing");
-    let mut copying = |step: SaveProgress<'_>| progress.bytes(step.done, step.total);
+    let mut copying = |step| progress.tell(step);
     let options = SaveOptions {
         in_place: target.in_place,
         force: target.force,

@@ -2,7 +2,6 @@
 //! Given the global options; every verb writes through here and nowhere else.
 //! Promises that a closed pipe is not an error, and that nothing but the result reaches standard output.
 
-#[cfg(feature = "engine")]
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -132,8 +131,7 @@ impl Term {
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// How far a verification or a benchmark has come, and how the longer one can be had shorter.
-    #[cfg(feature = "engine")]
+    /// How far something has come, and how what takes longer can be had shorter.
     pub fn tell(&self, step: onnx_swish::Progress) {
         use onnx_swish::Progress;
         match step {
@@ -147,24 +145,23 @@ impl Progress {
                 self.say("timing, fewer with --runs");
                 self.set(done as u64, of as u64);
             }
+            Progress::Copied { done, of } => self.bytes(done, of),
             _ => {}
         }
     }
 
     /// What is being done now.
-    #[cfg(feature = "engine")]
     fn say(&self, label: impl Into<Cow<'static, str>>) {
         self.0.set_message(label);
     }
 
     /// `done` of `of` steps.
-    #[cfg(feature = "engine")]
     fn set(&self, done: u64, of: u64) {
         self.show("{msg} {wide_bar:.cyan/dim} {pos}/{len} {eta}", done, of);
     }
 
     /// `done` of `of` bytes.
-    pub fn bytes(&self, done: u64, of: u64) {
+    fn bytes(&self, done: u64, of: u64) {
         self.show(
             "{msg} {wide_bar:.cyan/dim} {bytes}/{total_bytes} {eta}",
             done,

@@ -38,7 +38,7 @@ pub use inline::inline_functions;
 pub use limits::MAX_FILE_LEN;
 pub use model::Model;
 pub use node::{Attribute, Node, NodeId, NodeRef};
-pub use save::{Progress, SaveError, SaveOptions, Saved, check_target, save};
+pub use save::{SaveError, SaveOptions, SaveProgress, Saved, check_target, save};
 pub use schema::tensor_proto::DataType;
 pub use scope::{
     Function, OpsetImport, Scope, ScopeKind, SparseTensor, Subgraph, ValueInfo, same_domain,

@@ -287,7 +287,7 @@ fn data_is_copied_to_another_folder() {
     let (_root, from, to) = two_folders();
     let model = with_data(&from);
     let mut seen = Vec::new();
-    let mut progress = |p: onnx_swish_model::Progress<'_>| seen.push((p.done, p.total));
+    let mut progress = |p: onnx_swish_model::SaveProgress<'_>| seen.push((p.done, p.total));
     let options = SaveOptions {
         progress: Some(&mut progress),
         ..SaveOptions::default()

@@ -32,9 +32,9 @@ mod fuse;
 mod inputs;
 #[cfg(feature = "engine")]
 mod processor;
-#[cfg(feature = "engine")]
 mod progress;
 mod report;
+mod save;
 #[cfg(feature = "engine")]
 mod session;
 #[cfg(feature = "engine")]
@@ -63,8 +63,8 @@ pub use onnx_swish_fuse::{
 #[cfg(feature = "engine")]
 pub use onnx_swish_kernels::{ISA_VARIABLE, Isa, IsaError};
 pub use onnx_swish_model::{
-    Error as ModelError, ExternalError, Invalid, Model, Progress as SaveProgress, SaveError,
-    SaveOptions, Saved, Spliced, check_target, display as display_name, save,
+    Error as ModelError, ExternalError, Invalid, Model, SaveError, Saved, Spliced, check_target,
+    display as display_name,
 };
 pub use onnx_swish_report::{
     Document, EntryKind, OperatorCount, Summary, html as document_html,
@@ -75,9 +75,9 @@ pub use onnx_swish_tract::{
     CodeTable, Convolution, Convolutions, Dim, Element, ElementType, Error as RunError, Event,
     Outputs, Port, Tensor, silence_contained_panics,
 };
-#[cfg(feature = "engine")]
 pub use progress::Progress;
 pub use report::{diff, report};
+pub use save::{SaveOptions, save};
 #[cfg(feature = "engine")]
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "engine")]

@@ -1,4 +1,4 @@
-//! How far a verification or a benchmark has come.
+//! How far a verification, a benchmark or the copying of weights has come.
 //!
 //! Given to whoever asked to be told; promises one type for all that takes long, so that one progress bar serves.
 
@@ -16,6 +16,13 @@ pub enum Progress {
         done: usize,
         /// Of how many.
         of: usize,
+    },
+    /// So much of the weights in other files has been copied beside a model that is saved.
+    Copied {
+        /// Bytes copied so far, of all files.
+        done: u64,
+        /// Bytes in all.
+        of: u64,
     },
     /// So many runs of a benchmark are done, those that warm up and those for the profile included.
     Timed {

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::target::{Place, parent, same_file};
 use super::write::replace;
-use super::{Progress, SaveError, SaveOptions, Saved, io_error};
+use super::{SaveError, SaveOptions, SaveProgress, Saved, io_error};
 use crate::error::{Result, display};
 use crate::external::{ExternalFile, roots};
 use crate::model::Model;
@@ -158,7 +158,7 @@ impl Copies {
                     let n = std::io::copy(&mut (&mut from).take(CHUNK), out)?;
                     here += n;
                     if let Some(report) = &mut options.progress {
-                        report(Progress {
+                        report(SaveProgress {
                             file: &source.relative,
                             done: before + here,
                             total,

@@ -78,7 +78,7 @@ pub enum SaveError {
 
 /// How far copying weights has come.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
+pub struct SaveProgress<'a> {
     /// The file being copied, relative to the model.
     pub file: &'a Path,
     /// Bytes copied so far, of all files.
@@ -97,7 +97,7 @@ pub struct SaveOptions<'a> {
     /// Leave weights in other files where they are, even if the new file will not find them.
     pub leave_external: bool,
     /// Called while weights are copied.
-    pub progress: Option<&'a mut dyn FnMut(Progress<'_>)>,
+    pub progress: Option<&'a mut dyn FnMut(SaveProgress<'_>)>,
 }
 
 /// What saving has done.
