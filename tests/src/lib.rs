@@ -169,3 +169,8 @@ struct Guide;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct FrontPage;
+
+/// The one of the facade's page on crates.io.
+#[cfg(doctest)]
+#[doc = include_str!("../../crates/onnx-swish/README.md")]
+struct CratePage;

@@ -220,3 +220,57 @@ fn workflows_name_the_commits_of_their_actions() {
     assert!(actions > 5, "the workflows are not where they were");
     none(broken, "a workflow names an action by its commit");
 }
+
+/// The folders of our crates with their manifests.
+fn manifests() -> Vec<(PathBuf, String)> {
+    let crates = fs::read_dir(root().join("crates")).expect("a folder of the repository");
+    let crates = crates.map(|entry| entry.expect("an entry of it").path());
+    let manifest = |folder: PathBuf| {
+        let text = fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+        (folder, text)
+    };
+    let found: Vec<_> = crates.filter(|path| path.is_dir()).map(manifest).collect();
+    assert!(found.len() > 8, "the crates are not where they were");
+    found
+}
+
+#[test]
+fn the_repository_s_address_is_filled_in_at_one_place() {
+    let broken = manifests().into_iter().filter(|(_, text)| {
+        let mut lines = text.lines().filter(|line| line.starts_with("repository"));
+        lines.next() != Some("repository.workspace = true")
+    });
+    none(
+        broken
+            .map(|(folder, _)| folder.display().to_string())
+            .collect(),
+        "the address stands in the workspace's Cargo.toml alone, and each crate says `repository.workspace = true`",
+    );
+}
+
+/// What crates.io shows of a crate has nothing beside it.
+#[test]
+fn pages_of_published_crates_have_links_that_work_elsewhere() {
+    let mut broken = Vec::new();
+    for (folder, text) in manifests() {
+        if text.lines().any(|line| line == "publish = false") {
+            continue;
+        }
+        if !text.lines().any(|line| line == r#"readme = "README.md""#) {
+            broken.push(format!("{}: no page of its own", folder.display()));
+            continue;
+        }
+        let page = fs::read_to_string(folder.join("README.md")).expect("a page");
+        let links = page
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("https://") && !link.starts_with('#')) {
+            broken.push(format!("{}: {link}", folder.display()));
+        }
+    }
+    none(
+        broken,
+        "a page on crates.io links to addresses, not to files",
+    );
+}
