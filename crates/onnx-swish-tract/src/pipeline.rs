@@ -53,7 +53,7 @@ pub fn register(onnx: &mut Onnx) {
 /// # Errors
 /// If a rewrite fails, tract's or one of ours; the error names it.
 pub fn optimize(model: TypedModel) -> TractResult<TypedModel> {
-    let mut model = finished(model, Operators::OnnxSwish)?;
+    let mut model = finished(model, Operators::OnnxSwish, Convolutions::Auto)?;
     let wanted = passes::Wanted {
         convolutions: Convolutions::Auto,
         tables: true,

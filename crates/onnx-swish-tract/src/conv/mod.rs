@@ -18,6 +18,7 @@ pub(crate) use codes::QConv;
 pub use describe::Convolution;
 pub use op::FusedConv;
 pub use policy::Convolutions;
+pub(crate) use policy::keeps_planes;
 
 use tract_core::internal::*;
 use tract_core::ops::cnn::Deconv;

@@ -79,6 +79,11 @@ impl fmt::Display for Convolutions {
     }
 }
 
+/// Whether graphs keep the layout that our kernels compute, channels before pixels, although tract might be faster with another.
+pub(crate) fn keeps_planes(asked: Convolutions) -> bool {
+    Policy::new(asked).left(true).is_none()
+}
+
 /// The answers for one machine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Policy {

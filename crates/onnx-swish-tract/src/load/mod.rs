@@ -9,6 +9,7 @@ mod limits;
 mod linked;
 mod narrow;
 mod operators;
+mod planes;
 mod qlinear;
 mod repairs;
 mod rules;
@@ -33,6 +34,7 @@ use prost::Message;
 use tract_core::internal::{Framework, TypedModel};
 use tract_onnx::pb::ModelProto;
 
+use crate::conv::Convolutions;
 use crate::error::{Error, Result};
 use crate::guard::{Stage, guard};
 use crate::nnef::nnef;
@@ -84,7 +86,7 @@ impl Source {
     /// Of inputs whose value is given too, what they decide is decided; others that read them still may.
     pub fn typed_model(
         &self,
-        operators: Operators,
+        (operators, convolutions): (Operators, Convolutions),
         signature: &Signature,
         shapes: &[Vec<usize>],
         values: &[Option<Tensor>],
@@ -103,13 +105,14 @@ impl Source {
                 guard(Stage::Build, || {
                     let inputs = typed::Inputs { shapes, values };
                     let base_dir = base_dir.map(PathBuf::as_path);
-                    typed::from_onnx(proto, base_dir, operators, widening, signature, inputs)
+                    let who = (operators, convolutions);
+                    typed::from_onnx(proto, base_dir, who, widening, signature, inputs)
                 })
             }
             Format::Nnef => {
                 let model = self.archive()?;
                 guard(Stage::Build, || {
-                    typed::from_archive(model, operators, shapes)
+                    typed::from_archive(model, (operators, convolutions), shapes)
                 })
             }
         }

@@ -8,7 +8,8 @@ use tract_core::optim::Optimizer;
 use tract_hir::internal::*;
 use tract_onnx::pb::ModelProto;
 
-use super::{Operators, Signature, Widening, dequantized, limits};
+use super::{Operators, Signature, Widening, dequantized, limits, planes};
+use crate::conv::{Convolutions, keeps_planes};
 use crate::error::Error;
 use crate::passes;
 
@@ -23,7 +24,7 @@ pub(super) struct Inputs<'a> {
 pub(super) fn from_onnx(
     proto: ModelProto,
     base_dir: Option<&Path>,
-    operators: Operators,
+    (operators, convolutions): (Operators, Convolutions),
     widening: Widening,
     signature: &Signature,
     inputs: Inputs<'_>,
@@ -66,13 +67,13 @@ pub(super) fn from_onnx(
         model.set_input_fact(index, fact)?;
     }
     let model = dequantized::remembering(|| model.into_typed())?;
-    finished(model, operators)
+    finished(model, operators, convolutions)
 }
 
 /// Of an NNEF archive, its symbols replaced by sizes.
 pub(super) fn from_archive(
     model: TypedModel,
-    operators: Operators,
+    (operators, convolutions): (Operators, Convolutions),
     shapes: &[Vec<usize>],
 ) -> TractResult<TypedModel> {
     let mut sizes = HashMap::new();
@@ -88,16 +89,21 @@ pub(super) fn from_archive(
     } else {
         model.set_symbols(&sizes)?
     };
-    finished(model, operators)
+    finished(model, operators, convolutions)
 }
 
 /// tract's declutter with our passes before and after it.
-pub(crate) fn finished(model: TypedModel, operators: Operators) -> TractResult<TypedModel> {
+pub(crate) fn finished(
+    model: TypedModel,
+    operators: Operators,
+    convolutions: Convolutions,
+) -> TractResult<TypedModel> {
     let mut model = model;
     if operators != Operators::Stock {
         passes::raw(&mut model)?;
     }
-    declutter(&mut model)?;
+    let ours = operators == Operators::OnnxSwish && keeps_planes(convolutions);
+    declutter_with(&mut model, ours)?;
     if operators == Operators::OnnxSwish {
         passes::loaded(&mut model)?;
     }
@@ -108,12 +114,22 @@ pub(crate) fn finished(model: TypedModel, operators: Operators) -> TractResult<T
 ///
 /// At fault: tract-core, `ops/cnn/conv/conv.rs`, `Conv::change_axes`, which takes a change of the bias for one of the image. It
 /// comes to that while a constant that belongs to the bias is not folded yet.
+///
+/// Of a body of If, Loop or Scan, whose convolutions are tract's.
 pub(crate) fn declutter(model: &mut TypedModel) -> TractResult<()> {
+    declutter_with(model, false)
+}
+
+/// `planes`: whether channels stay before their pixels.
+fn declutter_with(model: &mut TypedModel, planes: bool) -> TractResult<()> {
     passes::rewrite_bodies(model, &mut declutter)?;
     let mut optimizer = Optimizer::declutter();
     if let Some(fold) = Optimizer::prop_consts().passes.pop() {
         let before_axes = optimizer.passes.len().saturating_sub(1);
         optimizer.add_pass(before_axes, fold);
+    }
+    if planes {
+        planes::keep(&mut optimizer);
     }
     super::watch_passes(&mut optimizer);
     optimizer.optimize(model)

@@ -278,8 +278,8 @@ impl PlanCache {
         shapes: &[Vec<usize>],
         values: &[Option<Tensor>],
     ) -> Result<TypedModel> {
-        self.source
-            .typed_model(self.options.operators, signature, shapes, values)
+        let who = (self.options.operators, self.options.convolutions);
+        self.source.typed_model(who, signature, shapes, values)
     }
 
     fn cached(&self, shapes: &[Vec<usize>], values: &[Option<Tensor>]) -> Option<Arc<Plan>> {
