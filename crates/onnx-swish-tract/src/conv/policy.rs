@@ -120,6 +120,7 @@ impl Policy {
     ///   hand for many processors, or at least no slower.
     /// - A matrix unit (Apple's AMX, or SME) multiplies several times as fast as the vector unit, and tract's products of matrices use
     ///   it. Depthwise convolutions are no such products: tract computes them on the vector unit, as we do.
+    /// - SVE2 is no reason: the cores that have it have vectors of 128 bits, as NEON has.
     pub(crate) fn left(&self, is_depthwise: bool) -> Option<&'static str> {
         match self.asked {
             Convolutions::Ours => None,
