@@ -104,7 +104,7 @@ command_on() {
     "${program[@]}" verify "${model[@]}" > "$scratch/said" 2>&1 || { cat "$scratch/said"; say "NOT EQUAL: $net"; exit 1; }
     # Of a layout that our kernels do not compute, a network would be equal, too, and tract's.
     "${program[@]}" inspect --engine "${model[@]}" > "$scratch/said" 2>&1 || { cat "$scratch/said"; exit 1; }
-    ! grep -E 'channels that come last|axes that are not a convolution' "$scratch/said" || { say "LEFT TO TRACT: $net"; exit 1; }
+    ! grep 'channels that come last' "$scratch/said" || { say "LEFT TO TRACT: $net"; exit 1; }
     for threads in 1 2 4; do
       "${program[@]}" run "${model[@]}" --threads "$threads" --output "$scratch/$threads.npz" --force > "$scratch/said" 2>&1 \
         || { cat "$scratch/said"; say "NOT RUN: $net"; exit 1; }

@@ -161,6 +161,7 @@ repairs! {
         sums_of_many
         squeeze_of_opset_11_without_axes
         squeeze_without_axes
+        transposed_convolution_as_large_as_its_stride
         transposed_convolution_to_a_shape
         upsample_of_opset_7
         upsample_of_opset_9

@@ -1,7 +1,8 @@
-//! ConvTranspose whose node says how large the output is.
+//! ConvTranspose whose node says how large the output is, as a shape or as the input's size times the stride.
 //!
 //! At fault: tract-core, `ops/cnn/deconv/mod.rs`, `adjustments`, which lengthens the output at its end and never pads, so that a
-//! shorter one wraps around, and panics for `auto_pad` of SAME_UPPER and SAME_LOWER.
+//! shorter one wraps around, and panics for `auto_pad` of SAME_UPPER and SAME_LOWER; and `ops/cnn/padding.rs`, `same_for_deconv`, which refuses
+//! kernels that are no larger than their stride, and makes the output longer by what `output_padding` says.
 
 use tract_core::ops::cnn::deconv::Deconv;
 use tract_core::ops::cnn::{KernelFormat, PaddingSpec, PoolSpec};
@@ -15,23 +16,30 @@ use super::{Built, Delegate, Rewiring, builtin_op, rewired};
 
 pub(super) fn conv_transpose(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let output = node.get_attr_opt_vec::<usize>("output_shape")?;
-    let Some(output) = output.filter(|sizes| !sizes.is_empty()) else {
+    let output = output.filter(|sizes| !sizes.is_empty());
+    let auto_pad = node.get_attr_opt::<&str>("auto_pad")?.unwrap_or_default();
+    let same = matches!(auto_pad, "SAME_UPPER" | "SAME_LOWER");
+    if output.is_none() && !same {
         return builtin_op(ctx, node, "tract::ConvTranspose");
-    };
+    }
     let op = ConvTranspose {
         output,
         added: node.get_attr_opt_vec("output_padding")?,
         strides: node.get_attr_opt_vec("strides")?,
         dilations: node.get_attr_opt_vec("dilations")?,
         group: node.get_attr_opt("group")?.unwrap_or(1),
-        same_upper: node.get_attr_opt::<&str>("auto_pad")? == Some("SAME_UPPER"),
+        same_upper: auto_pad == "SAME_UPPER",
     };
+    if op.output.is_none() {
+        return Ok((expand(op), vec![]));
+    }
     rewired(ctx, node, "tract::ConvTranspose", op)
 }
 
 #[derive(Debug, Clone)]
 struct ConvTranspose {
-    output: Vec<usize>,
+    /// Of each axis; without it, the input's size times the stride.
+    output: Option<Vec<usize>>,
     added: Option<Vec<usize>>,
     strides: Option<Vec<usize>>,
     dilations: Option<Vec<usize>>,
@@ -51,7 +59,6 @@ impl ConvTranspose {
     fn cuts(&self, image: &[usize], kernel: &[usize]) -> TractResult<(TVec<usize>, TVec<usize>)> {
         let mut cuts = (tvec!(), tvec!());
         for (axis, (size, window)) in image.iter().zip(kernel).enumerate() {
-            let output = *self.output.get(axis).context("an output_shape too short")?;
             let moved = size
                 .saturating_sub(1)
                 .checked_mul(at(&self.strides, axis, 1));
@@ -63,9 +70,16 @@ impl ConvTranspose {
                 .and_then(|(moved, reach)| moved.checked_add(reach)?.checked_add(1))
                 .and_then(|whole| whole.checked_add(at(&self.added, axis, 0)))
                 .context("a ConvTranspose of too many pixels")?;
-            let cut = whole.checked_sub(output).with_context(|| {
-                format!("output_shape asks for {output} elements along axis {}, and at most {whole} come out", axis + 2)
-            })?;
+            let cut = match &self.output {
+                Some(output) => {
+                    let output = *output.get(axis).context("an output_shape too short")?;
+                    whole.checked_sub(output).with_context(|| {
+                        format!("output_shape asks for {output} elements along axis {}, and at most {whole} come out", axis + 2)
+                    })?
+                }
+                // A kernel that is smaller than its stride does not reach so far, and nothing is added.
+                None => whole.saturating_sub(size.saturating_mul(at(&self.strides, axis, 1))),
+            };
             let (less, more) = (cut / 2, cut - cut / 2);
             let (begin, end) = if self.same_upper {
                 (less, more)
@@ -83,6 +97,72 @@ impl Rewiring for ConvTranspose {
     fn wire(
         &self,
         _: &Delegate,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        self.wired(prefix, model, inputs)
+    }
+}
+
+/// By itself where tract does not know the output's shape.
+impl Expansion for ConvTranspose {
+    fn name(&self) -> StaticName {
+        "ConvTranspose".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        let [x, weights, ..] = inputs else {
+            bail!("a ConvTranspose without weights");
+        };
+        s.equals(&x.datum_type, &outputs[0].datum_type)?;
+        s.equals(&x.rank, &weights.rank)?;
+        s.equals(&x.rank, &outputs[0].rank)?;
+        s.given_2(&x.shape, &weights.shape, move |s, image, weights| {
+            let known = |sizes: &[TDim]| {
+                sizes
+                    .iter()
+                    .map(|size| Ok(size.to_usize()?))
+                    .collect::<TractResult<TVec<_>>>()
+            };
+            let (Ok(image), Ok(weights)) = (known(&image), known(&weights)) else {
+                return Ok(());
+            };
+            let ([batch, _, pixels @ ..], [_, columns, kernel @ ..]) = (&*image, &*weights) else {
+                bail!("a ConvTranspose of an image without channels");
+            };
+            let (begin, end) = self.cuts(pixels, kernel)?;
+            let mut shape = tvec!(batch.to_dim(), (self.group * columns).to_dim());
+            for (axis, (size, window)) in pixels.iter().zip(kernel).enumerate() {
+                // In numbers that may be negative on the way: tract refuses what is left of nothing.
+                let whole = (size.to_dim() - 1) * at(&self.strides, axis, 1)
+                    + (window.to_dim() - 1) * at(&self.dilations, axis, 1)
+                    + 1
+                    + at(&self.added, axis, 0);
+                shape.push(whole - begin[axis] - end[axis]);
+            }
+            s.equals(&outputs[0].shape, shape)
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        self.wired(prefix, model, inputs)
+    }
+}
+
+impl ConvTranspose {
+    fn wired(
+        &self,
         prefix: &str,
         model: &mut TypedModel,
         inputs: &[OutletId],
