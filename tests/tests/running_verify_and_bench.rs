@@ -369,6 +369,38 @@ fn an_index_out_of_range_is_the_inputs_fault() {
 }
 
 #[test]
+fn a_quantised_model_says_what_ran_on_codes_and_how_many_moved() {
+    let of = |tables| {
+        let options = VerifyOptions {
+            tables,
+            ..VerifyOptions::default()
+        };
+        let model = open("quantised/silu.QDQ.QInt8.onnx");
+        verify(&model, None, &options, |_| ()).unwrap()
+    };
+    let report = of(true);
+    assert!(report.equal && report.warnings.is_empty(), "{report:#?}");
+    assert_eq!(
+        (report.on_codes.activations, report.on_codes.convolutions),
+        (1, 2)
+    );
+    let codes = report.outputs[0].codes.expect("behind DequantizeLinear");
+    assert!(codes.whole && codes.elements == report.outputs[0].elements);
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["on_codes"]["activations"], 1);
+    assert_eq!(json["outputs"][0]["codes"]["whole"], true);
+    // Node by node no table ran, and nothing fused did.
+    let report = of(false);
+    assert_eq!(report.on_codes.activations, 0);
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|it| it.contains("no fused activation"))
+    );
+}
+
+#[test]
 fn the_report_is_json_of_the_documented_shape() {
     let report = verify(
         &open("exporters/silu.op13.onnx"),

@@ -82,9 +82,9 @@ pub use save::{SaveOptions, save};
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "engine")]
 pub use verify::{
-    Codes, Coverage, FirstOff, Inexact, JudgedBy, OffFrom, OnnxRuntimeError, OutputComparison,
-    Reference, Rows, TestDataError, TestSet, Tolerance, VerifyOptions, VerifyReport, Worst,
-    read_test_data, verify,
+    Codes, Coverage, FirstOff, Inexact, JudgedBy, OffFrom, OnCodes, OnnxRuntimeError,
+    OutputComparison, Reference, Rows, TestDataError, TestSet, Tolerance, VerifyOptions,
+    VerifyReport, Worst, read_test_data, verify,
 };
 
 /// Tensors by the names of inputs or outputs.

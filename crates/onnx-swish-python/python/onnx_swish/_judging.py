@@ -94,6 +94,11 @@ class Verification(Document):
         return [Coverage(one) for one in self._fields["coverage"]]
 
     @property
+    def on_codes(self) -> dict[str, int]:
+        """What ran on 8-bit codes: ``activations`` and ``other_tables`` that ran as tables, and ``convolutions``."""
+        return dict(self._fields["on_codes"])
+
+    @property
     def first_off(self) -> dict[str, Any] | None:
         """The first activation that is off."""
         return self._fields["first_off"]

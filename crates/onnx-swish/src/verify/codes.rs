@@ -33,6 +33,9 @@ pub struct Codes {
     pub elements: usize,
     /// The farthest that one moved, in steps.
     pub largest: f64,
+    /// Whether every element of both sides is a whole number of steps, to the precision of float32: then elements are codes, and what
+    /// moved are codes.
+    pub whole: bool,
     /// How many times values are quantised on the longest way from an input to this output.
     pub depth: usize,
 }
@@ -64,6 +67,7 @@ impl Codes {
             moved: 0,
             elements: original.len(),
             largest: 0.0,
+            whole: stands_on_steps,
             depth: quantised.depth,
         };
         for (&a, &b) in original.iter().zip(fused) {
@@ -73,6 +77,7 @@ impl Codes {
             let moved = stands_on_steps && difference > tolerance.allowed(a, largest);
             codes.moved += usize::from(moved || steps >= 0.5);
             codes.largest = codes.largest.max(steps);
+            codes.whole &= is_whole(a / step) && is_whole(b / step);
         }
         Some(codes)
     }
@@ -108,6 +113,7 @@ impl Codes {
             moved: a.moved + b.moved,
             elements: a.elements + b.elements,
             largest: a.largest.max(b.largest),
+            whole: a.whole && b.whole,
             depth: a.depth.max(b.depth),
         })
     }
@@ -127,6 +133,11 @@ impl Quantised {
         };
         (width > 0.0).then_some(width)
     }
+}
+
+/// Whether a code has been multiplied by its scale to give so many steps: the product is rounded to float32.
+fn is_whole(steps: f64) -> bool {
+    (steps - steps.round()).abs() <= steps.abs() * f64::from(f32::EPSILON)
 }
 
 fn magnitude(values: &[f64]) -> f64 {
@@ -175,6 +186,26 @@ mod tests {
         assert_eq!((codes.moved, codes.largest), (2, 1.0));
         assert!(codes.is_rounding());
         assert!(!compare(Step::Of(1.0), 1, &hundred(), &fused).is_rounding());
+    }
+
+    #[test]
+    fn codes_are_told_from_floats_between_them() {
+        let scale = 0.013_37f32;
+        let dequantised = |codes: &[i16]| -> Vec<f64> {
+            let floats = codes.iter().map(|code| f32::from(*code) * scale);
+            floats.map(f64::from).collect()
+        };
+        let (a, b) = (
+            dequantised(&[-128, 0, 3, 255]),
+            dequantised(&[-128, 1, 3, 253]),
+        );
+        let step = Step::Of(f64::from(scale));
+        let codes = compare(step, 1, &a, &b);
+        assert!(codes.whole && codes.moved == 2, "{codes:?}");
+        assert_eq!(codes.largest.round(), 2.0);
+        let between = compare(step, 1, &a, &[a[0], 0.5 * a[3], a[2], a[3]]);
+        assert!(!between.whole);
+        assert!(!compare(Step::OfRange, 1, &a, &b).whole);
     }
 
     #[test]

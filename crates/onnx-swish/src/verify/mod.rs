@@ -12,6 +12,7 @@ mod formula;
 mod judge;
 mod layout;
 mod names;
+mod on_codes;
 mod options;
 mod origin;
 mod reference;
@@ -29,6 +30,7 @@ mod values;
 pub use codes::Codes;
 pub use compare::{JudgedBy, OutputComparison, Worst};
 pub use formula::{Coverage, Inexact};
+pub use on_codes::OnCodes;
 pub use options::VerifyOptions;
 pub use reference::{OnnxRuntimeError, Reference};
 pub use report::{FirstOff, OffFrom, VerifyReport};
@@ -105,6 +107,7 @@ pub fn verify(
     for outputs in seen.settled(&models, &mut report.warnings) {
         report.add(outputs);
     }
+    report.on_codes = seen.on_codes;
     report.coverage = named(seen.watcher.seen, fused)?;
     let each = options.each && has_values;
     if each {

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::formula::Coverage;
-use super::{JudgedBy, OutputComparison};
+use super::{JudgedBy, OnCodes, OutputComparison};
 use crate::words::counted;
 
 /// Everything that was compared.
@@ -27,6 +27,8 @@ pub struct VerifyReport {
     pub outputs: Vec<OutputComparison>,
     /// Each fused activation, in the order of execution: what it was given, and how exactly it computed.
     pub coverage: Vec<Coverage>,
+    /// What of the fused model ran on 8-bit codes: what no formula of floats is compared with.
+    pub on_codes: OnCodes,
     /// The first activation that is off, in the order of execution.
     pub first_off: Option<FirstOff>,
     /// What to know before believing the judgement.
@@ -69,6 +71,7 @@ impl VerifyReport {
             input_scales: Vec::new(),
             outputs: Vec::new(),
             coverage: Vec::new(),
+            on_codes: OnCodes::default(),
             first_off: None,
             warnings: Vec::new(),
         }
@@ -104,7 +107,7 @@ impl VerifyReport {
         self.equal = outputs && self.first_off.is_none();
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.extend(self.outputs.iter().flat_map(remarks));
-        if self.coverage.is_empty() {
+        if self.coverage.is_empty() && self.on_codes.activations == 0 {
             warnings.push(
                 "no fused activation was run: what was compared is the rest of the model, and says nothing of fusing"
                     .to_owned(),

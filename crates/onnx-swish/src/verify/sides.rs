@@ -10,6 +10,7 @@ use onnx_swish_tract::{Port, Session as Engine};
 use super::cuts;
 use super::formula::Watcher;
 use super::judge::{Judge, Judged, narrower};
+use super::on_codes::OnCodes;
 use super::origin::{self, Origin};
 use super::reference::Runner;
 use super::values::Models;
@@ -39,6 +40,8 @@ pub(super) struct Seen<'a> {
     /// The narrowest float type that the original is stored in.
     pub narrowest: Option<ElementType>,
     pub watcher: Watcher,
+    /// What the first set of inputs ran on codes.
+    pub on_codes: OnCodes,
     judged: Vec<Judged>,
 }
 
@@ -57,6 +60,7 @@ impl<'a> Sides<'a> {
                 origins: origin::of_outputs(original),
                 narrowest: origin::narrowest_float(original),
                 watcher: Watcher::default(),
+                on_codes: OnCodes::default(),
                 judged: Vec::new(),
             },
             unknown: Vec::new(),
@@ -101,6 +105,9 @@ impl<'a> Sides<'a> {
         progress(Progress::Running(set));
         let named = || inputs.iter().map(|(name, tensor)| (name, tensor));
         let found = self.engine.run(named())?;
+        if set == 0 {
+            self.seen.on_codes = OnCodes::of(&self.engine, inputs)?;
+        }
         let mut expected = self.reference.run(set, inputs)?;
         if !self.reference.has_values() {
             let outputs = self.engine.outputs();

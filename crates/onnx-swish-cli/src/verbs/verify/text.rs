@@ -18,11 +18,16 @@ pub fn told(term: &Term, report: &VerifyReport, each: bool) -> String {
     let mut text = format!("{}\n\n", outputs(term, &report.outputs));
     worst(&mut text, report, term.verbose);
     large_and_equal(&mut text, &report.outputs);
+    codes(&mut text, &report.outputs);
     classes(&mut text, report);
     if each && !report.coverage.is_empty() {
         let _ = writeln!(text, "{}", activations(term, &report.coverage));
     }
     summary(&mut text, term, report);
+    let on_codes = report.on_codes.to_string();
+    if !on_codes.is_empty() {
+        let _ = writeln!(text, "{on_codes}");
+    }
     if let Some(first) = &report.first_off {
         first_off(&mut text, report, first);
     }
@@ -96,6 +101,33 @@ fn large_and_equal(text: &mut String, outputs: &[OutputComparison]) {
             );
         }
     }
+}
+
+/// How many codes moved, where outputs are codes or were made of codes.
+fn codes(text: &mut String, outputs: &[OutputComparison]) {
+    for output in outputs {
+        let Some(codes) = &output.codes else {
+            continue;
+        };
+        let what = if codes.whole { "code" } else { "element" };
+        let all = report::count(codes.elements, what);
+        let name = plain(&output.name);
+        let _ = match codes.moved {
+            0 => writeln!(text, "`{name}`: none of {all} moved"),
+            moved => writeln!(
+                text,
+                "`{name}`: {moved} of {all} moved, by {} of {:.1e} at most",
+                steps(codes.largest),
+                codes.step
+            ),
+        };
+    }
+}
+
+/// `1 step`, `2.4 steps`.
+fn steps(steps: f64) -> String {
+    let tenths = (steps * 10.0).round() / 10.0;
+    format!("{tenths} step{}", if tenths == 1.0 { "" } else { "s" })
 }
 
 fn activations(term: &Term, coverage: &[Coverage]) -> String {

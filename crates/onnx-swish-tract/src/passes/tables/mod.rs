@@ -41,6 +41,11 @@ pub struct CodeTable {
 }
 
 impl CodeTable {
+    /// Whether it is a SiLU, Swish or HardSwish that is looked up.
+    pub fn is_quantised_swish(&self) -> bool {
+        self.table && words::is_swish(&self.what)
+    }
+
     /// On one line: `SiLU from codes to codes, table of 256`.
     pub fn description(&self) -> String {
         let what = &self.what;

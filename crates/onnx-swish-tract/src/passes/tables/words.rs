@@ -14,6 +14,10 @@ use tract_core::ops::nn;
 use super::regions::Region;
 use crate::ops::{Activation, Dequantize, Gate, Quantize};
 
+const SILU: &str = "SiLU";
+const SWISH: &str = "Swish";
+const HARD_SWISH: &str = "HardSwish";
+
 /// What a value is, as a function of the root's float.
 #[derive(Debug, Clone, PartialEq)]
 enum Form {
@@ -52,6 +56,14 @@ pub(super) fn of(model: &TypedModel, region: &Region) -> TractResult<String> {
         Form::Named(name) => name,
         Form::Operators(names) => names.join(", "),
     })
+}
+
+/// Whether these words name a SiLU, Swish or HardSwish.
+pub(super) fn is_swish(what: &str) -> bool {
+    what == SILU
+        || [SWISH, HARD_SWISH]
+            .iter()
+            .any(|name| what.starts_with(name))
 }
 
 /// A constant's only element.
@@ -113,9 +125,9 @@ fn unary(op: &ElementWiseOp, x: &Form) -> Option<Form> {
         (Some(Gate::HardSigmoid { alpha, beta }), _) => {
             return Some(Form::HardSigmoid(alpha * factor, *beta));
         }
-        (_, Some(Activation::Silu)) => "SiLU".to_owned(),
-        (_, Some(Activation::Swish { beta })) => format!("Swish of beta {beta}"),
-        (_, Some(Activation::HardSwish)) => "HardSwish".to_owned(),
+        (_, Some(Activation::Silu)) => SILU.to_owned(),
+        (_, Some(Activation::Swish { beta })) => format!("{SWISH} of beta {beta}"),
+        (_, Some(Activation::HardSwish)) => HARD_SWISH.to_owned(),
         (_, Some(Activation::SlopedHardSwish { alpha, beta })) => hard_swish(*alpha, *beta),
         _ => return None,
     };
@@ -125,9 +137,9 @@ fn unary(op: &ElementWiseOp, x: &Form) -> Option<Form> {
 /// The product of a value and a gate of it.
 fn product(x: &Form, gate: &Form) -> Option<Form> {
     match (x, gate) {
-        (Form::Line(1.0), Form::Sigmoid(1.0)) => Some(Form::Named("SiLU".to_owned())),
+        (Form::Line(1.0), Form::Sigmoid(1.0)) => Some(Form::Named(SILU.to_owned())),
         (Form::Line(1.0), Form::Sigmoid(beta)) => {
-            Some(Form::Named(format!("Swish of beta {beta}")))
+            Some(Form::Named(format!("{SWISH} of beta {beta}")))
         }
         (Form::Line(1.0), Form::HardSigmoid(alpha, beta)) => {
             Some(Form::Named(hard_swish(*alpha, *beta)))
@@ -139,9 +151,9 @@ fn product(x: &Form, gate: &Form) -> Option<Form> {
 fn hard_swish(alpha: f64, beta: f64) -> String {
     // Files write the sixth with eight digits.
     if (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 {
-        "HardSwish".to_owned()
+        HARD_SWISH.to_owned()
     } else {
-        format!("HardSwish of {alpha}x + {beta}")
+        format!("{HARD_SWISH} of {alpha}x + {beta}")
     }
 }
 
