@@ -123,3 +123,40 @@ fn products_of_codes_quantised_at_run_time_are_exact() {
         }
     }
 }
+
+/// The same with a scale for each output channel: multiplied by the codes' own in the kernels, to the same bits.
+#[test]
+fn a_scale_for_each_channel_is_part_of_the_product() {
+    let path = folder().join("repairs/products_of_codes_with_a_scale_for_each_channel.onnx");
+    let Stored {
+        inputs,
+        outputs: expected,
+    } = Stored::read(&path.with_extension("npz"));
+    let session = Session::builder().open(&path).unwrap();
+    if has_instructions() {
+        let found = session.convolutions(&Shapes::new()).unwrap();
+        assert_eq!(found.len(), 6, "{found:?}");
+        let floats =
+            |one: &Convolution| one.info.as_ref().is_some_and(|it| it.contains("to floats"));
+        assert!(
+            found.iter().all(|one| one.codes && floats(one)),
+            "{found:?}"
+        );
+        let fused = |one: &&Convolution| one.info.as_ref().is_some_and(|it| it.contains("SiLU"));
+        assert_eq!(found.iter().filter(fused).count(), 2, "{found:?}");
+    }
+    let got = outputs(&session, &inputs);
+    assert_eq!(got.len(), expected.len());
+    for (name, expected) in expected {
+        let (_, got) = got.iter().find(|(own, _)| *own == name).unwrap();
+        if !name.ends_with("silu") {
+            assert_eq!(*got, expected, "{name}");
+            continue;
+        }
+        let (got, expected) = (got.view::<f32>().unwrap(), expected.view::<f32>().unwrap());
+        for (got, expected) in got.iter().zip(&expected) {
+            let same = (got - expected).abs() <= 1e-6 + 1e-5 * expected.abs();
+            assert!(same, "{name}: {got} {expected}");
+        }
+    }
+}

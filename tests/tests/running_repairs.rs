@@ -168,11 +168,13 @@ repairs! {
     }
     of_passes {
         codes_in_branches_and_loops
+        dynamic_quantisation_of_no_numbers
         dynamic_quantisation_of_zeros
         floats_of_16_bits_in_a_loop
         pools_of_codes_whose_channels_come_last
         pools_of_special_values
         products_of_codes_quantised_at_run_time
+        products_of_codes_with_a_scale_for_each_channel
         recurrent_layers_of_nan
         samples_at_nan
         samples_beyond_the_border

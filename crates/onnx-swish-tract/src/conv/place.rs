@@ -43,7 +43,7 @@ impl Place {
     }
 
     /// The position of the channels in the output's shape.
-    pub(super) fn channel_axis(&self) -> usize {
+    pub(crate) fn channel_axis(&self) -> usize {
         match self {
             Place::Pool(spec) => usize::from(spec.data_format == DataFormat::NCHW),
             Place::Pointwise { output, .. } => {

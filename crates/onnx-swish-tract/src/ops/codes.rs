@@ -39,7 +39,7 @@ pub(crate) fn bytes(codes: &Tensor) -> TractResult<&[u8]> {
 }
 
 /// A tensor of codes that `write` fills, given a place and the bytes from there on.
-pub(super) fn written(
+pub(crate) fn written(
     dt: DatumType,
     shape: &[usize],
     write: impl Fn(usize, &mut [u8]) + Sync,

@@ -1,7 +1,7 @@
 //! Convolutions and products of integers, as ConvInteger and MatMulInteger are in tract's graph, and the floats behind them.
 //!
-//! Given a graph; promises the same sums from one node for each whose weights are constant codes, and, where a scale of the model's, a bias
-//! and an activation follow, their floats in the same pass: the same operations in the same order.
+//! Given a graph; promises the same sums from one node for each whose weights are constant codes, and, where a scale of the model's, one
+//! for all or one for each channel, a bias and an activation follow, their floats in the same pass: the same operations in the same order.
 
 use onnx_swish_conv::{CodeType, Ending, QBias, QConv2d, QSpec, QWeights};
 use onnx_swish_kernels::codes::{Linear, ZeroPoint};
@@ -12,7 +12,7 @@ use tract_core::ops::cnn::Conv;
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::math::Mul;
 
-use super::{only_reader, put};
+use super::{is_sane, only_reader, put};
 use crate::conv::QConv;
 use crate::conv::chain::{Chain, Residuals};
 use crate::conv::root::{Root, as_floats};
@@ -39,11 +39,19 @@ struct Integer {
 
 /// Floats that are made of the sums.
 struct Floats {
-    scale: OutletId,
+    scale: Scale,
     /// The operators that make them, the first of which multiplies by the scale.
     chain: Chain,
     /// All nodes behind the convolution, up to the last of the chain.
     nodes: Vec<usize>,
+}
+
+/// What sums are multiplied by.
+struct Scale {
+    /// A number that the model computes ...
+    computed: OutletId,
+    /// ... times these: one for all output channels, or one for each.
+    channels: Vec<f32>,
 }
 
 pub(super) fn take_over(model: &mut TypedModel, findings: &mut Findings) -> TractResult<()> {
@@ -60,7 +68,7 @@ pub(super) fn take_over(model: &mut TypedModel, findings: &mut Findings) -> Trac
         let mut inputs = vec![integer.root.input, integer.zero_point];
         let (mut nodes, mut last) = (vec![id], OutletId::from(id));
         if let Some(floats) = floats {
-            inputs.push(floats.scale);
+            inputs.push(floats.scale.computed);
             nodes.extend(floats.nodes);
             last = floats.chain.last;
         }
@@ -143,12 +151,14 @@ impl Integer {
         else {
             return Ok(None);
         };
-        let scale = if a.node == cast { b } else { a };
-        let fact = model.outlet_fact(scale)?;
+        let factor = if a.node == cast { b } else { a };
         let same = node.outputs[0].fact.shape == model.outlet_fact(sums)?.shape;
-        if !op.is::<Mul>() || !same || !is_single(fact) || fact.datum_type != DatumType::F32 {
+        if !op.is::<Mul>() || !same {
             return Ok(None);
         }
+        let Some(scale) = self.scale(model, factor)? else {
+            return Ok(None);
+        };
         let root = Root {
             node: product,
             place: self.root.place.clone(),
@@ -166,6 +176,53 @@ impl Integer {
             scale,
             nodes: nodes.collect(),
             chain,
+        }))
+    }
+
+    /// A factor of the sums as one number, or as the product of a number and a constant for each output channel: then the kernels multiply
+    /// the two, which rounds as the model's own node does.
+    fn scale(&self, model: &TypedModel, factor: OutletId) -> TractResult<Option<Scale>> {
+        let fact = model.outlet_fact(factor)?;
+        if fact.datum_type != DatumType::F32 {
+            return Ok(None);
+        }
+        if is_single(fact) {
+            return Ok(Some(Scale {
+                computed: factor,
+                channels: vec![1.0],
+            }));
+        }
+        let channels = self.root.out_channels;
+        let along_channels = fact.shape.iter().enumerate().all(|(axis, size)| {
+            let own = axis == self.root.place.channel_axis() && *size == channels.to_dim();
+            own || *size == TDim::Val(1)
+        });
+        if !along_channels {
+            return Ok(None);
+        }
+        // With elements along one axis, whatever is done to axes keeps their order.
+        let mut node = model.node(factor.node);
+        while node.op_is::<AxisOp>() {
+            node = model.node(node.inputs[0].node);
+        }
+        let (Some(TypedBinOp(op, None)), &[a, b]) = (node.op_as::<TypedBinOp>(), &*node.inputs)
+        else {
+            return Ok(None);
+        };
+        let (computed, each) = if model.outlet_fact(a)?.konst.is_some() {
+            (b, a)
+        } else {
+            (a, b)
+        };
+        let Some(each) = constant(model, each)? else {
+            return Ok(None);
+        };
+        let fact = model.outlet_fact(computed)?;
+        let single = is_single(fact) && fact.datum_type == DatumType::F32;
+        let sane = each.len() == channels && each.iter().all(|scale| is_sane(*scale));
+        Ok((op.is::<Mul>() && single && sane).then_some(Scale {
+            computed,
+            channels: each,
         }))
     }
 
@@ -191,7 +248,7 @@ impl Integer {
         let weights = QWeights {
             bytes: &bytes,
             codes: self.weights,
-            scales: &[1.0],
+            scales: floats.map_or(&[1.0][..], |floats| &floats.scale.channels),
             zero_points: &self.zero_points,
         };
         let offsets = floats.map_or(&[][..], |floats| &floats.chain.offset);
