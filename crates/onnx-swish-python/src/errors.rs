@@ -7,7 +7,10 @@ use std::io;
 
 use onnx_swish::{Error, FuseError, ModelError, RunError as EngineError, SaveError};
 use pyo3::PyErr;
-use pyo3::exceptions::{PyFileExistsError, PyMemoryError, PyOSError};
+use pyo3::exceptions::{
+    PyFileExistsError, PyFileNotFoundError, PyIsADirectoryError, PyMemoryError,
+    PyNotADirectoryError, PyOSError, PyPermissionError,
+};
 
 /// The package's own classes, by their names there.
 mod python {
@@ -58,7 +61,14 @@ fn of_model(error: &ModelError, text: String) -> PyErr {
 fn of_system(error: &io::Error, text: String) -> PyErr {
     match error.raw_os_error() {
         Some(number) => PyOSError::new_err((number, text)),
-        None => PyOSError::new_err(text),
+        // Without a number, as where something was said about it on the way.
+        None => match error.kind() {
+            io::ErrorKind::NotFound => PyFileNotFoundError::new_err(text),
+            io::ErrorKind::PermissionDenied => PyPermissionError::new_err(text),
+            io::ErrorKind::NotADirectory => PyNotADirectoryError::new_err(text),
+            io::ErrorKind::IsADirectory => PyIsADirectoryError::new_err(text),
+            _ => PyOSError::new_err(text),
+        },
     }
 }
 

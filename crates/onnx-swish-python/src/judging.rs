@@ -19,7 +19,7 @@ use crate::{arrays, options};
 #[pyo3(from_item_all)]
 pub struct Running<'py> {
     input_shapes: Option<Bound<'py, PyAny>>,
-    threads: usize,
+    threads: isize,
     seed: u64,
     convolutions: String,
     tables: bool,
@@ -63,7 +63,12 @@ impl Comparing<'_> {
             return Ok((Reference::Expected(outputs), inputs));
         }
         let expected = self::sets(self.expected.as_ref())?;
-        if !expected.is_empty() {
+        if self.expected.is_some() {
+            if expected.is_empty() {
+                return Err(input_error(
+                    "expected holds no outputs to compare with; leave it out to compare with `against`",
+                ));
+            }
             if expected.len() != sets.len() {
                 return Err(input_error(format!(
                     "expected holds {} sets of outputs, and inputs {} sets of inputs that they belong to; give as many",
@@ -108,8 +113,11 @@ fn sets(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<NamedTensors>> {
 }
 
 fn named(set: &Bound<'_, PyDict>) -> PyResult<NamedTensors> {
-    set.iter()
-        .map(|(name, value)| {
+    // A list of what is there now: making an array of something may run the caller's code, and change the dict.
+    set.items()
+        .iter()
+        .map(|item| {
+            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
             let name: String = name.extract()?;
             let tensor = arrays::tensor(&name, &value, None)?;
             Ok((name, tensor))

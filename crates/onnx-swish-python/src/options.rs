@@ -69,12 +69,12 @@ pub fn convolutions(name: &str) -> PyResult<Convolutions> {
 }
 
 /// A number of threads.
-pub fn threads(count: usize) -> PyResult<usize> {
-    match count {
-        0 => Err(input_error(
+pub fn threads(count: isize) -> PyResult<usize> {
+    match usize::try_from(count) {
+        Err(_) | Ok(0) => Err(input_error(
             "threads is 1 or more: 1 is the calling thread alone",
         )),
-        count => Ok(count),
+        Ok(count) => Ok(count),
     }
 }
 

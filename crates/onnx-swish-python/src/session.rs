@@ -54,7 +54,7 @@ impl Session {
         py: Python<'_>,
         model: Source,
         input_shapes: Option<&Bound<'_, PyAny>>,
-        threads: usize,
+        threads: isize,
         fuse: bool,
         convolutions: &str,
         tables: bool,
@@ -126,7 +126,9 @@ impl Session {
         let wanted = self.positions(output_names.as_deref())?;
         let ports = self.engine.inputs();
         let mut inputs: Vec<(String, Tensor)> = Vec::with_capacity(input_feed.len());
-        for (name, value) in input_feed {
+        // A list of what is there now: making an array of something may run the caller's code, and change the dict.
+        for item in input_feed.items() {
+            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
             let name: String = name.extract()?;
             let port = ports.iter().find(|port| port.name == name);
             let tensor = arrays::tensor(&name, &value, port.and_then(|port| port.element_type))?;

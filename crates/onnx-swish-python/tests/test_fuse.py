@@ -207,6 +207,8 @@ def test_external_data_is_found_copied_and_asked_for(tmp_path):
 
 
 def test_what_is_no_model_is_refused_in_words(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        onnx_swish.fuse(FIXTURES / "exporters/silu.op13.onnx", output="/nosuch/folder/fused.onnx")
     with pytest.raises(FileNotFoundError, match="nosuch.onnx"):
         onnx_swish.fuse("nosuch.onnx")
     with pytest.raises(onnx_swish.ModelError, match="empty"):

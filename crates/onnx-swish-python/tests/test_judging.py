@@ -74,6 +74,18 @@ def test_tolerances_decide(hardswish):
     assert not onnx_swish.verify(hardswish, rtol=0.0, atol=0.0) or onnx_swish.verify(hardswish).outputs[0].max_abs == 0
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0])
+def test_a_tolerance_that_calls_anything_equal_is_refused(hardswish, wrong):
+    for options in ({"rtol": wrong}, {"atol": wrong}):
+        with pytest.raises(ValueError, match="finite number"):
+            onnx_swish.verify(hardswish, **options)
+
+
+def test_no_outputs_are_no_reference(hardswish):
+    with pytest.raises(ValueError, match="no outputs to compare with"):
+        onnx_swish.verify(hardswish, expected=[])
+
+
 def test_bad_arguments_are_refused_in_words(hardswish):
     for wrong in ({"against": "nobody"}, {"inputs": 3}, {"inputs": {"nosuch": np.zeros(1)}}, {"threads": 0}):
         with pytest.raises(ValueError):

@@ -70,7 +70,11 @@ def test_mypy_takes_the_package_and_its_users(tmp_path):
         "import onnx_swish\n"
         "report: onnx_swish.Report = onnx_swish.inspect('model.onnx')\n"
         "names: list[str] = [miss.reason for miss in report.near_misses]\n"
+        "import onnx\n"
         "fused: str = onnx_swish.fuse('model.onnx')\n"
+        "message = onnx_swish.fuse(onnx.load('model.onnx'))\n"
+        "onnx.save(message, 'fused.onnx')\n"
+        "nodes: int = len(message.graph.node) + len(message.report.fusions)\n"
         "result: bool = onnx_swish.verify(b'').equal\n"
         "shapes = [port.shape for port in onnx_swish.Session(b'', threads=2).get_inputs()]\n"
     )

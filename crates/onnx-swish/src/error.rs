@@ -52,6 +52,15 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A tolerance that would call anything equal, or nothing.
+    #[cfg(feature = "engine")]
+    #[error("{name} is {value}; give a finite number that is not below zero")]
+    Tolerance {
+        /// `rtol` or `atol`.
+        name: &'static str,
+        /// What was given.
+        value: f64,
+    },
     /// The tensors of a run do not fit into memory.
     #[cfg(feature = "engine")]
     #[error(
@@ -85,7 +94,7 @@ impl Error {
     pub fn is_input_error(&self) -> bool {
         match self {
             Error::Run(error) => error.is_input_error(),
-            Error::ShapeNeeded { .. } | Error::Input { .. } => true,
+            Error::ShapeNeeded { .. } | Error::Input { .. } | Error::Tolerance { .. } => true,
             _ => false,
         }
     }

@@ -1,10 +1,11 @@
 import os
-from typing import Literal, Protocol, TypedDict, overload
+from typing import Generic, Literal, Protocol, TypeVar, TypedDict, overload
 
+from onnx import ModelProto  # Any where it is not installed
 from typing_extensions import Unpack
 
 from ._report import Expansion, Report
-from ._result import ModelBytes, ModelMessage, PathObject, PathText
+from ._result import ModelBytes, PathObject, PathText
 
 _Path = str | os.PathLike[str]
 _Bytes = bytes | bytearray | memoryview
@@ -12,6 +13,15 @@ _Emit = Literal["custom", "contrib", "standard"]
 
 class _Message(Protocol):
     def SerializeToString(self) -> bytes: ...
+
+_R = TypeVar("_R")
+
+class _ModelMessage(ModelProto, Generic[_R]):  # type: ignore[misc]
+    """A ModelProto with a report: what the cover passes itself off as."""
+
+    report: _R
+    @property
+    def model(self) -> ModelProto: ...
 
 class _Expand(TypedDict, total=False):
     target: str | None
@@ -25,6 +35,9 @@ class _Fuse(_Expand, total=False):
     emit: _Emit
     quantized: bool
 
+# Messages first: without protobuf's types a ModelProto is taken for anything that comes before.
+@overload
+def fuse(model: _Message, **options: Unpack[_Fuse]) -> _ModelMessage[Report]: ...
 @overload
 def fuse(model: str, **options: Unpack[_Fuse]) -> PathText[Report]: ...
 @overload
@@ -32,15 +45,13 @@ def fuse(model: _Bytes, **options: Unpack[_Fuse]) -> ModelBytes[Report]: ...
 @overload
 def fuse(model: os.PathLike[str], **options: Unpack[_Fuse]) -> PathObject[Report]: ...
 @overload
-def fuse(model: _Message, **options: Unpack[_Fuse]) -> ModelMessage[Report]: ...
+def expand(model: _Message, **options: Unpack[_Expand]) -> _ModelMessage[Expansion]: ...
 @overload
 def expand(model: str, **options: Unpack[_Expand]) -> PathText[Expansion]: ...
 @overload
 def expand(model: _Bytes, **options: Unpack[_Expand]) -> ModelBytes[Expansion]: ...
 @overload
 def expand(model: os.PathLike[str], **options: Unpack[_Expand]) -> PathObject[Expansion]: ...
-@overload
-def expand(model: _Message, **options: Unpack[_Expand]) -> ModelMessage[Expansion]: ...
 def inspect(
     model: _Path | _Bytes | _Message,
     *,

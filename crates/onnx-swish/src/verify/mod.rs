@@ -68,14 +68,15 @@ use sides::Sides;
 /// ```
 ///
 /// # Errors
-/// If a model cannot be fused, loaded or run, the reference cannot be had, a free dimension was not given, or the two have
-/// different outputs.
+/// If a model cannot be fused, loaded or run, the reference cannot be had, a free dimension was not given, a tolerance is no finite number
+/// from zero up, or the two have different outputs.
 pub fn verify(
     original: &Model,
     fused: Option<&Model>,
     options: &VerifyOptions,
     mut progress: impl FnMut(Progress),
 ) -> Result<VerifyReport> {
+    options.check_tolerances()?;
     progress(Progress::Loading("original"));
     let reference = Runner::load(original, options)?;
     progress(Progress::Loading("fused"));

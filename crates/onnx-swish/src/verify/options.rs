@@ -8,6 +8,7 @@ use onnx_swish_tract::Convolutions;
 
 use super::Reference;
 use crate::NamedTensors;
+use crate::error::{Error, Result};
 use crate::inputs::Shapes;
 
 /// How to compare.
@@ -44,6 +45,18 @@ pub struct VerifyOptions {
     /// Whether the fused model's convolutions between 8-bit codes are computed on the codes, as in
     /// [`SessionBuilder::codes`](crate::SessionBuilder::codes). On by default.
     pub codes: bool,
+}
+
+impl VerifyOptions {
+    /// With a tolerance that is not a number, or infinite, anything would be equal.
+    pub(super) fn check_tolerances(&self) -> Result<()> {
+        let given = [("rtol", self.rtol), ("atol", self.atol)];
+        let wrong = given.into_iter().find_map(|(name, value)| {
+            let value = value.filter(|value| !(value.is_finite() && *value >= 0.0))?;
+            Some(Error::Tolerance { name, value })
+        });
+        wrong.map_or(Ok(()), Err)
+    }
 }
 
 impl Default for VerifyOptions {

@@ -284,6 +284,22 @@ fn rows_behind_a_tie_whose_indices_nobody_gives_are_different_with_a_word() {
 }
 
 #[test]
+fn a_tolerance_that_calls_anything_equal_is_refused() {
+    let model = quantised(3, vec![node("Identity", &["d"], &["y"])]);
+    for wrong in [f64::NAN, f64::INFINITY, -1.0] {
+        for (rtol, atol) in [(Some(wrong), None), (None, Some(wrong))] {
+            let options = VerifyOptions {
+                rtol,
+                atol,
+                ..VerifyOptions::default()
+            };
+            let error = verify(&model, None, &options, |_| ()).unwrap_err();
+            assert!(error.is_input_error(), "{error}");
+        }
+    }
+}
+
+#[test]
 fn what_is_expected_of_no_output_is_left_out() {
     let inputs = named([("x", ndarray::arr1(&[-1.0f32, 0.0, 1.55]).into())]);
     let expected = named([
