@@ -167,6 +167,7 @@ repairs! {
         upsample_of_opset_9
     }
     of_passes {
+        attention_of_heads
         codes_in_branches_and_loops
         dynamic_quantisation_of_no_numbers
         dynamic_quantisation_of_zeros
@@ -175,6 +176,7 @@ repairs! {
         pools_of_special_values
         products_of_codes_quantised_at_run_time
         products_of_codes_with_a_scale_for_each_channel
+        products_of_operands_in_any_order
         recurrent_layers_of_nan
         samples_at_nan
         samples_beyond_the_border

@@ -82,6 +82,12 @@ pub enum ConvError {
     /// A linear layer with more than rows and weights.
     #[error("a linear layer has a kernel of one tap and stride 1, one group and no gate")]
     NotLinear,
+    /// Strides of no product of matrices.
+    #[error(
+        "a product has no strides of the left operand along columns, of the right one along rows and of the output along the depth; \
+         its output has no gaps, and columns side by side"
+    )]
+    NotProduct,
     /// Images that are no rows.
     #[error("the images of a linear layer are single pixels, without padding")]
     NotPixels,

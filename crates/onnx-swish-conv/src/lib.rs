@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `depthwise/` | one input channel for each output channel | rows of the plane, one vector of columns at a time |
 //! | `winograd/` | kernels of 3x3, where that is faster | a quarter of the products, on transformed input |
-//! | `linear/` | rows times a matrix: images that are said to be single pixels | the same tiles, with the weights in vectors |
+//! | `linear/` | rows times a matrix: images of single pixels, and products of two tensors ([`MatMul`]) | the same tiles, columns in vectors |
 //! | `gemm/` | everything else | a matrix product over blocks of unfolded input that never exist as a whole |
 //!
 //! | `transposed/` | transposed convolutions ([`ConvTranspose2d`]) | as convolutions that take turns in the output |
@@ -53,6 +53,7 @@ pub use conv2d::Conv2d;
 pub use epilogue::{Activation, Line, Residual};
 pub use error::ConvError;
 pub use geometry::{Frame, Window};
+pub use linear::{Axis, MatMul};
 pub use method::Method;
 pub use onnx_swish_kernels::codes::{CodeType, Linear, ZeroPoint};
 pub use onnx_swish_simd::{DotIsa, Isa};

@@ -78,7 +78,7 @@ impl Split {
 }
 
 /// Piece `i` of `of` pieces, about equal.
-fn piece(i: usize, of: usize, total: usize) -> Range<usize> {
+pub(crate) fn piece(i: usize, of: usize, total: usize) -> Range<usize> {
     total * i / of..total * (i + 1) / of
 }
 

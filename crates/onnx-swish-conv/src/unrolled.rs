@@ -15,6 +15,10 @@ macro_rules! unrolled {
     ($i:ident < $n:expr, of 8, $body:block) => {
         unrolled!(@ $i, $n, $body, 0 1 2 3 4 5 6 7)
     };
+    // Where it may be a whole vector of the widest set.
+    ($i:ident < $n:expr, of 16, $body:block) => {
+        unrolled!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
     (@ $i:ident, $n:expr, $body:block, $($v:literal)*) => {
         $(
             #[allow(clippy::absurd_extreme_comparisons, unused_comparisons)]

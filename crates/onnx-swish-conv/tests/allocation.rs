@@ -6,8 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnx_swish_conv::{
-    Activation, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Line, Method, Operands, Outputs,
-    QBias, QConv2d, QOperands, QOutput, QSpec, QWeights, Residual, Spec, Window,
+    Activation, Axis, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Line, MatMul, Method, Operands,
+    Outputs, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights, Residual, Spec, Window,
 };
 use onnx_swish_kernels::codes::{Linear, Requantize, ZeroPoint};
 use onnx_swish_threads::{Inline, Pool, Workers};
@@ -154,6 +154,30 @@ fn nothing_is_allocated_after_the_first_call() {
             for _ in 0..20 {
                 assert_eq!(run(&pool), 0, "{isa:?}, {name}: with threads");
             }
+        }
+    }
+    let axis = |size, left, right, output| Axis {
+        size,
+        left,
+        right,
+        output,
+    };
+    let sides = [axis(80, 70, 0, 90), axis(90, 0, 1, 1), axis(70, 1, 90, 0)];
+    let product = MatMul::new(&[axis(40, 5600, 6300, 7200)], sides).unwrap();
+    let (left, right) = (vec![0.5; 40 * 5600], vec![0.5; 40 * 6300]);
+    let mut output = vec![0.0; 40 * 7200];
+    for isa in Isa::available() {
+        let mut run = |workers: &dyn Workers| {
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            let operands = [&*left, &*right];
+            product.run(isa, operands, &mut output, workers).unwrap();
+            ALLOCATIONS.load(Ordering::Relaxed) - before
+        };
+        run(&Inline);
+        assert_eq!(run(&Inline), 0, "{isa:?}, matmul");
+        run(&AllTakePart(&pool));
+        for _ in 0..20 {
+            assert_eq!(run(&pool), 0, "{isa:?}, matmul with threads");
         }
     }
     for dot in DotIsa::available() {

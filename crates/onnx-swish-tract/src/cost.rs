@@ -6,13 +6,14 @@
 use tract_core::internal::*;
 
 /// Operators that are products: tract's elementwise ones state a cost too, of which no rate can be made.
-const PRODUCTS: [&str; 6] = [
+const PRODUCTS: [&str; 7] = [
     "Conv",
     "DepthWiseConv",
     "DirectSpatialConv",
     "BlockedConv",
     "OptMatMul",
     "EinSum",
+    "BatchedMatMul",
 ];
 
 /// Multiply-accumulates of one evaluation, of operators that are products.

@@ -8,16 +8,22 @@
 //!
 //! | module | has |
 //! |---|---|
-//! | `pack` | the weights, once, and rows of input, in the order in which tiles read them |
+//! | `pack` | the weights, once, in the order in which tiles read them |
+//! | `strided` | rows and columns of a matrix that lies anywhere, in that order |
+//! | `matmul` | products of two tensors ([`MatMul`](crate::MatMul)) |
 
-#[allow(unsafe_code)]
+mod matmul;
 mod pack;
+#[allow(unsafe_code)]
+mod strided;
 
 use std::ops::Range;
 
 use onnx_swish_threads::Workers;
 
-pub(crate) use self::pack::{PackRows, Panel, Weights};
+pub use self::matmul::{Axis, MatMul};
+pub(crate) use self::pack::{Panel, Weights};
+use self::strided::Pack;
 use crate::epilogue::Epilogue;
 use crate::gemm::PANEL_VECTORS;
 use crate::gemm::tile::{Inputs, Spans, Start, Tile, multiply, multiply_few};
@@ -68,9 +74,10 @@ impl Linear {
                 let macs = chunk.rows.len() * depth * columns;
                 let threads = threads_for(macs, GEMM_MACS_PER_NS, workers);
                 let input = &operands.input[chunk.rows.start * depth..chunk.rows.end * depth];
-                chunk.pack(self.isa, depth, input, packed, threads, workers);
+                chunk.pack(self.isa, input, packed, threads, workers);
                 let target = Target {
                     output: &output,
+                    first: 0,
                     residual: operands.residual,
                     pitch: columns,
                     epilogue: &self.epilogue,
@@ -174,7 +181,6 @@ impl Chunk {
     pub(crate) fn pack(
         &self,
         isa: Isa,
-        depth: usize,
         input: &[f32],
         packed: &mut [f32],
         threads: usize,
@@ -187,20 +193,43 @@ impl Chunk {
         let task = |i: usize| {
             let (_, strips, _) = split.task(i);
             for strip in strips {
-                let (first, rows) = (strip * self.tall, self.rows_of(strip));
                 // SAFETY: each strip belongs to one task.
                 #[allow(unsafe_code)]
                 let to = unsafe { packed.part(strip * self.pitch..(strip + 1) * self.pitch) };
-                isa.run(PackRows {
-                    input: &input[first * depth..(first + rows) * depth],
-                    depth,
-                    rows,
-                    height: self.height(strip),
-                    to,
-                });
+                self.pack_strip(isa, strip, input, [self.depth, 1], to);
             }
         };
         run_tasks(threads, split.tasks(), &task, workers);
+    }
+
+    /// Packs the chunk's rows, which lie in `input` with these strides from row to row and from step to step of the depth.
+    fn pack_from(&self, isa: Isa, input: &[f32], strides: [usize; 2], packed: &mut [f32]) {
+        for (strip, to) in packed
+            .chunks_exact_mut(self.pitch)
+            .take(self.count)
+            .enumerate()
+        {
+            self.pack_strip(isa, strip, input, strides, to);
+        }
+    }
+
+    fn pack_strip(
+        &self,
+        isa: Isa,
+        strip: usize,
+        input: &[f32],
+        [row, step]: [usize; 2],
+        to: &mut [f32],
+    ) {
+        isa.run(Pack {
+            from: &input[strip * self.tall * row..],
+            lane: row,
+            step,
+            lanes: self.rows_of(strip),
+            depth: self.depth,
+            width: self.height(strip),
+            to,
+        });
     }
 }
 
@@ -209,6 +238,8 @@ impl Chunk {
 /// Whoever makes one promises that the output, and the residual if there is one, have all rows of the chunk, `pitch` elements apart.
 pub(crate) struct Target<'a> {
     pub(crate) output: &'a SharedSlice<'a, f32>,
+    /// The element of the first column of the first row.
+    pub(crate) first: usize,
     pub(crate) residual: Option<&'a [f32]>,
     pub(crate) pitch: usize,
     pub(crate) epilogue: &'a Epilogue,
@@ -253,7 +284,7 @@ impl Product<'_> {
         let (strips, target) = (self.strips, &self.target);
         let height = strips.height(strip);
         let first = strips.rows.start + strip * strips.tall;
-        let at = first * target.pitch + panel.columns.start;
+        let at = target.first + first * target.pitch + panel.columns.start;
         let tile = Tile {
             output: target.output.start().wrapping_add(at),
             residual: target.residual.map(|from| from.as_ptr().wrapping_add(at)),

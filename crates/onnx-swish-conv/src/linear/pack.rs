@@ -1,11 +1,8 @@
-//! Weights and rows of input in the order in which tiles read them.
-//! Given: weights as `[output channel][input channel]`, and rows one behind the other.
-//! Promise: a panel of weights is `[input channel][whole vectors of output channels]`, with zeros behind the last; a strip of rows is
-//! `[input channel][row]`.
+//! Weights in the order in which tiles read them.
+//! Given: weights as `[output channel][input channel]`.
+//! Promise: a panel of weights is `[input channel][whole vectors of output channels]`, with zeros behind the last.
 
 use std::ops::Range;
-
-use onnx_swish_simd::{Kernel, Simd};
 
 use crate::gemm::PANEL_VECTORS;
 
@@ -94,76 +91,6 @@ impl Weights {
             width: end - first,
             weights: &self.packed[first * self.depth..end * self.depth],
             bias: &self.bias[first..end],
-        }
-    }
-}
-
-/// Packs up to eight rows.
-pub(crate) struct PackRows<'a> {
-    /// `[rows][depth]`.
-    pub(crate) input: &'a [f32],
-    pub(crate) depth: usize,
-    pub(crate) rows: usize,
-    /// Rows that the strip has room for: 1, 4 or 8. Those beyond `rows` become zero.
-    pub(crate) height: usize,
-    /// `[depth, up to whole vectors][height]`.
-    pub(crate) to: &'a mut [f32],
-}
-
-impl Kernel for PackRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        assert!(self.rows <= self.height && self.input.len() >= self.rows * self.depth);
-        assert!(self.to.len() >= self.depth.next_multiple_of(S::LANES) * self.height);
-        match self.height {
-            1 => self.to[..self.depth].copy_from_slice(&self.input[..self.depth]),
-            4 => self.pack::<S, 4, 2>(s),
-            8 => self.pack::<S, 8, 3>(s),
-            _ => unreachable!("a strip of {} rows", self.height),
-        }
-    }
-}
-
-impl PackRows<'_> {
-    /// `H` rows, two to the power of `LOG`.
-    #[inline(always)]
-    fn pack<S: Simd, const H: usize, const LOG: usize>(self, s: S) {
-        let (from, to) = (self.input.as_ptr(), self.to.as_mut_ptr());
-        let mut k = 0;
-        while k < self.depth {
-            let whole = k + S::LANES <= self.depth;
-            let some = s.lanes(0, self.depth - k);
-            let mut v = [s.splat(0.0); H];
-            unrolled!(r < H, {
-                if r < self.rows {
-                    // SAFETY: `run` asserted that row `r` has `depth` elements; lanes behind them are masked.
-                    v[r] = unsafe {
-                        let from = from.add(r * self.depth + k);
-                        if whole {
-                            s.load(from)
-                        } else {
-                            s.load_lanes(from, some)
-                        }
-                    };
-                }
-            });
-            // Seen as one sequence, the registers count (row, step). Merging its halves moves the first bit of the count to its end:
-            // after all bits of the row they count (step, row).
-            unrolled!(_round < LOG, {
-                let before = v;
-                unrolled!(i < H, {
-                    if i < H / 2 {
-                        (v[2 * i], v[2 * i + 1]) = s.interleave(before[i], before[i + H / 2]);
-                    }
-                });
-            });
-            unrolled!(r < H, {
-                // SAFETY: `run` asserted that there is room for whole vectors of steps.
-                unsafe { s.store(to.add(k * H + r * S::LANES), v[r]) };
-            });
-            k += S::LANES;
         }
     }
 }

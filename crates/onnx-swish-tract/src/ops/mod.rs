@@ -9,6 +9,7 @@ pub(crate) mod codes;
 mod elementary;
 pub(crate) mod function;
 mod gate;
+mod matmul;
 pub(crate) mod operand;
 mod pairs;
 mod quantize;
@@ -37,6 +38,7 @@ pub(crate) enum Form {
 pub(crate) use bounds::{Clamp, Extremum, Tanh};
 pub(crate) use codes::{LookUp, Requantize, is_code};
 pub(crate) use elementary::Elementary;
+pub(crate) use matmul::BatchedMatMul;
 pub(crate) use pairs::{CodePair, CodeSums, Second};
 pub(crate) use quantize::{Dequantize, Quantize};
 pub(crate) use quantize_by::{Direction, QuantizeBy};

@@ -8,6 +8,7 @@ mod bounds;
 mod codes;
 mod elementary;
 mod gates;
+mod products;
 mod selections;
 mod softmax;
 mod tables;
@@ -148,6 +149,11 @@ const PASSES: &[Pass] = &[
             findings.convolutions.extend(others);
             Ok(())
         },
+    },
+    Pass {
+        name: "products",
+        when: When::BeforeRunOnConvolutions,
+        run: |model, _, who| products::take_over(model, who),
     },
     Pass {
         name: "gates",

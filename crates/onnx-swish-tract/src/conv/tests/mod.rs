@@ -267,7 +267,7 @@ impl Case {
     }
 }
 
-fn elements(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn elements(tensor: &Tensor) -> Vec<f32> {
     tensor
         .try_as_plain_ram()
         .unwrap()
