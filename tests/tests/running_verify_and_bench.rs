@@ -389,6 +389,13 @@ fn a_quantised_model_says_what_ran_on_codes_and_how_many_moved() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["on_codes"]["activations"], 1);
     assert_eq!(json["outputs"][0]["codes"]["whole"], true);
+    // A HardSwish whose Clip is the saturation of its codes.
+    for spelling in ["addclip.QDQ.QUInt8", "addclip.QOperator.QInt8"] {
+        let model = open(&format!("quantised/{spelling}.onnx"));
+        let report = verify(&model, None, &VerifyOptions::default(), |_| ()).unwrap();
+        assert_eq!(report.on_codes.activations, 1, "{spelling}");
+        assert!(report.warnings.is_empty(), "{spelling}: {report:#?}");
+    }
     // Node by node no table ran, and nothing fused did.
     let report = of(false);
     assert_eq!(report.on_codes.activations, 0);

@@ -25,8 +25,12 @@ enum Form {
     Line(f64),
     /// `σ(βx)`.
     Sigmoid(f64),
-    /// `clamp(αx + β, 0, 1)`.
-    HardSigmoid(f64, f64),
+    /// `αx + β`.
+    Shifted(f64, f64),
+    /// The first of these times `clamp(αx + β, 0, 1)`.
+    Clamped(f64, f64, f64),
+    /// The first of these times `x·clamp(αx + β, 0, 1)`.
+    Gated(f64, f64, f64),
     /// An activation with a name.
     Named(String),
     /// Whatever these operators make of it.
@@ -52,7 +56,13 @@ pub(super) fn of(model: &TypedModel, region: &Region) -> TractResult<String> {
         Form::Line(_) => "another scale".to_owned(),
         Form::Sigmoid(1.0) => "Sigmoid".to_owned(),
         Form::Sigmoid(beta) => format!("Sigmoid of {beta}x"),
-        Form::HardSigmoid(alpha, beta) => format!("HardSigmoid of {alpha}x + {beta}"),
+        Form::Clamped(top, alpha, beta) if is_one(top) => {
+            format!("HardSigmoid of {alpha}x + {beta}")
+        }
+        Form::Gated(factor, alpha, beta) if is_one(factor) => hard_swish(alpha, beta),
+        other @ (Form::Shifted(..) | Form::Clamped(..) | Form::Gated(..)) => {
+            words_of(&other).join(", ")
+        }
         Form::Named(name) => name,
         Form::Operators(names) => names.join(", "),
     })
@@ -88,11 +98,17 @@ fn form(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
             (Some(x), _, Some(gate), _) if op.0.is::<math::Mul>() => {
                 product(x, gate).or_else(|| product(gate, x))
             }
-            (Some(Form::Line(factor)), _, None, Some(by))
-            | (None, Some(by), Some(Form::Line(factor)), _)
+            (Some(x), _, None, Some(by)) | (None, Some(by), Some(x), _)
                 if op.0.is::<math::Mul>() =>
             {
-                Some(Form::Line(factor * by))
+                multiple(x, by)
+            }
+            (Some(x), _, None, Some(by)) if op.0.is::<math::Div>() => multiple(x, by.recip()),
+            (Some(Form::Line(factor)), _, None, Some(by))
+            | (None, Some(by), Some(Form::Line(factor)), _)
+                if op.0.is::<math::Add>() =>
+            {
+                Some(Form::Shifted(*factor, by))
             }
             (Some(Form::Line(1.0)), _, None, Some(0.0))
             | (None, Some(0.0), Some(Form::Line(1.0)), _)
@@ -111,6 +127,9 @@ fn form(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
 
 fn unary(op: &ElementWiseOp, x: &Form) -> Option<Form> {
     let op = &op.0;
+    if let (Some(quantize), Form::Shifted(alpha, beta)) = (op.downcast_ref::<Quantize>(), x) {
+        return Some(saturated(quantize, *alpha, *beta));
+    }
     if op.is::<Quantize>() || op.is::<Dequantize>() {
         return Some(x.clone());
     }
@@ -123,7 +142,7 @@ fn unary(op: &ElementWiseOp, x: &Form) -> Option<Form> {
     let named = match (op.downcast_ref::<Gate>(), op.downcast_ref::<Activation>()) {
         (Some(Gate::Sigmoid), _) => return Some(Form::Sigmoid(factor)),
         (Some(Gate::HardSigmoid { alpha, beta }), _) => {
-            return Some(Form::HardSigmoid(alpha * factor, *beta));
+            return Some(Form::Clamped(1.0, alpha * factor, *beta));
         }
         (_, Some(Activation::Silu)) => SILU.to_owned(),
         (_, Some(Activation::Swish { beta })) => format!("{SWISH} of beta {beta}"),
@@ -141,16 +160,47 @@ fn product(x: &Form, gate: &Form) -> Option<Form> {
         (Form::Line(1.0), Form::Sigmoid(beta)) => {
             Some(Form::Named(format!("{SWISH} of beta {beta}")))
         }
-        (Form::Line(1.0), Form::HardSigmoid(alpha, beta)) => {
-            Some(Form::Named(hard_swish(*alpha, *beta)))
+        (Form::Line(factor), Form::Clamped(top, alpha, beta)) => {
+            Some(Form::Gated(factor * top, *alpha, *beta))
         }
         _ => None,
     }
 }
 
+/// A form times a constant.
+fn multiple(x: &Form, by: f64) -> Option<Form> {
+    match *x {
+        Form::Line(factor) => Some(Form::Line(factor * by)),
+        Form::Clamped(top, alpha, beta) => Some(Form::Clamped(top * by, alpha, beta)),
+        Form::Gated(factor, alpha, beta) => Some(Form::Gated(factor * by, alpha, beta)),
+        _ => None,
+    }
+}
+
+/// Where the lowest code is zero, codes end a sum as a Clip from zero to what the highest stands for: quantisers leave such a Clip out.
+fn saturated(quantize: &Quantize, alpha: f64, beta: f64) -> Form {
+    let sum = Form::Shifted(alpha, beta);
+    let Some(linear) = quantize.linear() else {
+        return sum;
+    };
+    let (low, high) = linear.zero_point.range();
+    let zero = linear.zero_point.value();
+    let top = f64::from(high - zero) * f64::from(linear.scale);
+    if low == zero && top > 0.0 {
+        Form::Clamped(top, alpha / top, beta / top)
+    } else {
+        sum
+    }
+}
+
+/// Whether a factor is one but for the rounding of constants.
+fn is_one(factor: f64) -> bool {
+    (factor - 1.0).abs() < 1e-5
+}
+
 fn hard_swish(alpha: f64, beta: f64) -> String {
     // Files write the sixth with eight digits.
-    if (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 {
+    if (alpha - 1.0 / 6.0).abs() < 1e-6 && (beta - 0.5).abs() < 1e-6 {
         HARD_SWISH.to_owned()
     } else {
         format!("{HARD_SWISH} of {alpha}x + {beta}")
@@ -161,14 +211,7 @@ fn hard_swish(alpha: f64, beta: f64) -> String {
 fn operators(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
     let mut names: Vec<String> = Vec::new();
     for form in inputs.iter().filter_map(|(form, _)| form.as_ref()) {
-        let own = match form {
-            Form::Line(1.0) => vec![],
-            Form::Line(_) => vec!["Mul".to_owned()],
-            Form::Sigmoid(_) => vec!["Sigmoid".to_owned()],
-            Form::HardSigmoid(..) => vec!["HardSigmoid".to_owned()],
-            Form::Named(name) => vec![name.clone()],
-            Form::Operators(names) => names.clone(),
-        };
+        let own = words_of(form);
         let new = own.into_iter().filter(|name| !names.contains(name));
         let new: Vec<String> = new.collect();
         names.extend(new);
@@ -181,4 +224,21 @@ fn operators(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
         names.push(own);
     }
     Form::Operators(names)
+}
+
+/// What made a form, by the operators' names.
+fn words_of(form: &Form) -> Vec<String> {
+    let named = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    match form {
+        Form::Line(1.0) => vec![],
+        Form::Line(_) => named(&["Mul"]),
+        Form::Sigmoid(_) => named(&["Sigmoid"]),
+        Form::Shifted(..) => named(&["Add"]),
+        Form::Clamped(top, ..) if is_one(*top) => named(&["HardSigmoid"]),
+        Form::Clamped(..) => named(&["Add", "clamp"]),
+        Form::Gated(factor, alpha, beta) if is_one(*factor) => vec![hard_swish(*alpha, *beta)],
+        Form::Gated(..) => named(&["Add", "clamp", "Mul"]),
+        Form::Named(name) => vec![name.clone()],
+        Form::Operators(names) => names.clone(),
+    }
 }
