@@ -389,8 +389,13 @@ fn a_quantised_model_says_what_ran_on_codes_and_how_many_moved() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["on_codes"]["activations"], 1);
     assert_eq!(json["outputs"][0]["codes"]["whole"], true);
-    // A HardSwish whose Clip is the saturation of its codes.
-    for spelling in ["addclip.QDQ.QUInt8", "addclip.QOperator.QInt8"] {
+    // HardSwish whose Clip is the saturation of its codes, and with a Clip.
+    let hard = [
+        "addclip.QDQ.QUInt8",
+        "addclip.QOperator.QInt8",
+        "hard02.symmetric.QInt8",
+    ];
+    for spelling in hard {
         let model = open(&format!("quantised/{spelling}.onnx"));
         let report = verify(&model, None, &VerifyOptions::default(), |_| ()).unwrap();
         assert_eq!(report.on_codes.activations, 1, "{spelling}");

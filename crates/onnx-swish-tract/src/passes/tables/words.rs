@@ -27,6 +27,10 @@ enum Form {
     Sigmoid(f64),
     /// `αx + β`.
     Shifted(f64, f64),
+    /// `max(αx + β, 0)`.
+    Floored(f64, f64),
+    /// `min(αx + β, top)`, the last of these.
+    Capped(f64, f64, f64),
     /// The first of these times `clamp(αx + β, 0, 1)`.
     Clamped(f64, f64, f64),
     /// The first of these times `x·clamp(αx + β, 0, 1)`.
@@ -60,11 +64,8 @@ pub(super) fn of(model: &TypedModel, region: &Region) -> TractResult<String> {
             format!("HardSigmoid of {alpha}x + {beta}")
         }
         Form::Gated(factor, alpha, beta) if is_one(factor) => hard_swish(alpha, beta),
-        other @ (Form::Shifted(..) | Form::Clamped(..) | Form::Gated(..)) => {
-            words_of(&other).join(", ")
-        }
         Form::Named(name) => name,
-        Form::Operators(names) => names.join(", "),
+        other => words_of(&other).join(", "),
     })
 }
 
@@ -104,17 +105,16 @@ fn form(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
                 multiple(x, by)
             }
             (Some(x), _, None, Some(by)) if op.0.is::<math::Div>() => multiple(x, by.recip()),
+            (Some(x), _, None, Some(by)) | (None, Some(by), Some(x), _)
+                if op.0.is::<math::Max>() || op.0.is::<math::Min>() =>
+            {
+                bounded(x, by, op.0.is::<math::Max>())
+            }
             (Some(Form::Line(factor)), _, None, Some(by))
             | (None, Some(by), Some(Form::Line(factor)), _)
                 if op.0.is::<math::Add>() =>
             {
                 Some(Form::Shifted(*factor, by))
-            }
-            (Some(Form::Line(1.0)), _, None, Some(0.0))
-            | (None, Some(0.0), Some(Form::Line(1.0)), _)
-                if op.0.is::<math::Max>() =>
-            {
-                Some(Form::Named("ReLU".to_owned()))
             }
             _ => None,
         };
@@ -177,6 +177,28 @@ fn multiple(x: &Form, by: f64) -> Option<Form> {
     }
 }
 
+/// A form and its bound from below, if `is_floor`, or from above.
+fn bounded(x: &Form, by: f64, is_floor: bool) -> Option<Form> {
+    match (x, is_floor) {
+        (Form::Line(1.0), true) if by == 0.0 => Some(Form::Named("ReLU".to_owned())),
+        (&Form::Shifted(alpha, beta), true) if by == 0.0 => Some(Form::Floored(alpha, beta)),
+        (&Form::Shifted(alpha, beta), false) => Some(Form::Capped(alpha, beta, by)),
+        (&Form::Floored(alpha, beta), false) if by > 0.0 => Some(clamped(alpha, beta, by)),
+        (&Form::Capped(alpha, beta, top), true) if by == 0.0 && top > 0.0 => {
+            Some(clamped(alpha, beta, top))
+        }
+        // Bounds that a HardSwish's gate keeps anyway.
+        (Form::Clamped(..), true) if by <= 0.0 => Some(x.clone()),
+        (Form::Clamped(top, ..), false) if by >= *top => Some(x.clone()),
+        _ => None,
+    }
+}
+
+/// `αx + β` from zero to `top`.
+fn clamped(alpha: f64, beta: f64, top: f64) -> Form {
+    Form::Clamped(top, alpha / top, beta / top)
+}
+
 /// Where the lowest code is zero, codes end a sum as a Clip from zero to what the highest stands for: quantisers leave such a Clip out.
 fn saturated(quantize: &Quantize, alpha: f64, beta: f64) -> Form {
     let sum = Form::Shifted(alpha, beta);
@@ -187,7 +209,7 @@ fn saturated(quantize: &Quantize, alpha: f64, beta: f64) -> Form {
     let zero = linear.zero_point.value();
     let top = f64::from(high - zero) * f64::from(linear.scale);
     if low == zero && top > 0.0 {
-        Form::Clamped(top, alpha / top, beta / top)
+        clamped(alpha, beta, top)
     } else {
         sum
     }
@@ -234,6 +256,8 @@ fn words_of(form: &Form) -> Vec<String> {
         Form::Line(_) => named(&["Mul"]),
         Form::Sigmoid(_) => named(&["Sigmoid"]),
         Form::Shifted(..) => named(&["Add"]),
+        Form::Floored(..) => named(&["Add", "Max"]),
+        Form::Capped(..) => named(&["Add", "Min"]),
         Form::Clamped(top, ..) if is_one(*top) => named(&["HardSigmoid"]),
         Form::Clamped(..) => named(&["Add", "clamp"]),
         Form::Gated(factor, alpha, beta) if is_one(*factor) => vec![hard_swish(*alpha, *beta)],
