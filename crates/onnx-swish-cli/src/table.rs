@@ -1,6 +1,7 @@
 //! Tables in the house style: no rules, two blanks between columns, numbers at one line.
 //! Given a header, rows, and how wide the terminal is.
-//! Promises that no number and no word is split over two lines: where the columns do not fit side by side, rows stand one below the other.
+//! Promises that no number and no word is split over two lines: where the columns do not fit side by side, each row's name gets a line of
+//! its own, and where that does not help each cell does.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -52,8 +53,51 @@ impl Table {
         };
         match self.fit(columns) {
             Some(widths) => self.side_by_side(&widths, columns),
-            None => self.below_each_other(columns),
+            None => self
+                .below_names(columns)
+                .unwrap_or_else(|| self.below_each_other(columns)),
         }
+    }
+
+    /// The column that says what a row is of: the first that is no number.
+    fn name(&self) -> usize {
+        let mut columns = 0..self.header.len();
+        columns
+            .find(|at| !self.numbers.contains(at))
+            .unwrap_or_default()
+    }
+
+    /// A row's name by itself, the other cells below it, if those fit side by side.
+    fn below_names(&self, columns: usize) -> Option<String> {
+        let name = self.name();
+        let others = |row: &Vec<String>| {
+            let mut row = row.clone();
+            let name = (name < row.len()).then(|| row.remove(name));
+            (name.unwrap_or_default(), row)
+        };
+        let left = |at: usize| if at > name { at - 1 } else { at };
+        let (title, header) = others(&self.header);
+        let mut rest = Self {
+            header,
+            rows: self.rows.iter().map(|row| others(row).1).collect(),
+            numbers: left(self.numbers.start)..left(self.numbers.end),
+            words: self.words.map(left),
+        };
+        let columns = columns.checked_sub(GAP)?;
+        let widths = rest.fit(columns)?;
+        let mut lines = vec![title];
+        let indented = |text: String, lines: &mut Vec<String>| {
+            lines.extend(text.lines().map(|line| format!("{:GAP$}{line}", "")));
+        };
+        let rows = std::mem::take(&mut rest.rows);
+        indented(rest.side_by_side(&widths, columns), &mut lines);
+        rest.header.clear();
+        for (row, cells) in self.rows.iter().zip(rows) {
+            lines.push(others(row).0);
+            rest.rows = vec![cells];
+            indented(rest.side_by_side(&widths, columns), &mut lines);
+        }
+        Some(lines.join("\n"))
     }
 
     /// The cells of a column, its header first.
@@ -98,9 +142,11 @@ impl Table {
         let mut table = comfy_table::Table::new();
         table
             .load_style(presets::NOTHING)
-            .set_header(&self.header)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(u16::try_from(columns).unwrap_or(u16::MAX));
+        if !self.header.is_empty() {
+            table.set_header(&self.header);
+        }
         for row in &self.rows {
             table.add_row(row);
         }
@@ -118,8 +164,7 @@ impl Table {
 
     /// Each row under its first word, with the header's words before the cells.
     fn below_each_other(&self, columns: usize) -> String {
-        let title = (0..self.header.len()).find(|at| !self.numbers.contains(at));
-        let title = title.unwrap_or_default();
+        let title = self.name();
         let labels = self.header.iter().map(|header| len(header));
         let label = labels.max().unwrap_or_default();
         let mut lines = Vec::new();
@@ -214,6 +259,21 @@ mod tests {
                 "{columns}:\n{text}"
             );
         }
+    }
+
+    #[test]
+    fn long_names_have_a_line_of_their_own() {
+        let mut table = Table::new(["activation", "operator", "ulp"]).numbers(2..3);
+        table.add_row(["/features/0/Mul", "FusedSilu", "1.5"].map(str::to_owned));
+        table.add_row(["y", "FusedHardSwish", "12"].map(str::to_owned));
+        let expected = "\
+activation
+  operator        ulp
+/features/0/Mul
+  FusedSilu       1.5
+y
+  FusedHardSwish   12";
+        assert_eq!(table.lay_out(Some(30)), expected);
     }
 
     #[test]
