@@ -121,7 +121,7 @@ pub fn write_npz<'a>(
     }
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Failure::caused(format!("cannot write {}", path.display()), error)
-            .help("check that the folder exists and may be written to")
+            .help("check that the folder exists, may be written to, and has room")
     };
     let folder = path
         .parent()
@@ -133,7 +133,8 @@ pub fn write_npz<'a>(
     let file = temporary
         .tempfile_in(folder)
         .map_err(|error| failed(&without_path(error)))?;
-    let mut archive = NpzWriter::new_compressed(BufWriter::new(file));
+    // Not by the temporary file itself, whose errors would name it.
+    let mut archive = NpzWriter::new_compressed(BufWriter::new(Once::new(file.as_file())));
     for (name, tensor) in tensors {
         add_entry(&mut archive, name, tensor).map_err(|error| match error {
             Some(error) => failed(&error),
@@ -142,7 +143,7 @@ pub fn write_npz<'a>(
             )),
         })?;
     }
-    let file = archive
+    archive
         .finish()
         .map_err(|error| failed(&error))?
         .into_inner()
@@ -157,6 +158,45 @@ pub fn write_npz<'a>(
         _ => failed(&error.error),
     })?;
     Ok(())
+}
+
+/// A file that fails once. What is written after that goes nowhere: archives that are given up finish what they began, and print that
+/// they could not.
+struct Once<'a> {
+    file: &'a File,
+    failed: bool,
+}
+
+impl<'a> Once<'a> {
+    fn new(file: &'a File) -> Self {
+        Once {
+            file,
+            failed: false,
+        }
+    }
+}
+
+impl Write for Once<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.failed {
+            return Ok(bytes.len());
+        }
+        let written = self.file.write(bytes);
+        self.failed = written
+            .as_ref()
+            .is_err_and(|error| error.kind() != io::ErrorKind::Interrupted);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl io::Seek for Once<'_> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
 }
 
 /// Refuses to replace what nobody asked to replace; asked before the work, and again when it is done.

@@ -23,9 +23,38 @@ pub struct Arguments {
 }
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
-    let mut script = Vec::new();
-    let command = &mut Cli::command();
-    clap_complete::generate(arguments.shell, command, "onnx-swish", &mut script);
-    term.raw(&script)?;
+    term.raw(&script(arguments.shell))?;
     Ok(Answer::Yes)
+}
+
+/// The script of a shell.
+fn script(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "onnx-swish", &mut script);
+    if shell != Shell::Bash {
+        return script;
+    }
+    // clap_complete 4.6 spells the hyphen of our name in two ways, so that bash finds nothing behind a verb.
+    let text = String::from_utf8_lossy(&script);
+    text.replace("onnx__subcmd__swish", "onnx__swish")
+        .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bash_knows_what_comes_behind_each_verb() {
+        let script = String::from_utf8(script(Shell::Bash)).unwrap();
+        let verbs: Vec<&str> = script
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("cmd=\"")?.strip_suffix('"'))
+            .collect();
+        assert!(verbs.iter().any(|verb| verb.ends_with("fuse")), "{script}");
+        for verb in verbs.into_iter().filter(|verb| !verb.is_empty()) {
+            let label = format!("{verb})");
+            assert!(script.lines().any(|line| line.trim() == label), "{label}");
+        }
+    }
 }
