@@ -64,6 +64,28 @@ impl TransposedSpec {
         }
     }
 
+    /// The convolution of one phase whose taps are a kernel of this size.
+    pub fn phase(&self, kernel: [usize; 2]) -> Spec {
+        Spec {
+            window: Window {
+                kernel,
+                stride: [1, 1],
+                dilation: [1, 1],
+            },
+            in_channels: self.in_channels,
+            out_channels: self.out_channels,
+            groups: self.groups,
+            activation: self.activation,
+            line: self.line,
+            residual: Residual::None,
+            requantize: self.requantize,
+            gated: false,
+            plane_sums: false,
+            exact: self.exact,
+            rows: false,
+        }
+    }
+
     /// Phases of an output.
     pub fn phases(&self) -> usize {
         self.window.stride[0] * self.window.stride[1]
@@ -184,22 +206,8 @@ impl ConvTranspose2d {
                 spec.phase_of(weights, *first, &mut own);
             }
             let of_phases = Spec {
-                window: Window {
-                    kernel,
-                    stride: [1, 1],
-                    dilation: [1, 1],
-                },
-                in_channels: spec.in_channels,
                 out_channels: volume(&[spec.out_channels, phases.len()])?,
-                groups: spec.groups,
-                activation: spec.activation,
-                residual: Residual::None,
-                line: spec.line,
-                requantize: spec.requantize,
-                gated: false,
-                plane_sums: false,
-                exact: spec.exact,
-                rows: false,
+                ..spec.phase(kernel)
             };
             let conv = Conv2d::with_isa(isa, of_phases, &own, &bias.repeat(phases.len()))?;
             Ok(Bundle { axes, phases, conv })

@@ -108,9 +108,8 @@ pub(super) fn info(spec: &Spec, tables: &[String]) -> String {
 
 /// `transposed 2x2, ReLU`.
 pub(super) fn kind_of_transposed(spec: &TransposedSpec, tables: &[String]) -> String {
-    let ordinary = ordinary(spec);
     let filter = filter("transposed", &spec.window);
-    format!("{filter}{}", extras(&ordinary, tables))
+    format!("{filter}{}", extras(&spec.phase([1, 1]), tables))
 }
 
 /// `transposed 2x2, stride 2x2, 24 to 24 channels, ReLU`.
@@ -120,25 +119,7 @@ pub(super) fn info_of_transposed(spec: &TransposedSpec, tables: &[String]) -> St
         &spec.window,
         [spec.in_channels, spec.out_channels, spec.groups],
     );
-    format!("{filter}{sizes}{}", extras(&ordinary(spec), tables))
-}
-
-/// A convolution that ends in the same way.
-fn ordinary(spec: &TransposedSpec) -> Spec {
-    Spec {
-        window: spec.window,
-        in_channels: spec.in_channels,
-        out_channels: spec.out_channels,
-        groups: spec.groups,
-        activation: spec.activation,
-        residual: Residual::None,
-        line: spec.line,
-        requantize: spec.requantize,
-        gated: false,
-        plane_sums: false,
-        exact: spec.exact,
-        rows: false,
-    }
+    format!("{filter}{sizes}{}", extras(&spec.phase([1, 1]), tables))
 }
 
 /// `, stride 2x2, 16 to 16 channels in 16 groups`.

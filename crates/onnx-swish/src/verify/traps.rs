@@ -96,6 +96,29 @@ fn model(graph: GraphProto) -> Model {
     Model::from_bytes(model.encode_to_vec()).unwrap()
 }
 
+/// The `few` largest of x's elements, and those of b that stand where they stand.
+fn ranked(few: i64, size: i64, outputs: &[&'static str]) -> Model {
+    model(GraphProto {
+        node: vec![
+            node("TopK", &["x", "k"], &["v", "i"]),
+            with(node("Gather", &["b", "i"], &["y"]), "axis", 0),
+        ],
+        initializer: vec![TensorProto {
+            name: Some("k".into()),
+            data_type: Some(DataType::Int64 as i32),
+            dims: vec![1],
+            int64_data: vec![few],
+            ..TensorProto::default()
+        }],
+        input: vec![
+            value("x", DataType::Float, &[size]),
+            value("b", DataType::Float, &[size]),
+        ],
+        output: outputs.iter().map(|name| output(name)).collect(),
+        ..GraphProto::default()
+    })
+}
+
 fn named<const N: usize>(tensors: [(&str, Tensor); N]) -> NamedTensors {
     tensors
         .into_iter()
@@ -187,25 +210,7 @@ fn one_number_behind_codes_has_the_steps_in_front_of_it() {
 
 #[test]
 fn an_index_twice_or_an_order_of_its_own_is_no_tie() {
-    let top = model(GraphProto {
-        node: vec![
-            node("TopK", &["x", "k"], &["v", "i"]),
-            with(node("Gather", &["b", "i"], &["y"]), "axis", 0),
-        ],
-        initializer: vec![TensorProto {
-            name: Some("k".into()),
-            data_type: Some(DataType::Int64 as i32),
-            dims: vec![1],
-            int64_data: vec![3],
-            ..TensorProto::default()
-        }],
-        input: vec![
-            value("x", DataType::Float, &[5]),
-            value("b", DataType::Float, &[5]),
-        ],
-        output: ["v", "i", "y"].map(output).to_vec(),
-        ..GraphProto::default()
-    });
+    let top = ranked(3, 5, &["v", "i", "y"]);
     let judged = |scores: [f32; 5], i: [i64; 3], y: [f32; 3]| {
         let inputs = named([
             ("x", ndarray::arr1(&scores).into()),
@@ -247,25 +252,7 @@ fn an_index_twice_or_an_order_of_its_own_is_no_tie() {
 
 #[test]
 fn rows_behind_a_tie_whose_indices_nobody_gives_are_different_with_a_word() {
-    let top = model(GraphProto {
-        node: vec![
-            node("TopK", &["x", "k"], &["v", "i"]),
-            with(node("Gather", &["b", "i"], &["y"]), "axis", 0),
-        ],
-        initializer: vec![TensorProto {
-            name: Some("k".into()),
-            data_type: Some(DataType::Int64 as i32),
-            dims: vec![1],
-            int64_data: vec![2],
-            ..TensorProto::default()
-        }],
-        input: vec![
-            value("x", DataType::Float, &[4]),
-            value("b", DataType::Float, &[4]),
-        ],
-        output: ["v", "y"].map(output).to_vec(),
-        ..GraphProto::default()
-    });
+    let top = ranked(2, 4, &["v", "y"]);
     let judged = |scores: [f32; 4], y: [f32; 2]| {
         let inputs = named([
             ("x", ndarray::arr1(&scores).into()),
