@@ -3,7 +3,7 @@
 //! Given the fixtures of `quantised/`; promises convolutions of codes where they are due, the numbers of the float graph up to rounding,
 //! and the same bits for any number of threads.
 
-use onnx_swish::{Convolution, Session, SessionBuilder, Shapes};
+use onnx_swish::{Convolution, Session, SessionBuilder, Shapes, Tensor};
 use onnx_swish_tests::{Fixture, Stored, folder, outputs, table};
 
 fn fixtures() -> Vec<Fixture> {
@@ -93,33 +93,52 @@ fn sixteen_bits_stay_with_floats_and_the_reason_is_told() {
     }
 }
 
+/// Of each output its name, what was computed and what is stored.
+type Compared = Vec<(String, Tensor, Tensor)>;
+
+/// A repaired model's convolutions, if there are instructions for codes, and its outputs.
+fn beside_stored(file: &str) -> (Option<Vec<Convolution>>, Compared) {
+    let path = folder().join("repairs").join(file);
+    let stored = Stored::read(&path.with_extension("npz"));
+    let session = Session::builder().open(&path).unwrap();
+    let found = has_instructions().then(|| session.convolutions(&Shapes::new()).unwrap());
+    let got = outputs(&session, &stored.inputs);
+    assert_eq!(got.len(), stored.outputs.len());
+    let both = stored.outputs.into_iter().map(|(name, expected)| {
+        let (_, got) = got.iter().find(|(own, _)| *own == name).unwrap();
+        (name, got.clone(), expected)
+    });
+    (found, both.collect())
+}
+
+/// How many say so of themselves.
+fn that_say(convolutions: &[Convolution], what: &str) -> usize {
+    let says = |one: &&Convolution| one.info.as_ref().is_some_and(|it| it.contains(what));
+    convolutions.iter().filter(says).count()
+}
+
+fn assert_near(name: &str, got: &Tensor, expected: &Tensor) {
+    let (got, expected) = (got.view::<f32>().unwrap(), expected.view::<f32>().unwrap());
+    for (got, expected) in got.iter().zip(&expected) {
+        let same = (got - expected).abs() <= 1e-6 + 1e-5 * expected.abs();
+        assert!(same, "{name}: {got} {expected}");
+    }
+}
+
 /// ConvInteger and MatMulInteger behind DynamicQuantizeLinear: sums and all their bits, and floats with the bias and the activation in one.
 #[test]
 fn products_of_codes_quantised_at_run_time_are_exact() {
-    let path = folder().join("repairs/products_of_codes_quantised_at_run_time.onnx");
-    let Stored {
-        inputs,
-        outputs: expected,
-    } = Stored::read(&path.with_extension("npz"));
-    let session = Session::builder().open(&path).unwrap();
-    if has_instructions() {
-        let found = session.convolutions(&Shapes::new()).unwrap();
+    let (found, outputs) = beside_stored("products_of_codes_quantised_at_run_time.onnx");
+    if let Some(found) = found {
         assert_eq!(found.len(), 7, "{found:?}");
         assert!(found.iter().all(|one| one.codes && one.ours), "{found:?}");
-        let fused = |one: &&Convolution| one.info.as_ref().is_some_and(|it| it.contains("SiLU"));
-        assert_eq!(found.iter().filter(fused).count(), 2, "{found:?}");
+        assert_eq!(that_say(&found, "SiLU"), 2, "{found:?}");
     }
-    let got = outputs(&session, &inputs);
-    assert_eq!(got.len(), expected.len());
-    for (name, expected) in expected {
-        let (_, got) = got.iter().find(|(own, _)| *own == name).unwrap();
-        let (Ok(floats), Ok(near)) = (got.view::<f32>(), expected.view::<f32>()) else {
-            assert_eq!(*got, expected, "{name}");
-            continue;
-        };
-        for (got, expected) in floats.iter().zip(&near) {
-            let same = (got - expected).abs() <= 1e-6 + 1e-5 * expected.abs();
-            assert!(same, "{name}: {got} {expected}");
+    for (name, got, expected) in outputs {
+        if got.view::<f32>().is_ok() && expected.view::<f32>().is_ok() {
+            assert_near(&name, &got, &expected);
+        } else {
+            assert_eq!(got, expected, "{name}");
         }
     }
 }
@@ -127,36 +146,18 @@ fn products_of_codes_quantised_at_run_time_are_exact() {
 /// The same with a scale for each output channel: multiplied by the codes' own in the kernels, to the same bits.
 #[test]
 fn a_scale_for_each_channel_is_part_of_the_product() {
-    let path = folder().join("repairs/products_of_codes_with_a_scale_for_each_channel.onnx");
-    let Stored {
-        inputs,
-        outputs: expected,
-    } = Stored::read(&path.with_extension("npz"));
-    let session = Session::builder().open(&path).unwrap();
-    if has_instructions() {
-        let found = session.convolutions(&Shapes::new()).unwrap();
+    let (found, outputs) = beside_stored("products_of_codes_with_a_scale_for_each_channel.onnx");
+    if let Some(found) = found {
         assert_eq!(found.len(), 6, "{found:?}");
-        let floats =
-            |one: &Convolution| one.info.as_ref().is_some_and(|it| it.contains("to floats"));
-        assert!(
-            found.iter().all(|one| one.codes && floats(one)),
-            "{found:?}"
-        );
-        let fused = |one: &&Convolution| one.info.as_ref().is_some_and(|it| it.contains("SiLU"));
-        assert_eq!(found.iter().filter(fused).count(), 2, "{found:?}");
+        assert!(found.iter().all(|one| one.codes), "{found:?}");
+        assert_eq!(that_say(&found, "to floats"), 6, "{found:?}");
+        assert_eq!(that_say(&found, "SiLU"), 2, "{found:?}");
     }
-    let got = outputs(&session, &inputs);
-    assert_eq!(got.len(), expected.len());
-    for (name, expected) in expected {
-        let (_, got) = got.iter().find(|(own, _)| *own == name).unwrap();
-        if !name.ends_with("silu") {
-            assert_eq!(*got, expected, "{name}");
-            continue;
-        }
-        let (got, expected) = (got.view::<f32>().unwrap(), expected.view::<f32>().unwrap());
-        for (got, expected) in got.iter().zip(&expected) {
-            let same = (got - expected).abs() <= 1e-6 + 1e-5 * expected.abs();
-            assert!(same, "{name}: {got} {expected}");
+    for (name, got, expected) in outputs {
+        if name.ends_with("silu") {
+            assert_near(&name, &got, &expected);
+        } else {
+            assert_eq!(got, expected, "{name}");
         }
     }
 }

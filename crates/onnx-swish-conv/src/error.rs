@@ -91,7 +91,7 @@ pub enum ConvError {
     /// Images that are no rows.
     #[error("the images of a linear layer are single pixels, without padding")]
     NotPixels,
-    /// A transposed convolution of another window than those that are covered, or the places of another one's phases.
+    /// A transposed convolution of another window than those that are covered.
     #[error(
         "a transposed convolution has no dilation, a kernel of at least its stride, and a padding below its kernel"
     )]

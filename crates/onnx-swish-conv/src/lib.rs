@@ -58,4 +58,4 @@ pub use method::Method;
 pub use onnx_swish_kernels::codes::{CodeType, Linear, ZeroPoint};
 pub use onnx_swish_simd::{DotIsa, Isa};
 pub use spec::{Operands, Outputs, Spec, is_depthwise};
-pub use transposed::{ConvTranspose2d, Place, TransposedSpec, interleave};
+pub use transposed::{ConvTranspose2d, TransposedSpec};

@@ -186,10 +186,13 @@ pub(crate) fn check_sizes(
 
 /// The product of sizes.
 pub(crate) fn volume(sizes: &[usize]) -> Result<usize, ConvError> {
-    sizes
-        .iter()
-        .try_fold(1usize, |product, size| product.checked_mul(*size))
-        .ok_or(ConvError::TooLarge)
+    product(sizes.iter().copied())
+}
+
+/// As [`volume`], of sizes that lie in no slice.
+pub(crate) fn product(mut sizes: impl Iterator<Item = usize>) -> Result<usize, ConvError> {
+    let product = sizes.try_fold(1usize, usize::checked_mul);
+    product.ok_or(ConvError::TooLarge)
 }
 
 pub(crate) fn expect_length(what: &'static str, got: usize, want: usize) -> Result<(), ConvError> {

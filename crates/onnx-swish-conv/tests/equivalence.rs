@@ -3,6 +3,7 @@
 //! Promise: within the rounding bound of the sum, the same for any number of workers.
 
 mod naive;
+mod noise;
 mod threads;
 
 use onnx_swish_conv::{
@@ -11,20 +12,8 @@ use onnx_swish_conv::{
 use onnx_swish_threads::{Inline, Workers};
 use proptest::prelude::*;
 
+use noise::noise;
 use threads::Threads;
-
-/// Reproducible values around zero, none special.
-fn noise(len: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_769) | 1;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 fn check(spec: &Spec, images: usize, frame: &Frame) {
     let inputs = images * spec.in_channels * frame.input_area();
@@ -195,12 +184,7 @@ fn deep_products_in_several_blocks() {
         let window = Window::square(kernel, 1);
         let pad = [kernel / 2; 2];
         let frame = Frame::padded(&window, size, pad, pad).unwrap();
-        for residual in [
-            Residual::None,
-            Residual::BeforeActivation,
-            Residual::AfterActivation,
-            Residual::Factor,
-        ] {
+        for residual in naive::RESIDUALS {
             let spec = Spec {
                 residual,
                 ..spec(window, channels, 1, Activation::Relu)
@@ -231,12 +215,7 @@ fn a_line_behind_the_activation() {
         let window = Window::square(kernel, 1);
         let pad = [kernel / 2; 2];
         let frame = Frame::padded(&window, size, pad, pad).unwrap();
-        for residual in [
-            Residual::None,
-            Residual::BeforeActivation,
-            Residual::AfterActivation,
-            Residual::Factor,
-        ] {
+        for residual in naive::RESIDUALS {
             if groups > 1 && residual != Residual::None {
                 continue;
             }

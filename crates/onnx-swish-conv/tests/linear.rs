@@ -3,6 +3,7 @@
 //! Promise: within the rounding bound of the sum, the same bits for any number of workers and for a row among any others.
 
 mod naive;
+mod noise;
 mod threads;
 
 use onnx_swish_conv::{
@@ -10,6 +11,7 @@ use onnx_swish_conv::{
 };
 use onnx_swish_threads::{Inline, Workers};
 
+use noise::noise;
 use threads::Threads;
 
 const PIXEL: Frame = Frame {
@@ -17,18 +19,6 @@ const PIXEL: Frame = Frame {
     output: [1, 1],
     pad: [0, 0],
 };
-
-/// Reproducible values around zero, none special.
-fn noise(len: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_769) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
 
 fn spec(channels: [usize; 2], activation: Activation, residual: Residual) -> Spec {
     Spec {
@@ -121,12 +111,7 @@ fn deep_layers_in_blocks_and_many_rows_in_chunks() {
         (300, [333, 20]),
         (70, [1100, 33]),
     ] {
-        for residual in [
-            Residual::None,
-            Residual::BeforeActivation,
-            Residual::AfterActivation,
-            Residual::Factor,
-        ] {
+        for residual in naive::RESIDUALS {
             check(&spec(channels, Activation::Silu, residual), rows);
         }
     }

@@ -2,24 +2,14 @@
 //! Given: a grid of sizes around those of tiles, panels and blocks, each operand in every order of its axes, batches that are repeated.
 //! Promise: within the rounding bound of the sum, and the same bits for any number of workers and any order.
 
+mod noise;
 mod threads;
 
 use onnx_swish_conv::{Axis, ConvError, Isa, MatMul};
 use onnx_swish_threads::{Inline, Workers};
 
+use noise::noise;
 use threads::Threads;
-
-/// Reproducible values around zero, none special.
-fn noise(len: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_769) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
 
 /// Sizes of the axes a, b (of batches), i, j and k, in this order.
 type Sizes = [usize; 5];

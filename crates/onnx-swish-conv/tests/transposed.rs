@@ -3,20 +3,14 @@
 //! Promise: every output is within the rounding of its sum, for each instruction set, and the same for any number of threads.
 
 mod naive;
+mod noise;
 mod threads;
 
-use onnx_swish_conv::{
-    Activation, ConvError, ConvTranspose2d, Isa, TransposedSpec, Window, interleave,
-};
+use onnx_swish_conv::{Activation, ConvError, ConvTranspose2d, Isa, TransposedSpec, Window};
 use onnx_swish_threads::{Inline, Workers};
 
+use noise::noise;
 use threads::Threads;
-
-/// Reproducible values around zero.
-fn noise(len: usize, seed: usize) -> Vec<f32> {
-    let value = |i: usize| ((i * 7919 + seed * 104_729 + i * i % 31) % 1009) as f32 / 504.0 - 1.0;
-    (0..len).map(value).collect()
-}
 
 /// Each output's sum, and the sum of its terms' magnitudes: ONNX's definition, by what each input element adds to.
 fn sums(
@@ -73,8 +67,8 @@ fn computed(
     conv.run(images, input, output, x, &mut phases, workers)
         .unwrap();
     let mut y = vec![f32::NAN; images * spec.out_channels * output[0] * output[1]];
-    let places = conv.places();
-    interleave(spec, places, images, output, &phases, &mut y, workers).unwrap();
+    conv.interleave(images, output, &phases, &mut y, workers)
+        .unwrap();
     y
 }
 
@@ -196,12 +190,10 @@ fn wrong_lengths_are_errors() {
     };
     assert_eq!(run(12, 32), Ok(()));
     assert!(run(11, 32).is_err() && run(12, 31).is_err());
-    let put = |places: &[_], phases: usize, y: usize| {
+    let put = |phases: usize, y: usize| {
         let mut y = vec![0.0; y];
-        interleave(&it, places, 1, output, &vec![0.0; phases], &mut y, &Inline)
+        conv.interleave(1, output, &vec![0.0; phases], &mut y, &Inline)
     };
-    let places = conv.places();
-    assert_eq!(put(places, 32, 32), Ok(()));
-    assert!(put(&places[1..], 32, 32).is_err());
-    assert!(put(places, 31, 32).is_err() && put(places, 32, 31).is_err());
+    assert_eq!(put(32, 32), Ok(()));
+    assert!(put(31, 32).is_err() && put(32, 31).is_err());
 }

@@ -3,6 +3,7 @@
 //! Promise: within the stated error of the exact sums, the same bits for any number of workers, and never where it was not asked for.
 
 mod naive;
+mod noise;
 mod threads;
 
 use onnx_swish_conv::{
@@ -10,19 +11,8 @@ use onnx_swish_conv::{
 };
 use onnx_swish_threads::{Inline, Workers};
 
+use noise::{noise, noise_from};
 use threads::Threads;
-
-/// Reproducible values between `low` and 1.
-fn noise(len: usize, seed: u32, low: f32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_769) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        low + (1.0 - low) * ((state >> 8) as f32 / (1 << 24) as f32)
-    };
-    (0..len).map(|_| next()).collect()
-}
 
 fn spec(channels: [usize; 2]) -> Spec {
     Spec {
@@ -47,11 +37,11 @@ fn frame(size: [usize; 2], before: [usize; 2], after: [usize; 2]) -> Frame {
 
 /// Computes on every set that takes the method, and compares with the definition. Says on how many sets.
 fn check(spec: &Spec, images: usize, frame: &Frame, low: f32) -> usize {
-    let input = noise(images * spec.in_channels * frame.input_area(), 1, low);
-    let weights = noise(spec.out_channels * spec.macs_per_output(), 2, -1.0);
-    let bias = noise(spec.out_channels, 3, -1.0);
+    let input = noise_from(low, images * spec.in_channels * frame.input_area(), 1);
+    let weights = noise(spec.out_channels * spec.macs_per_output(), 2);
+    let bias = noise(spec.out_channels, 3);
     let outputs = images * spec.out_channels * frame.output_area();
-    let residual = (spec.residual != Residual::None).then(|| noise(outputs, 4, -1.0));
+    let residual = (spec.residual != Residual::None).then(|| noise(outputs, 4));
     let operands = Operands {
         input: &input,
         residual: residual.as_deref(),
@@ -126,12 +116,7 @@ fn deep_sums_are_within_the_stated_error() {
 
 #[test]
 fn what_sums_end_in_and_several_images() {
-    for residual in [
-        Residual::None,
-        Residual::BeforeActivation,
-        Residual::AfterActivation,
-        Residual::Factor,
-    ] {
+    for residual in naive::RESIDUALS {
         for activation in [
             Activation::None,
             Activation::Relu,
@@ -218,7 +203,7 @@ fn it_is_not_chosen_where_products_are_to_be_exact_or_it_does_not_fit() {
 #[test]
 fn images_of_other_sizes_get_their_own_method() {
     let spec = spec([32, 32]);
-    let weights = noise(32 * 32 * 9, 2, -1.0);
+    let weights = noise(32 * 32 * 9, 2);
     let conv = Conv2d::new(spec, &weights, &[]).unwrap();
     let exactly = Spec {
         exact: true,
@@ -235,7 +220,7 @@ fn images_of_other_sizes_get_their_own_method() {
         assert_eq!(conv.method(&frame), method);
         conv.prepare(&frame);
         assert!(conv.packed_bytes() > given);
-        let input = noise(32 * frame.input_area(), 1, -1.0);
+        let input = noise(32 * frame.input_area(), 1);
         let run = |conv: &Conv2d| {
             let operands = Operands {
                 input: &input,
@@ -256,8 +241,8 @@ fn images_of_other_sizes_get_their_own_method() {
 #[test]
 fn a_nan_reaches_all_outputs_that_read_it() {
     let frame = frame([24, 24], [1; 2], [1; 2]);
-    let weights = noise(32 * 32 * 9, 2, -1.0);
-    let mut input = noise(32 * 576, 1, -1.0);
+    let weights = noise(32 * 32 * 9, 2);
+    let mut input = noise(32 * 576, 1);
     input[5 * 576 + 7 * 24 + 12] = f32::NAN;
     for isa in Isa::available() {
         let conv = Conv2d::with_isa(isa, spec([32, 32]), &weights, &[]).unwrap();

@@ -157,6 +157,12 @@ fn other_tensor(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<Tenso
     )))
 }
 
+/// What a dict holds now, by name: making an array of something may run the caller's code, and change the dict.
+pub fn by_name<'py>(feed: &Bound<'py, PyDict>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+    let items = feed.items();
+    items.iter().map(|item| item.extract()).collect()
+}
+
 /// An array of its own with the values of a tensor.
 pub fn array<'py>(py: Python<'py>, tensor: &Tensor) -> PyResult<Bound<'py, PyAny>> {
     macro_rules! each {

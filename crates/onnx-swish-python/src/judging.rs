@@ -113,12 +113,9 @@ fn sets(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<NamedTensors>> {
 }
 
 fn named(set: &Bound<'_, PyDict>) -> PyResult<NamedTensors> {
-    // A list of what is there now: making an array of something may run the caller's code, and change the dict.
-    set.items()
-        .iter()
-        .map(|item| {
-            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
-            let name: String = name.extract()?;
+    arrays::by_name(set)?
+        .into_iter()
+        .map(|(name, value)| {
             let tensor = arrays::tensor(&name, &value, None)?;
             Ok((name, tensor))
         })

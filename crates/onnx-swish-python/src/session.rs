@@ -126,10 +126,7 @@ impl Session {
         let wanted = self.positions(output_names.as_deref())?;
         let ports = self.engine.inputs();
         let mut inputs: Vec<(String, Tensor)> = Vec::with_capacity(input_feed.len());
-        // A list of what is there now: making an array of something may run the caller's code, and change the dict.
-        for item in input_feed.items() {
-            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
-            let name: String = name.extract()?;
+        for (name, value) in arrays::by_name(input_feed)? {
             let port = ports.iter().find(|port| port.name == name);
             let tensor = arrays::tensor(&name, &value, port.and_then(|port| port.element_type))?;
             inputs.push((name, tensor));

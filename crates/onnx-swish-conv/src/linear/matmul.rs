@@ -13,6 +13,7 @@ use crate::epilogue::{Activation, Epilogue, Residual};
 use crate::gemm::{PANEL_VECTORS, tile_rows};
 use crate::scratch::{self, Scratch, bytes_for};
 use crate::shared::SharedSlice;
+use crate::spec::product;
 use crate::split::{Split, piece, run_tasks, tasks_for};
 use crate::tuning::{GEMM_MACS_PER_NS, threads_for};
 use crate::{ConvError, Isa};
@@ -175,11 +176,6 @@ impl MatMul {
         }
         starts
     }
-}
-
-fn product(mut sizes: impl Iterator<Item = usize>) -> Result<usize, ConvError> {
-    let product = sizes.try_fold(1usize, usize::checked_mul);
-    product.ok_or(ConvError::TooLarge)
 }
 
 /// What all tasks of a call see.

@@ -6,82 +6,44 @@ use onnx_swish_simd::{Isa, Kernel, Simd};
 use onnx_swish_threads::Workers;
 
 use super::{Place, TransposedSpec};
-use crate::ConvError;
 use crate::shared::SharedSlice;
-use crate::spec::{expect_length, volume};
-use crate::split::{run_tasks, tasks_for};
+use crate::split::{piece, run_tasks, tasks_for};
 
-/// Writes the output, `[images, channels, height, width]`, from what [`ConvTranspose2d::run`](super::ConvTranspose2d::run) has computed.
-/// `places` is what [`ConvTranspose2d::places`](super::ConvTranspose2d::places) says.
-///
-/// # Errors
-/// If a slice has the wrong length, a place is none of this convolution, or sizes overflow.
-pub fn interleave(
-    spec: &TransposedSpec,
-    places: &[Place],
-    images: usize,
-    output_size: [usize; 2],
-    phases: &[f32],
-    output: &mut [f32],
-    workers: &dyn Workers,
-) -> Result<(), ConvError> {
-    spec.check()?;
-    let [height, width] = output_size;
-    let planes = volume(&[images, spec.out_channels])?;
-    let want = volume(&[planes, height, width])?;
-    expect_length("the output", output.len(), want)?;
-    expect_length(
-        "the phases",
-        phases.len(),
-        spec.elements(images, output_size)?,
-    )?;
-    expect_length("the places", places.len(), spec.phases())?;
-    let inside = |it: &Place| {
-        it.among < it.of
-            && it.before + it.of <= spec.phases()
-            && it.first[0] < spec.window.stride[0]
-            && it.first[1] < spec.window.stride[1]
-    };
-    if !places.iter().all(inside) {
-        return Err(ConvError::NotTransposed);
-    }
-    if want == 0 {
-        return Ok(());
-    }
-    let all = Interleave {
-        spec,
-        places,
-        images,
-        output_size,
-        phases,
-    };
-    let (shared, threads) = (SharedSlice::new(output), workers.count());
-    let tasks = tasks_for(threads).min(planes);
-    let task = |task: usize| {
-        for plane in planes * task / tasks..planes * (task + 1) / tasks {
-            let area = height * width;
-            // SAFETY: each plane belongs to one task.
-            let output = unsafe { shared.part(plane * area..(plane + 1) * area) };
-            Isa::best().run(Plane {
-                of: &all,
-                plane,
-                output,
-            });
-        }
-    };
-    run_tasks(threads, tasks, &task, workers);
-    Ok(())
-}
-
-struct Interleave<'a> {
-    spec: &'a TransposedSpec,
-    places: &'a [Place],
-    images: usize,
-    output_size: [usize; 2],
-    phases: &'a [f32],
+/// All phases of some images, and where each lies.
+pub(super) struct Interleave<'a> {
+    pub isa: Isa,
+    pub spec: &'a TransposedSpec,
+    pub places: &'a [Place],
+    pub images: usize,
+    pub output_size: [usize; 2],
+    /// As many as the specification says.
+    pub phases: &'a [f32],
 }
 
 impl<'a> Interleave<'a> {
+    /// Writes the output, which has as many elements as its size says.
+    pub(super) fn write(&self, output: &mut [f32], workers: &dyn Workers) {
+        if output.is_empty() {
+            return;
+        }
+        let [height, width] = self.output_size;
+        let (area, planes) = (height * width, self.images * self.spec.out_channels);
+        let (shared, threads) = (SharedSlice::new(output), workers.count());
+        let tasks = tasks_for(threads).min(planes);
+        let task = |task: usize| {
+            for plane in piece(task, tasks, planes) {
+                // SAFETY: each plane belongs to one task.
+                let output = unsafe { shared.part(plane * area..(plane + 1) * area) };
+                self.isa.run(Plane {
+                    of: self,
+                    plane,
+                    output,
+                });
+            }
+        };
+        run_tasks(threads, tasks, &task, workers);
+    }
+
     /// What a phase has of a plane of the output.
     fn plane(&self, place: &Place, plane: usize) -> &'a [f32] {
         let [height, width] = self.spec.phase_size(self.output_size);

@@ -4,7 +4,7 @@
 //!
 //! With strides of s, an output element at t meets every s-th tap, those from t modulo s on: all elements of one remainder, a phase, are an
 //! ordinary convolution by these taps. Phases that have the same taps in the same places, as all have where the kernel is as
-//! large as its stride, are one convolution of more channels. [`interleave`] puts what they compute next to each other.
+//! large as its stride, are one convolution of more channels. [`ConvTranspose2d::interleave`] puts what they compute next to each other.
 
 #[allow(unsafe_code)]
 mod interleave;
@@ -14,7 +14,7 @@ use onnx_swish_threads::Workers;
 
 use crate::spec::{check_sizes, expect_length, volume};
 use crate::{Activation, Conv2d, ConvError, Frame, Isa, Line, Operands, Residual, Spec, Window};
-pub use interleave::interleave;
+use interleave::Interleave;
 
 /// What a transposed convolution computes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,6 +110,7 @@ impl TransposedSpec {
 #[derive(Debug)]
 pub struct ConvTranspose2d {
     spec: TransposedSpec,
+    isa: Isa,
     bundles: Vec<Bundle>,
     places: Vec<Place>,
 }
@@ -215,6 +216,7 @@ impl ConvTranspose2d {
         let bundles = bundles.collect::<Result<Vec<_>, ConvError>>()?;
         Ok(ConvTranspose2d {
             spec,
+            isa,
             places: places(&bundles),
             bundles,
         })
@@ -232,8 +234,8 @@ impl ConvTranspose2d {
         }
     }
 
-    /// The phases of `images` images of this size, one convolution after the other, as [`interleave`] takes them: where there is only
-    /// one, which is where strides are 1, it is the output.
+    /// The phases of `images` images of this size, one convolution after the other, as [`ConvTranspose2d::interleave`] takes them. Where
+    /// there is only one, which is where strides are 1, it is the output.
     ///
     /// # Errors
     /// If a slice has the wrong length, or sizes overflow.
@@ -266,9 +268,33 @@ impl ConvTranspose2d {
         Ok(())
     }
 
-    /// Where each phase lies: as [`interleave`] asks for them.
-    pub fn places(&self) -> &[Place] {
-        &self.places
+    /// Writes the output, `[images, channels, height, width]`, of this size, from the phases that [`ConvTranspose2d::run`] has computed.
+    ///
+    /// # Errors
+    /// If a slice has the wrong length, or sizes overflow.
+    pub fn interleave(
+        &self,
+        images: usize,
+        output_size: [usize; 2],
+        phases: &[f32],
+        output: &mut [f32],
+        workers: &dyn Workers,
+    ) -> Result<(), ConvError> {
+        let [height, width] = output_size;
+        let want = volume(&[images, self.spec.out_channels, height, width])?;
+        expect_length("the output", output.len(), want)?;
+        let all = self.spec.elements(images, output_size)?;
+        expect_length("the phases", phases.len(), all)?;
+        let of = Interleave {
+            isa: self.isa,
+            spec: &self.spec,
+            places: &self.places,
+            images,
+            output_size,
+            phases,
+        };
+        of.write(output, workers);
+        Ok(())
     }
 
     fn frame(&self, bundle: &Bundle, input: [usize; 2], output: [usize; 2]) -> Frame {
@@ -298,16 +324,16 @@ fn places(bundles: &[Bundle]) -> Vec<Place> {
 }
 
 /// Where a phase lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+#[derive(Debug)]
+struct Place {
     /// The first row and column of the output that it has.
-    pub first: [usize; 2],
+    first: [usize; 2],
     /// Phases of the convolutions before its own.
-    pub before: usize,
+    before: usize,
     /// Its place in its own convolution ...
-    pub among: usize,
+    among: usize,
     /// ... and how many that has.
-    pub of: usize,
+    of: usize,
 }
 
 impl TransposedSpec {

@@ -5,6 +5,14 @@
 
 use onnx_swish_conv::{Activation, Frame, Operands, Residual, Spec};
 
+/// Every place for a residual, and none.
+pub const RESIDUALS: [Residual; 4] = [
+    Residual::None,
+    Residual::BeforeActivation,
+    Residual::AfterActivation,
+    Residual::Factor,
+];
+
 /// The exact sum of every output, and the sum of the terms' magnitudes, which bounds the rounding errors.
 pub fn convolve(
     spec: &Spec,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use onnx_swish_conv::{ConvTranspose2d, TransposedSpec, Window, interleave, is_depthwise};
+use onnx_swish_conv::{ConvTranspose2d, TransposedSpec, Window, is_depthwise};
 use tract_core::internal::*;
 use tract_core::ops::cnn::{Deconv, KernelFormat, PoolSpec};
 use tract_core::ops::nn::DataFormat;
@@ -335,16 +335,7 @@ impl EvalOp for Interleave {
         let FusedConvTransposed { conv, sizes, .. } = &self.0;
         let output = Arena::output(ctx, &sizes.shape, |output| {
             Ok(with_workers(|workers| {
-                let places = conv.places();
-                interleave(
-                    conv.spec(),
-                    places,
-                    sizes.images,
-                    sizes.output,
-                    phases,
-                    output,
-                    workers,
-                )
+                conv.interleave(sizes.images, sizes.output, phases, output, workers)
             })?)
         })?;
         Ok(tvec!(output.into_tvalue()))

@@ -156,6 +156,14 @@ impl Side {
     }
 }
 
+impl Side {
+    /// The largest magnitude of a score, which the tolerance goes by.
+    fn largest(&self) -> f64 {
+        let finite = self.scores.iter().filter(|score| score.is_finite());
+        finite.fold(0.0, |most: f64, score| most.max(score.abs()))
+    }
+}
+
 /// What a ranking kept.
 pub(super) struct Kept {
     /// How many rows on one side that the other does not keep.
@@ -288,8 +296,7 @@ impl Lists {
         (who, side): (&str, &Side),
         (other_who, other): (&str, &Side),
     ) -> Result<usize, String> {
-        let finite = side.scores.iter().filter(|score| score.is_finite());
-        let largest = finite.fold(0.0, |most: f64, score| most.max(score.abs()));
+        let largest = side.largest();
         let kept: std::collections::HashSet<usize> = self.positions(side).collect();
         let cuts = self.cuts(side);
         let mut not_in = 0;
@@ -327,8 +334,7 @@ impl Lists {
     /// Whether a list leaves out an element that is nearly as good as the last that it keeps.
     fn cuts_through_a_tie(&self, side: &Side) -> bool {
         let kept: std::collections::HashSet<usize> = self.positions(side).collect();
-        let finite = side.scores.iter().filter(|score| score.is_finite());
-        let largest = finite.fold(0.0, |most: f64, score| most.max(score.abs()));
+        let largest = side.largest();
         let cuts = self.cuts(side);
         let inner = self.inner.max(1);
         let mut left = side
