@@ -131,7 +131,7 @@ fn tensor(archive: &mut NpzReader<File>, name: &str) -> Option<Tensor> {
             }
         )*};
     }
-    first_that_fits!(f32, f64, i64, i32, bool, u8, i8, u32, u64);
+    first_that_fits!(f32, f64, i64, i32, bool, u8, i8, u16, i16, u32, u64);
     None
 }
 

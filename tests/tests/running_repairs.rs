@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use onnx_swish::{Model, Session};
 use onnx_swish_tests::Stored;
-use onnx_swish_tract::{Operators, Outputs, Session as Engine, Tensor};
+use onnx_swish_tract::{ElementType, Operators, Outputs, Session as Engine, Tensor};
 
 fn folder() -> PathBuf {
     onnx_swish_tests::folder().join("repairs")
@@ -34,6 +34,16 @@ impl Case {
             let found = found.get(output).unwrap();
             assert_eq!(found.element_type(), expected.element_type(), "{what}");
             assert_eq!(found.shape(), expected.shape(), "{what}");
+            if !matches!(
+                expected.element_type(),
+                ElementType::F16 | ElementType::F32 | ElementType::F64
+            ) {
+                assert!(
+                    found == expected,
+                    "{what} is {found:?}, ONNX Runtime gives {expected:?}"
+                );
+                continue;
+            }
             let (found, expected) = (found.to_f64().unwrap(), expected.to_f64().unwrap());
             for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
                 let same = found == expected || found.is_nan() && expected.is_nan();
@@ -153,10 +163,12 @@ repairs! {
         scaler
         scatter_nd_with_negative_indices
         scatter_over_zeros
+        sizes_and_the_data_that_they_are_added_to
         slice_beyond_the_axis
         slice_by_inputs_along_two_axes
         slice_of_opset_9_with_negative_axes
         slice_with_steps_after_a_reshape
+        squares_and_sums_of_integers
         squeeze_of_no_axes
         sums_of_many
         squeeze_of_opset_11_without_axes
@@ -165,6 +177,7 @@ repairs! {
         transposed_convolution_to_a_shape
         upsample_of_opset_7
         upsample_of_opset_9
+        whole_numbers_behind_casts
     }
     of_passes {
         attention_of_heads

@@ -10,6 +10,7 @@ mod elementary;
 mod gates;
 mod products;
 mod selections;
+mod sizes;
 mod softmax;
 mod tables;
 #[cfg(test)]
@@ -89,6 +90,11 @@ const PASSES: &[Pass] = &[
         name: "softmax axes",
         when: When::Raw,
         run: |model, _, _| softmax::tell_axes_apart(model),
+    },
+    Pass {
+        name: "casts to sizes",
+        when: When::Raw,
+        run: |model, _, _| sizes::keep_their_bits(model),
     },
     Pass {
         name: "activations",

@@ -13,6 +13,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use super::integers::{Sums, is_integer};
 use super::wire::Wire;
 use crate::error::{Error, decline, demand};
 use crate::ops::function::{Function, Plain};
@@ -341,6 +342,10 @@ impl Expansion for Equation {
                 *wire = model.wire_node(name, diagonal, &[*wire])?[0];
                 term.remove(dropped);
             }
+        }
+        if is_integer(operating_dt) {
+            let output = resolved.output;
+            return model.wire_node(prefix, Plain(Sums { terms, output }), &wires);
         }
         let terms: Vec<String> = terms.into_iter().map(String::from_iter).collect();
         let axes = AxesMapping::from_strs(&terms, &[String::from_iter(&resolved.output)])?;

@@ -8,8 +8,10 @@ use tract_hir::internal::*;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
+use super::integers::{Sums, is_integer};
 use super::wire::Wire;
 use super::{Built, Delegate, Rewiring, rewired};
+use crate::ops::function::Plain;
 
 pub(super) fn gemm(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let factor = |name| TractResult::Ok(node.get_attr_opt::<f32>(name)?.unwrap_or(1.0).into());
@@ -27,6 +29,15 @@ struct Gemm {
     alpha: f64,
     beta: f64,
     turned: [bool; 2],
+}
+
+/// The axes of a matrix, or of one that is turned.
+fn term(turned: bool, [rows, columns]: [char; 2]) -> Vec<char> {
+    if turned {
+        vec![columns, rows]
+    } else {
+        vec![rows, columns]
+    }
 }
 
 impl Rewiring for Gemm {
@@ -47,7 +58,15 @@ impl Rewiring for Gemm {
         let [a_turned, b_turned] = self.turned;
         let axes = AxesMapping::for_numpy_matmul(2, a_turned, b_turned, false)?;
         let mut wire = Wire { prefix, model };
-        let mut sum = wire.op("product", EinSum::new(axes, dt), &[a, b])?;
+        let mut sum = if is_integer(dt) {
+            let sums = Sums {
+                terms: vec![term(a_turned, ['i', 'k']), term(b_turned, ['k', 'j'])],
+                output: vec!['i', 'j'],
+            };
+            wire.op("product", Plain(sums), &[a, b])?
+        } else {
+            wire.op("product", EinSum::new(axes, dt), &[a, b])?
+        };
         if self.alpha != 1.0 {
             let alpha = wire.scalar("alpha", self.alpha, sum)?;
             sum = wire.binary("scaled", mul(), sum, alpha)?;

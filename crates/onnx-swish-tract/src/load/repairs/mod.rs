@@ -20,6 +20,7 @@ mod gathers;
 mod gelu;
 mod gemm;
 mod hardmax;
+mod integers;
 mod is_special;
 mod loops;
 mod mat_mul;
@@ -40,6 +41,7 @@ mod slice;
 mod squeeze;
 mod sums;
 mod unread;
+mod whole;
 mod wire;
 
 pub(crate) use branches::Choice;
@@ -61,6 +63,8 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         batch_normalization::batch_normalization,
     ),
     ("BitShift", "tract::BitShift", bit_shift::bit_shift),
+    ("Cast", "tract::Cast", whole::cast_to),
+    ("CastLike", "tract::CastLike", whole::cast_like),
     ("Celu", "tract::Celu", exponentials::celu),
     ("Compress", "tract::Compress", gathers::compress),
     (
@@ -115,6 +119,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ("Min", "tract::Min", sums::min),
     ("Mish", "tract::Mish", gelu::mish),
     ("Mod", "tract::Mod", modulo::modulo),
+    ("Mul", "tract::Mul", integers::mul),
     (
         "NonMaxSuppression",
         "tract::NonMaxSuppression",
@@ -122,6 +127,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("OneHot", "tract::OneHot", gathers::one_hot),
     ("Pad", "tract::Pad", pad::pad),
+    ("Pow", "tract::Pow", integers::pow),
     ("PRelu", "tract::PRelu", prelu::prelu),
     ("RNN", "tract::RNN", recurrent::rnn),
     ("Range", "tract::Range", range::range),
@@ -138,6 +144,11 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("ReduceMax", "tract::ReduceMax", reduce::reduce_max),
     ("ReduceMin", "tract::ReduceMin", reduce::reduce_min),
+    (
+        "ReduceSumSquare",
+        "tract::ReduceSumSquare",
+        integers::reduce_sum_square,
+    ),
     ("Resize", "tract::Resize", resize::resize),
     (
         "ReverseSequence",
@@ -146,6 +157,8 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("Round", "tract::Round", doubles::round),
     ("Scaler", "tract::Scaler", scaler::scaler),
+    ("Shape", "tract::Shape", whole::shape),
+    ("Size", "tract::Size", whole::size),
     ("Slice", "tract::Slice", slice::slice),
     (
         "SpaceToDepth",

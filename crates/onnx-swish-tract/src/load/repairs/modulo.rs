@@ -1,7 +1,9 @@
 //! Mod of floats by the sign of the divisor, which a remainder of zero has too.
 //!
-//! At fault: tract-onnx, `ops/math/rem.rs`, `RemInt::wire`, which leaves a zero the sign of the dividend.
+//! At fault: tract-onnx, `ops/math/rem.rs`, `RemInt::wire`, which leaves a zero the sign of the dividend, and what is left of data by a
+//! size too.
 
+use tract_core::ops::cast::cast;
 use tract_hir::internal::*;
 use tract_num_traits::Float;
 use tract_onnx::model::ParsingContext;
@@ -35,6 +37,20 @@ impl Rewiring for Modulo {
         match *types {
             [DatumType::F32, DatumType::F32] | [DatumType::F64, DatumType::F64] => {
                 model.wire_node(prefix, Plain(self.clone()), inputs)
+            }
+            [DatumType::TDim, _] | [_, DatumType::TDim] => {
+                let name = |what: &str| format!("{prefix}.{what}");
+                let mut numbers = TVec::new();
+                for (at, input) in inputs.iter().enumerate() {
+                    let number = cast(DatumType::I64);
+                    numbers.extend(model.wire_node(
+                        name(&format!("number-{at}")),
+                        number,
+                        &[*input],
+                    )?);
+                }
+                let rest = own.wire(&name("rest"), model, &numbers)?;
+                model.wire_node(prefix, cast(DatumType::TDim), &rest)
             }
             _ => own.wire(prefix, model, inputs),
         }

@@ -84,25 +84,57 @@ enum Kind {
 }
 
 fn reduction(ctx: &ParsingContext, node: &NodeProto, kind: Kind, saved: &str) -> Built {
-    let op = Reduction {
-        kind,
-        axes: node.get_attr_opt_vec("axes")?,
-        keep: node.get_attr_opt::<i64>("keepdims")?.unwrap_or(1) != 0,
-        none_is_none: node
-            .get_attr_opt::<i64>("noop_with_empty_axes")?
-            .unwrap_or(0)
-            != 0,
-    };
-    rewired(ctx, node, saved, op)
+    let along = Along::of(node)?;
+    rewired(ctx, node, saved, Reduction { kind, along })
 }
 
 #[derive(Debug, Clone)]
 struct Reduction {
     kind: Kind,
+    along: Along,
+}
+
+/// The axes that are reduced, as a node names them.
+#[derive(Debug, Clone)]
+pub(super) struct Along {
     axes: Option<Vec<i64>>,
-    keep: bool,
+    pub keep: bool,
     /// Whether no axes mean no axes, not all of them.
     none_is_none: bool,
+}
+
+impl Along {
+    pub fn of(node: &NodeProto) -> TractResult<Along> {
+        let flag = |name, default| {
+            TractResult::Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(default) != 0)
+        };
+        Ok(Along {
+            axes: node.get_attr_opt_vec("axes")?,
+            keep: flag("keepdims", 1)?,
+            none_is_none: flag("noop_with_empty_axes", 0)?,
+        })
+    }
+
+    /// The axes by number; from opset 18 on they are the second input.
+    pub fn axes(
+        &self,
+        model: &TypedModel,
+        inputs: &[OutletId],
+        rank: usize,
+    ) -> TractResult<Vec<usize>> {
+        let given = match inputs.get(1) {
+            Some(axes) => Some(constant_integers(
+                model.outlet_fact(*axes)?,
+                "the axes of a reduction",
+            )?),
+            None => self.axes.clone(),
+        };
+        match given {
+            Some(axes) if !axes.is_empty() => resolved_axes(&axes, rank),
+            _ if self.none_is_none => Ok(Vec::new()),
+            _ => Ok((0..rank).collect()),
+        }
+    }
 }
 
 impl Rewiring for Reduction {
@@ -137,22 +169,10 @@ impl Reduction {
         if !matches!(dt, DatumType::F32 | DatumType::F64) {
             return own.wire(prefix, model, inputs);
         }
-        let given = match inputs.get(1) {
-            Some(axes) => Some(constant_integers(
-                model.outlet_fact(*axes)?,
-                "the axes of a reduction",
-            )?),
-            None => self.axes.clone(),
-        };
-        let axes = match given {
-            Some(axes) if !axes.is_empty() => resolved_axes(&axes, rank)?,
-            _ if self.none_is_none => Vec::new(),
-            _ => (0..rank).collect(),
-        };
         let op = Reduce {
-            axes,
+            axes: self.along.axes(model, inputs, rank)?,
             kind: self.kind,
-            keep: self.keep,
+            keep: self.along.keep,
         };
         model.wire_node(prefix, Plain(op), &[x])
     }
