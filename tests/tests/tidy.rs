@@ -10,8 +10,8 @@ const LINE: usize = 150;
 /// More lines than a reader holds in mind. Tests may be longer: they are lists.
 const LINES: usize = 660;
 
-/// Where `unsafe` may stand: intrinsics, raw pointers in loops over them, memory maps, uninitialised tensors, hand-over
-/// between threads, and asking a shared library what it is.
+/// Where `unsafe` may stand: intrinsics, raw pointers in loops over them, memory maps, uninitialised tensors, memory lent to
+/// NumPy, hand-over between threads, and asking a shared library what it is.
 const UNSAFE: &[&str] = &[
     "crates/onnx-swish-simd/",
     "crates/onnx-swish-kernels/",
@@ -19,6 +19,7 @@ const UNSAFE: &[&str] = &[
     "crates/onnx-swish-threads/src/",
     "crates/onnx-swish-model/src/map.rs",
     "crates/onnx-swish-model/src/save/mod.rs",
+    "crates/onnx-swish-python/src/lent.rs",
     "crates/onnx-swish-tract/src/arena/storage.rs",
     "crates/onnx-swish/src/verify/reference/probe.rs",
 ];

@@ -1,40 +1,45 @@
 //! NumPy's arrays in, and out.
 //! Given any object that `numpy.asarray` takes, and tensors of the engine.
-//! Promises one copy each way: in, because the engine keeps its tensors; out, because a result is the caller's to write to.
+//! Promises one copy in, because the engine's tensors have memory of their own, into memory that was written to before where there is
+//! some; and none out but of what the model or an input has too, because a result is the caller's to write to.
 
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
-use ndarray::ArrayD;
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD};
 use numpy::{
     Element as NumpyElement, IntoPyArray, PyArrayDyn, PyArrayMethods, PyUntypedArray,
     PyUntypedArrayMethods,
 };
 use onnx_swish::{Element, ElementType, Tensor};
-use pyo3::exceptions::PyModuleNotFoundError;
+use pyo3::exceptions::{PyModuleNotFoundError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyMapping};
 
 use crate::errors::{input_error, raised};
+use crate::lent::lent;
 
 /// ndarray and NumPy 1 have room for this many dimensions; ONNX's operators do with fewer.
 const MOST_DIMENSIONS: usize = 32;
 
-/// The element types that NumPy has itself, each with its Rust type, tried in this order.
+/// The element types whose values are any bits of their size, each with its Rust type, tried in this order.
 macro_rules! numpy_types {
     ($with:ident) => {
         $with! {
-            F32 f32; I64 i64; U8 u8; F16 f16; F64 f64; I32 i32; Bool bool; I8 i8; U16 u16; I16 i16; U32 u32; U64 u64;
+            F32 f32; I64 i64; U8 u8; F16 f16; F64 f64; I32 i32; I8 i8; U16 u16; I16 i16; U32 u32; U64 u64;
         }
     };
 }
 
 /// A tensor for the input of this name, which declares this element type.
 ///
-/// Lists and numbers become arrays of that type. Arrays keep theirs: the engine refuses what does not fit.
+/// Lists and numbers become arrays of that type. Arrays keep theirs: the engine refuses what does not fit. A spare tensor of the same
+/// type and shape that nobody shares is written over: fresh memory costs several times what copying into known memory does.
 pub fn tensor(
     name: &str,
     given: &Bound<'_, PyAny>,
     declared: Option<ElementType>,
+    spare: Option<Tensor>,
 ) -> PyResult<Tensor> {
     let array = array_of(name, given, declared)?;
     if array.ndim() > MOST_DIMENSIONS {
@@ -46,12 +51,12 @@ pub fn tensor(
     macro_rules! each {
         ($($variant:ident $rust:ty;)*) => {
             $(if let Ok(array) = array.cast::<PyArrayDyn<$rust>>() {
-                return read(name, array);
+                return read(name, array, spare);
             })*
         };
     }
     numpy_types!(each);
-    other_tensor(name, &array)
+    other_tensor(name, &array, spare)
 }
 
 /// The object as an array in the processor's byte order and alignment.
@@ -118,20 +123,43 @@ fn bfloat16(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     package.getattr(intern!(py, "bfloat16"))
 }
 
-fn read<T: Element + NumpyElement>(
+fn read<T: Element + Copy + NumpyElement>(
     name: &str,
     array: &Bound<'_, PyArrayDyn<T>>,
+    spare: Option<Tensor>,
 ) -> PyResult<Tensor> {
     let array = array.try_readonly().map_err(|_| {
         input_error(format!(
             "input `{name}` is being written to by somebody else"
         ))
     })?;
-    Ok(Tensor::from(array.as_array()))
+    Ok(copied(array.as_array(), spare))
 }
 
-/// bfloat16, which is ml_dtypes', and text.
-fn other_tensor(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<Tensor> {
+fn copied<T: Element + Copy>(values: ArrayViewD<'_, T>, spare: Option<Tensor>) -> Tensor {
+    let spare = spare.filter(|spare| spare.shape() == values.shape());
+    let used = spare.and_then(|mut spare| written_over(&mut spare, &values).then_some(spare));
+    used.unwrap_or_else(|| Tensor::from(values))
+}
+
+/// Whether the tensor has these values now.
+fn written_over<T: Element + Copy>(tensor: &mut Tensor, values: &ArrayViewD<'_, T>) -> bool {
+    let Ok(Some(mut room)) = tensor.view_mut::<T>() else {
+        return false;
+    };
+    match (room.as_slice_mut(), values.as_slice()) {
+        (Some(room), Some(values)) if room.len() == values.len() => room.copy_from_slice(values),
+        _ => room.assign(values),
+    }
+    true
+}
+
+/// bfloat16, which is ml_dtypes', booleans, and text.
+fn other_tensor(
+    name: &str,
+    array: &Bound<'_, PyUntypedArray>,
+    spare: Option<Tensor>,
+) -> PyResult<Tensor> {
     let dtype = array.dtype();
     let type_name: String = dtype.getattr("name")?.extract()?;
     let kind: char = dtype.getattr("kind")?.extract()?;
@@ -139,7 +167,20 @@ fn other_tensor(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<Tenso
         let bits = array.call_method1("view", ("uint16",))?;
         let bits = bits.cast_into::<PyArrayDyn<u16>>()?;
         let bits = bits.readonly();
-        return Ok(Tensor::from(bits.as_array().mapv(bf16::from_bits)));
+        let bits = bits.as_array();
+        let slice = bits.as_slice().map(HalfBitsSliceExt::reinterpret_cast);
+        let values = slice.and_then(|slice| ArrayViewD::from_shape(bits.shape(), slice).ok());
+        return Ok(match values {
+            Some(values) => copied::<bf16>(values, spare),
+            None => copied(bits.mapv(bf16::from_bits).view(), spare),
+        });
+    }
+    if kind == 'b' {
+        // A view of other memory may hold any byte, and Rust knows two.
+        let bytes = array.call_method1("view", ("uint8",))?;
+        let bytes = bytes.cast_into::<PyArrayDyn<u8>>()?;
+        let bytes = bytes.readonly();
+        return Ok(Tensor::from(bytes.as_array().mapv(|byte| byte != 0)));
     }
     if matches!(kind, 'U' | 'O' | 'T') {
         let flat: Vec<String> = array
@@ -157,21 +198,36 @@ fn other_tensor(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<Tenso
     )))
 }
 
-/// What a dict holds now, by name: making an array of something may run the caller's code, and change the dict.
-pub fn by_name<'py>(feed: &Bound<'py, PyDict>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
-    let items = feed.items();
-    items.iter().map(|item| item.extract()).collect()
+/// What a mapping holds now, by name: making an array of something may run the caller's code, and change the mapping.
+pub fn by_name<'py>(feed: &Bound<'py, PyMapping>) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+    let items = feed.items()?;
+    let named = items.iter().map(|item| {
+        let (name, value): (Bound<'_, PyAny>, _) = item.extract()?;
+        let text = name.extract().map_err(|_| {
+            PyTypeError::new_err(format!(
+                "arrays are given by names, which are text, not {name}"
+            ))
+        });
+        Ok((text?, value))
+    });
+    named.collect()
 }
 
-/// An array of its own with the values of a tensor.
-pub fn array<'py>(py: Python<'py>, tensor: &Tensor) -> PyResult<Bound<'py, PyAny>> {
+/// An array with the values of a tensor, to be written to: its memory where nobody shares that, else a copy.
+pub fn array<'py>(py: Python<'py>, tensor: Tensor) -> PyResult<Bound<'py, PyAny>> {
     macro_rules! each {
         ($($variant:ident $rust:ty;)*) => {
             match tensor.element_type() {
                 $(ElementType::$variant => written::<$rust>(py, tensor),)*
+                ElementType::Bool => written::<bool>(py, tensor),
                 ElementType::BF16 => {
-                    let values = tensor.view::<bf16>().map_err(raised)?;
-                    let bits = values.mapv(bf16::to_bits).into_pyarray(py);
+                    let bits = match lent(py, tensor, bits_of)? {
+                        Ok(bits) => bits,
+                        Err(tensor) => {
+                            let values = tensor.view::<bf16>().map_err(raised)?;
+                            values.mapv(bf16::to_bits).into_pyarray(py)
+                        }
+                    };
                     bits.call_method1("view", (bfloat16(py)?,))
                 }
                 ElementType::String => {
@@ -189,10 +245,25 @@ pub fn array<'py>(py: Python<'py>, tensor: &Tensor) -> PyResult<Bound<'py, PyAny
     numpy_types!(each)
 }
 
+fn as_they_are<T>(values: ArrayViewMutD<'_, T>) -> Option<ArrayViewMutD<'_, T>> {
+    Some(values)
+}
+
+fn bits_of(values: ArrayViewMutD<'_, bf16>) -> Option<ArrayViewMutD<'_, u16>> {
+    let shape = values.raw_dim();
+    let bits = values.into_slice()?.reinterpret_cast_mut();
+    ArrayViewMutD::from_shape(shape, bits).ok()
+}
+
 fn written<'py, T: Element + NumpyElement>(
     py: Python<'py>,
-    tensor: &Tensor,
+    tensor: Tensor,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let values = tensor.to_array::<T>().map_err(raised)?;
-    Ok(values.into_pyarray(py).into_any())
+    match lent(py, tensor, as_they_are::<T>)? {
+        Ok(array) => Ok(array.into_any()),
+        Err(tensor) => {
+            let values = tensor.to_array::<T>().map_err(raised)?;
+            Ok(values.into_pyarray(py).into_any())
+        }
+    }
 }

@@ -38,9 +38,9 @@ pub fn raised(error: impl Into<Error>) -> PyErr {
         Error::Memory { .. } | Error::Run(EngineError::Memory { .. }) => {
             PyMemoryError::new_err(text)
         }
-        Error::TestData(_) | Error::Run(EngineError::UnknownOutput { .. }) => {
-            python::InputError::new_err(text)
-        }
+        Error::TestData(_)
+        | Error::NotComparable(_)
+        | Error::Run(EngineError::UnknownOutput { .. }) => python::InputError::new_err(text),
         error if error.is_input_error() => python::InputError::new_err(text),
         _ => python::RunError::new_err(text),
     }

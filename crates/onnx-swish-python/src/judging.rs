@@ -3,37 +3,57 @@
 //! Promises the reports of the library, in the command's JSON.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use onnx_swish::{BenchOptions, Model, NamedTensors, Progress, Reference, VerifyOptions};
+use onnx_swish::{
+    BenchOptions, Convolutions, Model, NamedTensors, Progress, Reference, Shapes, VerifyOptions,
+};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyMapping, PySequence};
 
 use crate::errors::{input_error, raised};
+use crate::options::{Whole, argument};
 use crate::rewriting::json;
 use crate::source::Source;
 use crate::worker::{Step, watched};
 use crate::{arrays, options};
 
 /// Options that verify and bench share.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub struct Running<'py> {
-    input_shapes: Option<Bound<'py, PyAny>>,
-    threads: isize,
+struct Running {
+    shapes: Shapes,
+    threads: usize,
     seed: u64,
-    convolutions: String,
+    convolutions: Convolutions,
     tables: bool,
     codes: bool,
     max_nodes: Option<usize>,
-    max_build_time: Option<f64>,
+    max_build_time: Option<Duration>,
     base_dir: Option<PathBuf>,
     progress: Option<Py<PyAny>>,
 }
 
+impl Running {
+    fn read(given: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let shapes: Option<Bound<'_, PyAny>> = argument(given, "input_shapes")?;
+        let nodes: Option<Whole> = argument(given, "max_nodes")?;
+        let nodes = nodes.map(|nodes| nodes.at_least(0, "max_nodes"));
+        Ok(Running {
+            shapes: options::shapes(shapes.as_ref())?,
+            threads: options::threads(&argument(given, "threads")?)?,
+            seed: argument::<Whole>(given, "seed")?.at_least(0, "seed")?,
+            convolutions: options::convolutions(&argument::<String>(given, "convolutions")?)?,
+            tables: argument(given, "tables")?,
+            codes: argument(given, "codes")?,
+            max_nodes: nodes.transpose()?,
+            max_build_time: options::seconds(argument(given, "max_build_time")?)?,
+            base_dir: argument(given, "base_dir")?,
+            progress: argument(given, "progress")?,
+        })
+    }
+}
+
 /// What verify compares with, and how.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub struct Comparing<'py> {
+struct Comparing<'py> {
     against: String,
     ort_library: Option<PathBuf>,
     inputs: Option<Bound<'py, PyAny>>,
@@ -44,7 +64,20 @@ pub struct Comparing<'py> {
     atol: Option<f64>,
 }
 
-impl Comparing<'_> {
+impl<'py> Comparing<'py> {
+    fn read(given: &Bound<'py, PyDict>) -> PyResult<Self> {
+        Ok(Comparing {
+            against: argument(given, "against")?,
+            ort_library: argument(given, "ort_library")?,
+            inputs: argument(given, "inputs")?,
+            expected: argument(given, "expected")?,
+            test_data: argument(given, "test_data")?,
+            each: argument(given, "each")?,
+            rtol: argument(given, "rtol")?,
+            atol: argument(given, "atol")?,
+        })
+    }
+
     /// The reference, and the sets of inputs to run on.
     fn reference(&self, model: &Model) -> PyResult<(Reference, Vec<NamedTensors>)> {
         let sets = sets(self.inputs.as_ref())?;
@@ -98,25 +131,26 @@ fn sets(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<NamedTensors>> {
     let Some(given) = given else {
         return Ok(Vec::new());
     };
-    if let Ok(set) = given.cast::<PyDict>() {
+    if let Ok(set) = given.cast::<PyMapping>() {
         return Ok(vec![named(set)?]);
     }
-    let list = given.cast::<PyList>().map_err(|_| {
-        input_error("inputs and expected are arrays by name, or a list of such dicts")
-    })?;
+    let sequence = given.cast::<PySequence>();
+    let list = sequence.map(|sequence| sequence.to_list()).map_err(|_| {
+        input_error("inputs and expected are arrays by name, in a dict, or a list of such dicts")
+    })??;
     list.iter()
         .map(|set| {
-            let set = set.cast::<PyDict>();
+            let set = set.cast::<PyMapping>();
             named(set.map_err(|_| input_error("a set of arrays is a dict, by name"))?)
         })
         .collect()
 }
 
-fn named(set: &Bound<'_, PyDict>) -> PyResult<NamedTensors> {
+fn named(set: &Bound<'_, PyMapping>) -> PyResult<NamedTensors> {
     arrays::by_name(set)?
         .into_iter()
         .map(|(name, value)| {
-            let tensor = arrays::tensor(&name, &value, None)?;
+            let tensor = arrays::tensor(&name, &value, None, None)?;
             Ok((name, tensor))
         })
         .collect()
@@ -128,9 +162,10 @@ pub fn verify(
     py: Python<'_>,
     original: Source,
     fused: Option<Source>,
-    comparing: Comparing<'_>,
-    running: Running<'_>,
+    comparing: &Bound<'_, PyDict>,
+    running: &Bound<'_, PyDict>,
 ) -> PyResult<String> {
+    let (comparing, running) = (Comparing::read(comparing)?, Running::read(running)?);
     let original = original.open(py, running.base_dir.clone())?;
     let fused = fused
         .map(|fused| fused.open(py, running.base_dir.clone()))
@@ -140,14 +175,14 @@ pub fn verify(
         reference,
         each: comparing.each,
         inputs,
-        shapes: options::shapes(running.input_shapes.as_ref())?,
+        shapes: running.shapes,
         seed: running.seed,
         rtol: comparing.rtol,
         atol: comparing.atol,
-        threads: options::threads(running.threads)?,
-        convolutions: options::convolutions(&running.convolutions)?,
+        threads: running.threads,
+        convolutions: running.convolutions,
         max_nodes: running.max_nodes,
-        max_build_time: options::seconds(running.max_build_time)?,
+        max_build_time: running.max_build_time,
         tables: running.tables,
         codes: running.codes,
     };
@@ -164,25 +199,24 @@ pub fn verify(
 pub fn bench(
     py: Python<'_>,
     model: Source,
-    runs: usize,
+    runs: Whole,
     profile: bool,
-    running: Running<'_>,
+    running: &Bound<'_, PyDict>,
 ) -> PyResult<(String, String)> {
+    let running = Running::read(running)?;
+    let runs = runs.at_least(1, "runs")?;
     let model = model.open(py, running.base_dir)?;
-    if runs == 0 {
-        return Err(input_error("runs is 1 or more"));
-    }
     let options = BenchOptions {
-        threads: options::threads(running.threads)?,
-        convolutions: options::convolutions(&running.convolutions)?,
+        threads: running.threads,
+        convolutions: running.convolutions,
         tables: running.tables,
         codes: running.codes,
         runs,
-        shapes: options::shapes(running.input_shapes.as_ref())?,
+        shapes: running.shapes,
         seed: running.seed,
         profile,
         max_nodes: running.max_nodes,
-        max_build_time: options::seconds(running.max_build_time)?,
+        max_build_time: running.max_build_time,
         ..BenchOptions::default()
     };
     let report = watched(py, running.progress, move |tell| {

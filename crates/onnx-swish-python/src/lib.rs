@@ -6,6 +6,7 @@
 mod arrays;
 mod errors;
 mod judging;
+mod lent;
 mod options;
 mod rewriting;
 mod session;

@@ -5,8 +5,10 @@
 use std::time::Duration;
 
 use onnx_swish::{Convolutions, Emit, FuseOptions, Runtime, Shapes};
+use pyo3::conversion::FromPyObjectOwned;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyMapping};
 
 use crate::errors::input_error;
 
@@ -48,11 +50,20 @@ pub fn shapes(given: Option<&Bound<'_, PyAny>>) -> PyResult<Shapes> {
             ))
         })
     };
-    match given.cast::<PyDict>() {
-        Ok(named) => named
-            .iter()
-            .map(|(name, sizes)| Ok((name.extract::<String>()?, shape(&sizes)?)))
-            .collect::<PyResult<Shapes>>(),
+    match given.cast::<PyMapping>() {
+        Ok(named) => {
+            let named = named.items()?;
+            let named = named.iter().map(|item| {
+                let (name, sizes): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+                let name = name.extract().map_err(|_| {
+                    input_error(format!(
+                        "shapes are given by the names of inputs, which are text, not {name}"
+                    ))
+                });
+                Ok((name?, shape(&sizes)?))
+            });
+            named.collect()
+        }
         Err(_) => Ok(Shapes::from([(String::new(), shape(given)?)])),
     }
 }
@@ -68,14 +79,69 @@ pub fn convolutions(name: &str) -> PyResult<Convolutions> {
     })
 }
 
-/// A number of threads.
-pub fn threads(count: isize) -> PyResult<usize> {
-    match usize::try_from(count) {
-        Err(_) | Ok(0) => Err(input_error(
-            "threads is 1 or more: 1 is the calling thread alone",
-        )),
-        Ok(count) => Ok(count),
+/// A whole number as the caller gave it. Anything else is a TypeError, to which PyO3 adds the argument's name.
+#[derive(Debug)]
+pub enum Whole {
+    /// One of 64 bits.
+    Fits(u64),
+    /// One that is less than nothing, or more than that, in digits.
+    Beyond(String),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Whole {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match given.extract::<u64>() {
+            Ok(number) => Ok(Whole::Fits(number)),
+            Err(error) if error.is_instance_of::<PyOverflowError>(given.py()) => {
+                // Python refuses to write out thousands of digits.
+                let digits = given.str().map(|digits| digits.to_string());
+                Ok(Whole::Beyond(digits.unwrap_or_else(|_| {
+                    "a number of thousands of digits".to_owned()
+                })))
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+impl Whole {
+    /// The number for this argument.
+    pub fn at_least<T: TryFrom<u64>>(&self, least: u64, argument: &str) -> PyResult<T> {
+        let (found, fits) = match self {
+            Whole::Fits(number) => {
+                let fits = Some(*number).filter(|number| *number >= least);
+                (number.to_string(), fits.and_then(|it| it.try_into().ok()))
+            }
+            Whole::Beyond(digits) => (digits.clone(), None),
+        };
+        fits.ok_or_else(|| {
+            input_error(format!(
+                "{argument} is a whole number from {least} to what 64 bits hold, not {found}"
+            ))
+        })
+    }
+}
+
+/// A number of threads.
+pub fn threads(count: &Whole) -> PyResult<usize> {
+    count.at_least(1, "threads")
+}
+
+/// The keyword argument of this name; what is of another type is refused by this name, as PyO3 does for arguments of its own.
+pub fn argument<'py, T: FromPyObjectOwned<'py>>(
+    given: &Bound<'py, PyDict>,
+    name: &str,
+) -> PyResult<T> {
+    let value = given.as_any().get_item(name)?;
+    value.extract::<T>().map_err(|error| {
+        let error = error.into();
+        if error.is_instance_of::<PyTypeError>(given.py()) {
+            return PyTypeError::new_err(format!("argument '{name}': {}", error.value(given.py())));
+        }
+        error
+    })
 }
 
 /// A time in seconds.

@@ -35,7 +35,8 @@ impl Rewriting {
         PyBytes::new_with(py, len, |room| Ok(self.file.write_to(room)?))
     }
 
-    /// Writes the new file, complete or not at all, with external data beside it; returns the locations of external data that it does not find.
+    /// Writes the new file, complete or not at all, with external data beside it; returns the locations of external data that it does
+    /// not find, and of that which it finds by links that others may refuse.
     fn save(
         &self,
         py: Python<'_>,
@@ -43,7 +44,7 @@ impl Rewriting {
         in_place: bool,
         force: bool,
         copy_external: bool,
-    ) -> PyResult<Vec<String>> {
+    ) -> PyResult<(Vec<String>, Vec<String>)> {
         let save = || {
             let options = SaveOptions {
                 in_place,
@@ -54,7 +55,7 @@ impl Rewriting {
             onnx_swish::save(&self.model, &self.file, &path, options)
         };
         let saved = py.detach(save).map_err(raised)?;
-        Ok(saved.left_behind)
+        Ok((saved.left_behind, saved.linked))
     }
 }
 

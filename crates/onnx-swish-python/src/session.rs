@@ -3,12 +3,14 @@
 //! Promises that calls from many threads run at the same time, the interpreter's lock released.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use onnx_swish::{Dim, ElementType, Port, RunError, Session as Engine, Shapes, Tensor};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyList, PyMapping};
 
 use crate::errors::raised;
+use crate::options::Whole;
 use crate::rewriting::json;
 use crate::source::Source;
 use crate::{arrays, options};
@@ -40,13 +42,15 @@ pub struct Session {
     engine: Engine,
     /// By which `convolutions` and others settle what the model leaves free.
     shapes: Shapes,
+    /// The inputs of a run that is over, to be written over by the next. After many runs at once there are those of one.
+    spare: Mutex<Vec<(String, Tensor)>>,
 }
 
 #[pymethods]
 impl Session {
     #[new]
     #[pyo3(signature = (
-        model, *, input_shapes = None, threads = 1, fuse = true, convolutions = "auto", tables = true, codes = true,
+        model, *, input_shapes = None, threads = Whole::Fits(1), fuse = true, convolutions = "auto", tables = true, codes = true,
         native_half = false, cached_shapes = None, max_nodes = None, max_build_time = None, base_dir = None
     ))]
     #[allow(clippy::too_many_arguments)]
@@ -54,20 +58,20 @@ impl Session {
         py: Python<'_>,
         model: Source,
         input_shapes: Option<&Bound<'_, PyAny>>,
-        threads: isize,
+        threads: Whole,
         fuse: bool,
         convolutions: &str,
         tables: bool,
         codes: bool,
         native_half: bool,
-        cached_shapes: Option<usize>,
-        max_nodes: Option<usize>,
+        cached_shapes: Option<Whole>,
+        max_nodes: Option<Whole>,
         max_build_time: Option<f64>,
         base_dir: Option<PathBuf>,
     ) -> PyResult<Self> {
         let shapes = options::shapes(input_shapes)?;
         let mut builder = Engine::builder()
-            .threads(options::threads(threads)?)
+            .threads(options::threads(&threads)?)
             .fuse(fuse)
             .convolutions(options::convolutions(convolutions)?)
             .tables(tables)
@@ -77,17 +81,21 @@ impl Session {
             builder = builder.input_shape(input.clone(), shape.clone());
         }
         if let Some(count) = cached_shapes {
-            builder = builder.cached_shapes(count);
+            builder = builder.cached_shapes(count.at_least(0, "cached_shapes")?);
         }
         if let Some(nodes) = max_nodes {
-            builder = builder.max_nodes(nodes);
+            builder = builder.max_nodes(nodes.at_least(0, "max_nodes")?);
         }
         if let Some(time) = options::seconds(max_build_time)? {
             builder = builder.max_build_time(time);
         }
         let model = model.open(py, base_dir)?;
         let engine = py.detach(|| builder.load(&model)).map_err(raised)?;
-        Ok(Session { engine, shapes })
+        Ok(Session {
+            engine,
+            shapes,
+            spare: Mutex::default(),
+        })
     }
 
     /// The inputs that a run must be given, in the model's order.
@@ -104,12 +112,12 @@ impl Session {
     ///
     /// Args:
     ///     output_names: which outputs, in this order; None for all, in the model's order.
-    ///     input_feed: an array for each input, by its name. Anything that numpy.asarray takes will do; what has no element type of
-    ///         its own, as a list, becomes an array of the input's. Arrays of another element type are refused, and those of another
-    ///         byte order or memory layout are converted.
+    ///     input_feed: an array for each input, by its name, in a dict or any other mapping. Anything that numpy.asarray takes will do;
+    ///         what has no element type of its own, as a list, becomes an array of the input's. Arrays of another element type are
+    ///         refused, and those of another byte order or memory layout are converted.
     ///
     /// Returns:
-    ///     A list of arrays, which are the caller's.
+    ///     A list of arrays, which are the caller's: what the session and other calls have is never theirs, nor the arrays of input_feed.
     ///
     /// Raises:
     ///     InputError (a ValueError): an input is missing, unknown, of another element type, or of a shape that the model does not
@@ -121,20 +129,36 @@ impl Session {
         &self,
         py: Python<'py>,
         output_names: Option<Vec<String>>,
-        input_feed: &Bound<'py, PyDict>,
+        input_feed: &Bound<'py, PyMapping>,
     ) -> PyResult<Bound<'py, PyList>> {
         let wanted = self.positions(output_names.as_deref())?;
+        let feed = arrays::by_name(input_feed)?;
         let ports = self.engine.inputs();
-        let mut inputs: Vec<(String, Tensor)> = Vec::with_capacity(input_feed.len());
-        for (name, value) in arrays::by_name(input_feed)? {
+        let mut spare = std::mem::take(&mut *self.spare());
+        let mut inputs: Vec<(String, Tensor)> = Vec::with_capacity(feed.len());
+        for (name, value) in feed {
             let port = ports.iter().find(|port| port.name == name);
-            let tensor = arrays::tensor(&name, &value, port.and_then(|port| port.element_type))?;
-            inputs.push((name, tensor));
+            let declared = port.and_then(|port| port.element_type);
+            let known = spare.iter().position(|(known, _)| *known == name);
+            let known = known.map(|position| spare.swap_remove(position).1);
+            inputs.push((
+                name.clone(),
+                arrays::tensor(&name, &value, declared, known)?,
+            ));
         }
-        let outputs = py.detach(|| self.engine.run(inputs)).map_err(raised)?;
+        let run = || {
+            self.engine
+                .run(inputs.iter().map(|(name, tensor)| (name, tensor)))
+        };
+        let outputs = py.detach(run).map_err(raised)?;
+        // What an output is too, or the session remembers, is not to be written over.
+        inputs.retain(|(_, tensor)| !tensor.is_shared());
+        *self.spare() = inputs;
+        let wanted: Vec<Tensor> = wanted.iter().map(|at| outputs[*at].clone()).collect();
+        drop(outputs);
         let results = PyList::empty(py);
-        for position in wanted {
-            results.append(arrays::array(py, &outputs[position])?)?;
+        for output in wanted {
+            results.append(arrays::array(py, output)?)?;
         }
         Ok(results)
     }
@@ -194,6 +218,10 @@ impl Session {
 }
 
 impl Session {
+    fn spare(&self) -> MutexGuard<'_, Vec<(String, Tensor)>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Where the outputs of these names are; all without names.
     fn positions(&self, names: Option<&[String]>) -> PyResult<Vec<usize>> {
         let outputs = self.engine.outputs();

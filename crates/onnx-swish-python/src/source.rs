@@ -37,6 +37,11 @@ impl<'py> FromPyObject<'_, 'py> for Source {
         }
         // What protobuf calls a message: onnx.ModelProto, whichever version and implementation it is of.
         if given.hasattr("SerializeToString")? {
+            if let Some(kind) = other_message(&given) {
+                return Err(PyTypeError::new_err(format!(
+                    "a model is a path, bytes or an onnx.ModelProto, and this is a message of {kind}"
+                )));
+            }
             let bytes = given.call_method0("SerializeToString")?;
             return Ok(Source::Bytes(Bytes::from_owner(
                 bytes.extract::<PyBackedBytes>()?,
@@ -49,6 +54,18 @@ impl<'py> FromPyObject<'_, 'py> for Source {
             ))
         })
     }
+}
+
+/// What a message is of, where it says that it is of something else than a model. Any bytes may be read as any message of protobuf, and
+/// some of a tensor's make an empty model.
+fn other_message(given: &Bound<'_, PyAny>) -> Option<String> {
+    let kind = given
+        .getattr("DESCRIPTOR")
+        .ok()?
+        .getattr("full_name")
+        .ok()?;
+    let kind: String = kind.extract().ok()?;
+    (kind.rsplit('.').next() != Some("ModelProto")).then_some(kind)
 }
 
 fn type_name(given: &Bound<'_, PyAny>) -> String {

@@ -193,6 +193,45 @@ def test_notebooks_get_escaped_tables(hardswish):
         assert "<table>" in one._repr_html_()
 
 
+def test_notebooks_get_what_is_quantised_and_what_is_fused_already(hardswish):
+    report = onnx_swish.inspect(FIXTURES / "quantised" / "silu.QDQ.QUInt8.onnx")
+    (one,) = report.to_dict()["quantised"]
+    page = report._repr_html_()
+    assert all(text in page for text in (one["activation"], one["input"], one["output"], *one["nodes"]))
+    fused = onnx_swish.inspect(onnx_swish.fuse(hardswish.read_bytes()))
+    assert fused.already_fused[0].output in fused._repr_html_()
+
+
+def silu_of_an_image():
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("a", "b")]
+    nodes = [onnx.helper.make_node("Sigmoid", ["a"], ["s"]), onnx.helper.make_node("Mul", ["a", "s"], ["b"])]
+    graph = onnx.helper.make_graph(nodes, "g", value[:1], value[1:])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+
+
+def test_fused_models_are_merged_with_their_functions(hardswish, x):
+    """onnx.compose gives the functions of what it prefixes new names, and refuses to merge models that have one of the same name."""
+    first, second = onnx_swish.fuse(silu_of_an_image()), onnx_swish.fuse(onnx.load(hardswish))
+    prefixed = onnx.compose.add_prefix(second.model, "second/")
+    # Here onnx copies in compiled code, which takes the message itself.
+    with pytest.raises(TypeError, match="CopyFrom"):
+        onnx.compose.add_prefix(second, "second/")
+    merged = onnx.compose.merge_models(first, prefixed, io_map=[("b", prefixed.graph.input[0].name)])
+    assert {function.name for function in merged.functions} == {"FusedSilu", "second/FusedHardSwish"}
+    same = onnx.compose.merge_models(first, silu_of_an_image(), io_map=[("b", "a")], prefix2="2/")
+    with pytest.raises(ValueError, match="overlapping"):
+        onnx.compose.merge_models(same, onnx_swish.fuse(silu_of_an_image()), io_map=[("2/b", "a")])
+    for model in (prefixed, merged, same):
+        onnx.checker.check_model(model)
+        name = model.graph.input[0].name
+        (want,) = onnxruntime_session(model.SerializeToString()).run(None, {name: x})
+        again = onnx_swish.fuse(model)
+        # A function of another name is one like any other: the gate in its body is found.
+        assert len(again.report.fusions) + len(again.report.already_fused) == (1 if model is prefixed else 2)
+        for one in (model, again):
+            np.testing.assert_allclose(onnx_swish.Session(one).run(None, {name: x})[0], want, rtol=1e-4, atol=1e-5)
+
+
 def test_external_data_is_found_copied_and_asked_for(tmp_path):
     model = FIXTURES / "handmade/external_data.onnx"
     fused = onnx_swish.fuse(model, output=tmp_path / "net.onnx")
@@ -206,6 +245,21 @@ def test_external_data_is_found_copied_and_asked_for(tmp_path):
         onnx_swish.fuse(model, output=tmp_path / "bare/net.onnx" if (tmp_path / "bare").mkdir() is None else "", copy_external=False)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_data_by_a_link_into_a_cache_is_warned_of(tmp_path):
+    """The layout of Hugging Face's cache: the model's folder holds links into a folder of blobs."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "1"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    model = FIXTURES / "handmade/external_data.onnx"
+    for number, path in enumerate((model, model.parent / "external_data.onnx.data")):
+        shutil.copy(path, blobs / (f"{number}" * 64))
+        (snapshot / path.name).symlink_to(pathlib.Path("../../blobs") / (f"{number}" * 64))
+    with pytest.warns(UserWarning, match="external_data.onnx.data.*link.*output=") as heard:
+        onnx_swish.fuse(snapshot / model.name)
+    assert heard[0].filename == __file__
+
+
 def test_what_is_no_model_is_refused_in_words(tmp_path):
     with pytest.raises(FileNotFoundError):
         onnx_swish.fuse(FIXTURES / "exporters/silu.op13.onnx", output="/nosuch/folder/fused.onnx")
@@ -217,6 +271,11 @@ def test_what_is_no_model_is_refused_in_words(tmp_path):
         onnx_swish.fuse(REAL.read_bytes()[:5000])
     with pytest.raises(ValueError, match="not a regular file"):
         onnx_swish.inspect(tmp_path)
+    proto = onnx.load(HARDSWISH)
+    for part in (proto.graph, proto.graph.node[0], onnx.TensorProto(), onnx.FunctionProto()):
+        for call in (onnx_swish.fuse, onnx_swish.expand, onnx_swish.inspect, onnx_swish.Session, onnx_swish.verify, onnx_swish.bench):
+            with pytest.raises(TypeError, match=f"onnx.ModelProto.*{type(part).__name__}"):
+                call(part)
     for nothing in (None, 3, object(), [HARDSWISH]):
         with pytest.raises(TypeError, match="a path, bytes or an onnx.ModelProto"):
             onnx_swish.fuse(nothing)

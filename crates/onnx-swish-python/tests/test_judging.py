@@ -70,6 +70,23 @@ def test_test_data_of_the_onnx_project_is_a_reference(tmp_path, hardswish, x):
         onnx_swish.verify(hardswish, test_data=tmp_path / "nosuch")
 
 
+def test_an_unknown_name_of_an_output_or_input_is_the_callers_fault(hardswish, x):
+    with pytest.raises(onnx_swish.InputError, match="none of the model's, output `8`"):
+        onnx_swish.verify(hardswish, inputs={"x": x}, expected={"nosuch": x})
+    with pytest.raises(onnx_swish.InputError, match="nosuch"):
+        onnx_swish.verify(hardswish, inputs={"nosuch": x})
+
+
+def test_values_of_activations_are_compared_where_asked(hardswish):
+    (alone,) = onnx_swish.verify(hardswish).coverage
+    assert alone.equal and alone.against_reference is None
+    result = onnx_swish.verify(hardswish, against="onnxruntime", each=True)
+    (one,) = result.coverage
+    assert one.equal and one.against_reference.equal and one.against_reference.max_abs < 1e-4
+    assert result.to_dict()["coverage"] == [one.to_dict()]
+    assert "FusedHardSwish" in result._repr_html_()
+
+
 def test_tolerances_decide(hardswish):
     assert not onnx_swish.verify(hardswish, rtol=0.0, atol=0.0) or onnx_swish.verify(hardswish).outputs[0].max_abs == 0
 

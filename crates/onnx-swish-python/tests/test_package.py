@@ -77,6 +77,13 @@ def test_mypy_takes_the_package_and_its_users(tmp_path):
         "nodes: int = len(message.graph.node) + len(message.report.fusions)\n"
         "result: bool = onnx_swish.verify(b'').equal\n"
         "shapes = [port.shape for port in onnx_swish.Session(b'', threads=2).get_inputs()]\n"
+        "from collections import OrderedDict, UserDict\n"
+        "from types import MappingProxyType\n"
+        "session = onnx_swish.Session(b'', input_shapes=OrderedDict(x=(1, 3)))\n"
+        "session.prepare(MappingProxyType({'x': [1, 3]}))\n"
+        "outputs = session.run(['y'], UserDict({'x': [[1.0]]})) + session.run(None, MappingProxyType({'x': 1}))\n"
+        "verified = onnx_swish.verify(b'', inputs=(MappingProxyType({'x': 1}),), input_shapes=UserDict({'x': (1,)}))\n"
+        "exact: bool = all(one.equal and one.against_reference is None for one in verified.coverage)\n"
     )
     done = subprocess.run([mypy, "--strict", user], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout

@@ -1,11 +1,13 @@
 """Session: onnxruntime's numbers, in every type and layout, from many threads, without leaks."""
 
+import collections
 import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import types
 
 import ml_dtypes
 import numpy as np
@@ -115,6 +117,105 @@ def test_results_are_the_callers(hardswish, x):
     x_before = x.copy()
     np.testing.assert_array_equal(session.run(None, {"x": x})[0], want)
     np.testing.assert_array_equal(x, x_before)
+
+
+def shares():
+    """Outputs that are not the engine's alone: the input itself, a constant, a value twice; and one that is."""
+    nodes = [
+        helper.make_node("Identity", ["x"], ["same"]),
+        helper.make_node("Relu", ["x"], ["once"]),
+        helper.make_node("Identity", ["once"], ["twice"]),
+        helper.make_node("Constant", [], ["constant"], value=helper.make_tensor("c", TensorProto.FLOAT, [2], [1, 2])),
+    ]
+    value = helper.make_tensor_value_info
+    outputs = [value(name, TensorProto.FLOAT, ["n"]) for name in ("same", "once", "twice")] + [value("constant", TensorProto.FLOAT, [2])]
+    graph = helper.make_graph(nodes, "g", [value("x", TensorProto.FLOAT, ["n"])], outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_no_two_results_have_the_same_memory():
+    session = onnx_swish.Session(shares())
+    x = np.arange(-2, 3, dtype=np.float32)
+    names = ["same", "once", "twice", "constant", "once", "same"]
+    want = [x, np.maximum(x, 0), np.maximum(x, 0), np.array([1, 2]), np.maximum(x, 0), x]
+    for turn in range(3):
+        found = session.run(names, {"x": x})
+        for number, (one, other) in enumerate(zip(found, want, strict=True)):
+            np.testing.assert_array_equal(one, other)
+            one.fill(100 + number)
+        assert [one[0] for one in found] == [100 + number for number in range(len(names))]
+        np.testing.assert_array_equal(x, np.arange(-2, 3))
+
+
+def test_an_output_is_the_engines_memory_and_outlives_it(hardswish, x):
+    session = onnx_swish.Session(hardswish)
+    (first,) = session.run(None, {"x": x})
+    # Not a copy: what keeps the memory is the engine's tensor.
+    assert type(first.base).__name__ == "Values"
+    want = first.copy()
+    view = first[0, 1:]
+    for _ in range(5):
+        session.run(None, {"x": -x})
+    del session, first
+    gc.collect()
+    np.testing.assert_array_equal(view, want[0, 1:])
+
+
+def test_memory_of_inputs_is_used_again_and_never_the_callers():
+    node = helper.make_node("Relu", ["x"], ["y"])
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph([node], "g", [value("x", TensorProto.FLOAT, None)], [value("y", TensorProto.FLOAT, None)])
+    session = onnx_swish.Session(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    random = np.random.default_rng(2)
+    for shape in [(3, 4), (3, 4), (4, 3), (12,), (0, 3), (), (3, 4)]:
+        x = np.asarray(random.normal(size=shape), np.float32)
+        for layout in (x, np.asfortranarray(x)):
+            before = layout.copy()
+            np.testing.assert_array_equal(session.run(None, {"x": layout})[0], np.maximum(x, 0))
+            np.testing.assert_array_equal(layout, before)
+
+
+def test_any_byte_of_a_boolean_is_one():
+    x = np.array([[0, 1, 2, 255]], np.uint8).view(np.bool_)
+    (y,) = onnx_swish.Session(identity(TensorProto.BOOL, ("n", 4))).run(None, {"x": x})
+    assert y.view(np.uint8).tolist() == [[0], [1], [1], [1]]
+
+
+def mappings(value):
+    return [value, types.MappingProxyType(value), collections.UserDict(value), collections.OrderedDict(value)]
+
+
+def test_any_mapping_is_a_feed_and_has_shapes(hardswish, x):
+    (want,) = onnx_swish.Session(hardswish).run(None, {"x": x})
+    for feed, shapes in zip(mappings({"x": x}), mappings({"x": x.shape}), strict=True):
+        session = onnx_swish.Session(hardswish, input_shapes=shapes)
+        session.prepare(shapes)
+        np.testing.assert_array_equal(session.run(None, feed)[0], want)
+        assert onnx_swish.verify(hardswish, inputs=feed, input_shapes=shapes)
+    assert onnx_swish.verify(hardswish, inputs=tuple(mappings({"x": x})))
+    with pytest.raises(TypeError, match="names, which are text, not 1"):
+        onnx_swish.Session(hardswish).run(None, {1: x})
+
+
+@pytest.mark.parametrize("number", [-1, -(10**30), 10**30, 10**5000], ids=["-1", "-1e30", "1e30", "1e5000"])
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [(onnx_swish.Session, name) for name in ("threads", "cached_shapes", "max_nodes")]
+    + [(onnx_swish.verify, name) for name in ("threads", "seed", "max_nodes")]
+    + [(onnx_swish.bench, name) for name in ("threads", "seed", "max_nodes", "runs")],
+    ids=lambda it: it if isinstance(it, str) else it.__name__,
+)
+def test_numbers_out_of_range_are_refused_by_the_arguments_name(hardswish, call, name, number):
+    with pytest.raises(onnx_swish.InputError, match=f"^{name} is a whole number"):
+        call(hardswish, **{name: number})
+
+
+@pytest.mark.parametrize("call", [onnx_swish.Session, onnx_swish.verify, onnx_swish.bench], ids=lambda it: it.__name__)
+def test_values_of_another_type_are_refused_by_the_arguments_name(hardswish, call):
+    for name, wrong in {"threads": "2", "max_nodes": 1.5, "tables": "yes", "convolutions": 3, "max_build_time": [], "base_dir": 3}.items():
+        with pytest.raises(TypeError, match=f"'{name}'") as raised:
+            call(hardswish, **{name: wrong})
+        assert "Running" not in str(raised.value)
 
 
 def test_outputs_by_name_and_in_that_order():

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use half::slice::HalfBitsSliceExt;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
-use ndarray::{Array, ArrayBase, ArrayD, ArrayViewD, Data, Dimension};
+use ndarray::{Array, ArrayBase, ArrayD, ArrayViewD, ArrayViewMutD, Data, Dimension};
 use tract_core::internal as tract;
 
 use crate::error::{Error, Result};
@@ -33,18 +33,23 @@ pub enum ElementType {
     String,
 }
 
-/// Each element type with its Rust type, its NumPy name, and the type that tract keeps it as.
+/// Each element type that tract has too and whose values are copied as bits, with its Rust type and its NumPy name.
 macro_rules! element_types {
     ($($variant:ident $rust:ty, $name:literal;)*) => {
         impl ElementType {
             /// The NumPy name: `float32`, `int64`, ...
             pub fn name(self) -> &'static str {
-                match self { $(ElementType::$variant => $name,)* ElementType::BF16 => "bfloat16" }
+                match self {
+                    $(ElementType::$variant => $name,)*
+                    ElementType::BF16 => "bfloat16",
+                    ElementType::String => "string",
+                }
             }
 
             pub(crate) fn of(dt: tract::DatumType) -> Option<ElementType> {
                 match dt.unquantized() {
                     $(tract::DatumType::$variant => Some(ElementType::$variant),)*
+                    tract::DatumType::String => Some(ElementType::String),
                     _ => None,
                 }
             }
@@ -54,6 +59,7 @@ macro_rules! element_types {
                 match self {
                     $(ElementType::$variant => tract::DatumType::$variant,)*
                     ElementType::BF16 => tract::DatumType::U16,
+                    ElementType::String => tract::DatumType::String,
                 }
             }
         }
@@ -64,8 +70,16 @@ macro_rules! element_types {
                     tract::Tensor::from(array)
                 }
 
+                fn copied(view: ArrayViewD<'_, Self>) -> tract::Tensor {
+                    bits(&view).unwrap_or_else(|| Self::store(view.to_owned()))
+                }
+
                 fn read(tensor: &tract::Tensor) -> Option<ArrayViewD<'_, Self>> {
                     tensor.to_plain_array_view::<Self>().ok()
+                }
+
+                fn write(tensor: &mut tract::Tensor) -> Option<ArrayViewMutD<'_, Self>> {
+                    tensor.to_plain_array_view_mut::<Self>().ok()
                 }
             }
             impl Element for $rust {
@@ -76,14 +90,20 @@ macro_rules! element_types {
 }
 
 mod sealed {
-    use ndarray::{Array, ArrayViewD, Dimension};
+    use ndarray::{Array, ArrayViewD, ArrayViewMutD, Dimension};
 
     /// How tract keeps the elements.
     pub trait Sealed: Sized {
         fn store<D: Dimension>(array: Array<Self, D>) -> tract_core::internal::Tensor;
 
+        /// The same of a view, copied once where it is in standard layout.
+        fn copied(view: ArrayViewD<'_, Self>) -> tract_core::internal::Tensor;
+
         /// `None` if the tensor is of another type.
         fn read(tensor: &tract_core::internal::Tensor) -> Option<ArrayViewD<'_, Self>>;
+
+        /// The same to write to; `None` also if tract has no plain memory of it.
+        fn write(tensor: &mut tract_core::internal::Tensor) -> Option<ArrayViewMutD<'_, Self>>;
     }
 }
 
@@ -93,19 +113,58 @@ pub trait Element: Clone + Send + Sync + 'static + sealed::Sealed {
     const TYPE: ElementType;
 }
 
+/// A copy of plain values in standard layout.
+fn bits<T: tract::Datum + Copy>(view: &ArrayViewD<'_, T>) -> Option<tract::Tensor> {
+    tract::Tensor::from_shape(view.shape(), view.as_slice()?).ok()
+}
+
 impl sealed::Sealed for bf16 {
     fn store<D: Dimension>(array: Array<Self, D>) -> tract::Tensor {
         tract::Tensor::from(array.mapv(bf16::to_bits))
+    }
+
+    fn copied(view: ArrayViewD<'_, Self>) -> tract::Tensor {
+        let slice = view.as_slice().map(HalfFloatSliceExt::reinterpret_cast);
+        let bits = slice.and_then(|slice| tract::Tensor::from_shape(view.shape(), slice).ok());
+        bits.unwrap_or_else(|| tract::Tensor::from(view.mapv(bf16::to_bits)))
     }
 
     fn read(tensor: &tract::Tensor) -> Option<ArrayViewD<'_, Self>> {
         let bits = tensor.to_plain_array_view::<u16>().ok()?.to_slice()?;
         ArrayViewD::from_shape(tensor.shape(), bits.reinterpret_cast()).ok()
     }
+
+    fn write(tensor: &mut tract::Tensor) -> Option<ArrayViewMutD<'_, Self>> {
+        let shape = tensor.shape().to_vec();
+        let bits = tensor.to_plain_array_view_mut::<u16>().ok()?;
+        ArrayViewMutD::from_shape(shape, bits.into_slice()?.reinterpret_cast_mut()).ok()
+    }
 }
 
 impl Element for bf16 {
     const TYPE: ElementType = ElementType::BF16;
+}
+
+impl sealed::Sealed for String {
+    fn store<D: Dimension>(array: Array<Self, D>) -> tract::Tensor {
+        tract::Tensor::from(array)
+    }
+
+    fn copied(view: ArrayViewD<'_, Self>) -> tract::Tensor {
+        tract::Tensor::from(view.to_owned())
+    }
+
+    fn read(tensor: &tract::Tensor) -> Option<ArrayViewD<'_, Self>> {
+        tensor.to_plain_array_view::<Self>().ok()
+    }
+
+    fn write(tensor: &mut tract::Tensor) -> Option<ArrayViewMutD<'_, Self>> {
+        tensor.to_plain_array_view_mut::<Self>().ok()
+    }
+}
+
+impl Element for String {
+    const TYPE: ElementType = ElementType::String;
 }
 
 element_types! {
@@ -121,7 +180,6 @@ element_types! {
     F16 f16, "float16";
     F32 f32, "float32";
     F64 f64, "float64";
-    String String, "string";
 }
 
 impl fmt::Display for ElementType {
@@ -132,8 +190,8 @@ impl fmt::Display for ElementType {
 
 /// A tensor: element type, shape and values.
 ///
-/// Made from an owned ndarray array without a copy when it is in standard layout, from a view with one (of bfloat16 with one
-/// always). Clones are cheap: they share the values.
+/// Made from an ndarray array or a view with one copy, because tract has its values in memory of its own; two where the view is not in
+/// standard layout. Clones are cheap: they share the values.
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
     values: tract::Arc<tract::Tensor>,
@@ -206,6 +264,26 @@ impl Tensor {
         })
     }
 
+    /// Whether other tensors have the same values in the same memory.
+    pub fn is_shared(&self) -> bool {
+        tract::Arc::strong_count(&self.values) > 1
+    }
+
+    /// The values to be written to, without a copy. `None` where they are not this tensor's alone: a clone shares them, or the model,
+    /// whose constant or input an output may be.
+    ///
+    /// # Errors
+    /// If the elements are of another type.
+    pub fn view_mut<T: Element>(&mut self) -> Result<Option<ArrayViewMutD<'_, T>>> {
+        if T::TYPE != self.element_type {
+            return Err(Error::TensorType {
+                asked: T::TYPE,
+                found: self.element_type,
+            });
+        }
+        Ok(tract::Arc::get_mut(&mut self.values).and_then(T::write))
+    }
+
     /// The values as an ndarray array of their own.
     ///
     /// # Errors
@@ -268,13 +346,16 @@ impl<T: Element, D: Dimension> From<Array<T, D>> for Tensor {
 
 impl<T: Element, S: Data<Elem = T>, D: Dimension> From<&ArrayBase<S, D>> for Tensor {
     fn from(array: &ArrayBase<S, D>) -> Tensor {
-        array.to_owned().into()
+        array.view().into()
     }
 }
 
 impl<T: Element, D: Dimension> From<ndarray::ArrayView<'_, T, D>> for Tensor {
     fn from(view: ndarray::ArrayView<'_, T, D>) -> Tensor {
-        view.to_owned().into()
+        Tensor {
+            values: tract::Arc::new(T::copied(view.into_dyn())),
+            element_type: T::TYPE,
+        }
     }
 }
 
@@ -311,6 +392,23 @@ mod tests {
             error.to_string(),
             "the tensor is int64, it was read as float32"
         );
+    }
+
+    #[test]
+    fn values_that_are_shared_are_not_written_to() {
+        let mut tensor = Tensor::from(array![1.0f32, 2.0]);
+        let shared = tensor.clone();
+        assert!(tensor.is_shared() && tensor.view_mut::<f32>().unwrap().is_none());
+        drop(shared);
+        assert!(!tensor.is_shared());
+        tensor.view_mut::<f32>().unwrap().unwrap()[0] = 3.0;
+        assert_eq!(tensor.to_f64().unwrap(), [3.0, 2.0]);
+        assert!(tensor.view_mut::<f64>().is_err());
+        let text = Tensor::from(array!["a".to_owned()].view());
+        assert_eq!(text.view::<String>().unwrap()[0], "a");
+        let mut half = Tensor::from(array![bf16::from_f32(1.0)].view());
+        half.view_mut::<bf16>().unwrap().unwrap()[0] = bf16::from_f32(0.5);
+        assert_eq!(half.to_f64().unwrap(), [0.5]);
     }
 
     #[test]

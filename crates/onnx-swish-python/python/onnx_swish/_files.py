@@ -137,14 +137,21 @@ class _Where:
     def write(self, rewriting: native.Rewriting, path: str) -> None:
         if self.output is not None and _is_folder(self.output):
             os.makedirs(self.output, exist_ok=True)
-        left = rewriting.save(path, self.in_place, self.force, self.copy_external)
+        left, linked = rewriting.save(path, self.in_place, self.force, self.copy_external)
         if left:
-            import warnings
-
-            warnings.warn(
-                f"{path} refers to {', '.join(left)} for its weights, not copied: put it beside the model, or nothing will load it",
-                stacklevel=4,
+            _warn(f"{path} refers to {', '.join(left)} for its weights, not copied: put it beside the model, or nothing will load it")
+        if linked:
+            _warn(
+                f"{path} finds {', '.join(linked)} by a link out of its folder, which other runtimes may refuse, ONNX Runtime among them: "
+                "output= names another folder, which gets a copy of the weights"
             )
+
+
+def _warn(sentence: str) -> None:
+    import warnings
+
+    # The caller of fuse or expand.
+    warnings.warn(sentence, stacklevel=5)
 
 
 def _in_memory(model: Any) -> bool:

@@ -65,6 +65,18 @@ class Coverage(Record):
     exact: bool
     """Whether it is within."""
     worst: dict[str, Any] | None
+    against_reference: OutputComparison | None
+    """With ``each``: its value against the reference's value of that name; None where the reference has none, or was not asked."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        super().__init__(fields)
+        value = fields.get("against_reference")
+        self.against_reference = None if value is None else OutputComparison(value)
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing about it is off."""
+        return self.exact and (self.against_reference is None or self.against_reference.equal)
 
 
 class Verification(Document):
@@ -129,6 +141,13 @@ class Verification(Document):
             for one in self.outputs
         ]
         parts = [html_text(repr(self)), html_table(head, rows)]
+        if self.coverage:
+            head = ("activation", "output", "given", "max ulp", "allowed", "equal")
+            rows = [
+                (one.op, one.output, f"{one.min} to {one.max}", one.max_ulp, one.allowed_ulp, one.equal)
+                for one in self.coverage
+            ]
+            parts.append(html_table(head, rows))
         return "".join(parts + [html_text(warning) for warning in self.warnings])
 
 

@@ -27,7 +27,8 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as the command's JSON has them."""
-        return self.__dict__.copy()
+        fields = self.__dict__.items()
+        return {name: value.to_dict() if isinstance(value, Record) else value for name, value in fields}
 
 
 class Document:

@@ -146,6 +146,11 @@ class Report(Document):
         if self.fusions:
             rows = [(one.op, one.input, one.output, " ".join(one.nodes)) for one in self.fusions]
             parts.append(html_table(("fused into", "input", "output", "nodes"), rows))
+        if self.quantised:
+            rows = [(one.activation, one.input, one.output, " ".join(one.nodes)) for one in self.quantised]
+            parts.append(html_table(("quantised", "input", "output", "nodes"), rows))
+        if self.already_fused:
+            parts.append(html_table(("fused already", "output"), [(one.op, one.output) for one in self.already_fused]))
         if self.near_misses:
             misses = [(one.reason, one.message, one.change) for one in self.near_misses]
             parts.append(html_table(("left alone", "why", "what would have to change"), misses))
