@@ -36,11 +36,11 @@ impl Running {
     fn read(given: &Bound<'_, PyDict>) -> PyResult<Self> {
         let shapes: Option<Bound<'_, PyAny>> = argument(given, "input_shapes")?;
         let nodes: Option<Whole> = argument(given, "max_nodes")?;
-        let nodes = nodes.map(|nodes| nodes.at_least(0, "max_nodes"));
+        let nodes = nodes.map(|nodes| nodes.any("max_nodes"));
         Ok(Running {
             shapes: options::shapes(shapes.as_ref())?,
             threads: options::threads(&argument(given, "threads")?)?,
-            seed: argument::<Whole>(given, "seed")?.at_least(0, "seed")?,
+            seed: argument::<Whole>(given, "seed")?.any("seed")?,
             convolutions: options::convolutions(&argument::<String>(given, "convolutions")?)?,
             tables: argument(given, "tables")?,
             codes: argument(given, "codes")?,
@@ -204,7 +204,7 @@ pub fn bench(
     running: &Bound<'_, PyDict>,
 ) -> PyResult<(String, String)> {
     let running = Running::read(running)?;
-    let runs = runs.at_least(1, "runs")?;
+    let runs = runs.within("runs", 1..=u64::from(u32::MAX))?;
     let model = model.open(py, running.base_dir)?;
     let options = BenchOptions {
         threads: running.threads,

@@ -2,6 +2,7 @@
 //! Given keyword arguments.
 //! Promises a ValueError that lists what there is to choose from.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use onnx_swish::{Convolutions, Emit, FuseOptions, Runtime, Shapes};
@@ -107,26 +108,40 @@ impl<'py> FromPyObject<'_, 'py> for Whole {
 }
 
 impl Whole {
-    /// The number for this argument.
-    pub fn at_least<T: TryFrom<u64>>(&self, least: u64, argument: &str) -> PyResult<T> {
+    /// The number for this argument, which has to be one of these.
+    pub fn within<T: TryFrom<u64>>(
+        &self,
+        argument: &str,
+        range: RangeInclusive<u64>,
+    ) -> PyResult<T> {
         let (found, fits) = match self {
             Whole::Fits(number) => {
-                let fits = Some(*number).filter(|number| *number >= least);
+                let fits = Some(*number).filter(|number| range.contains(number));
                 (number.to_string(), fits.and_then(|it| it.try_into().ok()))
             }
             Whole::Beyond(digits) => (digits.clone(), None),
         };
         fits.ok_or_else(|| {
             input_error(format!(
-                "{argument} is a whole number from {least} to what 64 bits hold, not {found}"
+                "{argument} is a whole number from {} to {}, not {found}",
+                range.start(),
+                range.end()
             ))
         })
     }
+
+    /// One of 64 bits for this argument.
+    pub fn any<T: TryFrom<u64>>(&self, argument: &str) -> PyResult<T> {
+        self.within(argument, 0..=u64::MAX)
+    }
 }
+
+/// More threads than processors wait for each other, and the system's own limit would be met with half of them started.
+const MOST_THREADS: u64 = 1024;
 
 /// A number of threads.
 pub fn threads(count: &Whole) -> PyResult<usize> {
-    count.at_least(1, "threads")
+    count.within("threads", 1..=MOST_THREADS)
 }
 
 /// The keyword argument of this name; what is of another type is refused by this name, as PyO3 does for arguments of its own.

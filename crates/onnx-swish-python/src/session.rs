@@ -81,10 +81,10 @@ impl Session {
             builder = builder.input_shape(input.clone(), shape.clone());
         }
         if let Some(count) = cached_shapes {
-            builder = builder.cached_shapes(count.at_least(0, "cached_shapes")?);
+            builder = builder.cached_shapes(count.any("cached_shapes")?);
         }
         if let Some(nodes) = max_nodes {
-            builder = builder.max_nodes(nodes.at_least(0, "max_nodes")?);
+            builder = builder.max_nodes(nodes.any("max_nodes")?);
         }
         if let Some(time) = options::seconds(max_build_time)? {
             builder = builder.max_build_time(time);

@@ -210,6 +210,25 @@ def test_numbers_out_of_range_are_refused_by_the_arguments_name(hardswish, call,
         call(hardswish, **{name: number})
 
 
+def test_numbers_that_no_machine_has_room_for_are_refused(hardswish):
+    for call in (onnx_swish.Session, onnx_swish.verify, onnx_swish.bench):
+        for number in (0, 1025, 2**40, 2**64 - 1):
+            with pytest.raises(onnx_swish.InputError, match=f"from 1 to 1024, not {number}$"):
+                call(hardswish, threads=number)
+    for number in (0, 2**32, 2**64 - 1):
+        with pytest.raises(onnx_swish.InputError, match="^runs is a whole number from 1 to"):
+            onnx_swish.bench(hardswish, runs=number)
+
+    def progress(stage, done, total):
+        if done > 3:
+            raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        onnx_swish.bench(hardswish, runs=2**32 - 1, progress=progress)
+    session = onnx_swish.Session(hardswish, cached_shapes=2**64 - 1)
+    assert session.run(None, {"x": np.zeros((1, 3, 8, 8), np.float32)})
+
+
 @pytest.mark.parametrize("call", [onnx_swish.Session, onnx_swish.verify, onnx_swish.bench], ids=lambda it: it.__name__)
 def test_values_of_another_type_are_refused_by_the_arguments_name(hardswish, call):
     for name, wrong in {"threads": "2", "max_nodes": 1.5, "tables": "yes", "convolutions": 3, "max_build_time": [], "base_dir": 3}.items():

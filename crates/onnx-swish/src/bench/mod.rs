@@ -217,7 +217,7 @@ impl Contender {
             kind,
             engine,
             memory,
-            times: Vec::with_capacity(options.runs),
+            times: Vec::new(),
             profile: Vec::new(),
         })
     }
@@ -285,13 +285,17 @@ pub fn bench(
         options.profile && matches!(contender.kind.name, "tract+vzeroupper" | "onnx-swish")
     };
     let profiles = PROFILED_RUNS * contenders.iter().filter(|one| profiled(one)).count();
-    let of = contenders.len() * (runs + options.warmup) + profiles;
+    let turns = runs.saturating_add(options.warmup);
+    let of = contenders
+        .len()
+        .saturating_mul(turns)
+        .saturating_add(profiles);
     let mut done = 0;
     let mut step = || {
         done += 1;
         progress(Progress::Timed { done, of });
     };
-    for round in 0..options.warmup + runs {
+    for round in 0..turns {
         for index in rounds::order(round, contenders.len()) {
             let contender = &mut contenders[index];
             if options.threads > 1 {
