@@ -2,9 +2,11 @@
 //! Given the process's arguments by clap; each verb declares its own options in its own file.
 //! Promises that options which contradict each other do not parse.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Args, Command, ValueEnum};
 use onnx_swish::{Emit, FuseOptions, Runtime, UnknownRuntime};
 
 #[cfg(feature = "engine")]
@@ -102,7 +104,7 @@ pub struct Emission {
 #[derive(Debug, Args)]
 pub struct For {
     /// The runtime that is to load the result; --help lists those that are known
-    #[arg(long = "for", value_name = "RUNTIME[@VERSION]", value_parser = parse_runtime, long_help = runtimes())]
+    #[arg(long = "for", value_name = "RUNTIME[@VERSION]", value_parser = Runtimes, hide_possible_values = true, long_help = runtimes())]
     runtime: Option<Asked>,
 }
 
@@ -159,6 +161,29 @@ fn parse_runtime(text: &str) -> Result<Asked, UnknownRuntime> {
     })
 }
 
+/// Takes a runtime, with a version or without; shells complete the names.
+#[derive(Clone)]
+struct Runtimes;
+
+impl TypedValueParser for Runtimes {
+    type Value = Asked;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        option: Option<&Arg>,
+        text: &OsStr,
+    ) -> Result<Asked, clap::Error> {
+        TypedValueParser::parse_ref(&parse_runtime, command, option, text)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(
+            Runtime::names().into_iter().map(PossibleValue::new),
+        ))
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Spelling {
     /// Operators of this project, each with a model-local function
@@ -210,7 +235,7 @@ pub struct Target {
     /// Report what would be done, write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Write nothing; exit with 1 if there is something to do, or the runtime of --for does not load what stays
+    /// Write nothing; exit with 1 if there is something to do, or the runtime of --for would not load the result
     #[arg(long, conflicts_with_all = ["output", "in_place", "force"])]
     pub check: bool,
     /// Write into another folder without copying the external data the model refers to

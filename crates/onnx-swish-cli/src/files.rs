@@ -179,6 +179,22 @@ pub fn refuse_one_output_for_several(
     Ok(())
 }
 
+/// Refuses to write over a file that is there, before the work that makes its contents. `otherwise` names another way, as in "-o names another file".
+#[cfg(feature = "engine")]
+pub fn refuse_existing(path: &Path, force: bool, otherwise: &str) -> Result<(), Failure> {
+    if force || path.symlink_metadata().is_err() {
+        Ok(())
+    } else {
+        Err(exists(path, otherwise))
+    }
+}
+
+/// The same where the system said so.
+pub fn exists(path: &Path, otherwise: &str) -> Failure {
+    Failure::new(format!("{} exists already", path.display()))
+        .help(format!("--force overwrites it, {otherwise}"))
+}
+
 /// A path as a shell takes it.
 pub fn quoted(path: &Path) -> String {
     let mut text = path.display().to_string();

@@ -32,20 +32,23 @@ impl Page {
         if files::is_stream(path) {
             term.raw(text.as_bytes())?;
         } else {
-            write(path, text.as_bytes(), self.force)?;
+            write(path, text.as_bytes(), self.force, "-o names another file")?;
         }
         Ok(text.len() as u64)
     }
 }
 
-fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
+/// Writes a file whole. `otherwise` names another way where one is there, as in "-o names another file".
+pub fn write(path: &Path, bytes: &[u8], force: bool, otherwise: &str) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| {
         let failure = Failure::caused(format!("cannot write {}", path.display()), &error);
         match error.kind() {
-            ErrorKind::AlreadyExists => Failure::new(format!("{} exists already", path.display()))
-                .help("--force overwrites it, -o names another file"),
+            ErrorKind::AlreadyExists => files::exists(path, otherwise),
             ErrorKind::NotFound => {
-                failure.help("its folder does not exist: make it first, or name another with -o")
+                failure.help("its folder does not exist: make it first, or name another")
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                failure.help("nothing may be written there: name another folder")
             }
             _ => failure,
         }

@@ -154,7 +154,7 @@ pub fn write_npz<'a>(
         file.persist_noclobber(path)
     };
     persisted.map_err(|error| match error.error.kind() {
-        io::ErrorKind::AlreadyExists => exists(path),
+        io::ErrorKind::AlreadyExists => crate::files::exists(path, "-o names another file"),
         _ => failed(&error.error),
     })?;
     Ok(())
@@ -197,20 +197,6 @@ impl io::Seek for Once<'_> {
     fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }
-}
-
-/// Refuses to replace what nobody asked to replace; asked before the work, and again when it is done.
-pub fn refuse_existing(path: &Path, force: bool) -> Result<(), Failure> {
-    if force || path.symlink_metadata().is_err() {
-        Ok(())
-    } else {
-        Err(exists(path))
-    }
-}
-
-fn exists(path: &Path) -> Failure {
-    Failure::new(format!("{} exists already", path.display()))
-        .help("--force overwrites it, -o names another file")
 }
 
 /// What the system said, without the temporary file's name, which the user never chose.

@@ -57,12 +57,12 @@ impl Isa {
         })
     }
 
-    /// What [`ISA_VARIABLE`] asks for, if it is set.
+    /// What [`ISA_VARIABLE`] asks for, if it is set and not empty.
     ///
     /// # Errors
     /// If its value is unknown, or names what this machine does not execute.
     pub fn from_environment() -> Result<Option<Self>, IsaError> {
-        match std::env::var_os(ISA_VARIABLE) {
+        match std::env::var_os(ISA_VARIABLE).filter(|name| !name.is_empty()) {
             None => Ok(None),
             Some(name) => name.to_string_lossy().parse().map(Some),
         }

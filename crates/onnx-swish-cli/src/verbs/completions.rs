@@ -42,7 +42,25 @@ fn script(shell: Shell) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
+
+    #[test]
+    fn every_shell_completes_the_names_of_runtimes() {
+        for &shell in Shell::value_variants() {
+            // clap_complete 4.6 completes no values in these two.
+            let none = matches!(shell, Shell::Elvish | Shell::PowerShell);
+            let script = String::from_utf8(script(shell)).unwrap();
+            for name in onnx_swish::Runtime::names() {
+                assert_eq!(
+                    script.contains(name),
+                    !none || name == "onnx-swish",
+                    "{shell}: {name}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn bash_knows_what_comes_behind_each_verb() {

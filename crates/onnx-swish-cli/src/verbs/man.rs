@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 
 use crate::cli::Cli;
 use crate::failure::{Answer, Failure, Outcome};
@@ -30,8 +30,63 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         )
     };
     std::fs::create_dir_all(folder).map_err(failed)?;
-    let command = Cli::command().disable_help_subcommand(true);
-    clap_mangen::generate_to(command, folder).map_err(failed)?;
+    for (name, page) in pages() {
+        std::fs::write(folder.join(name), page).map_err(failed)?;
+    }
     term.note(&format!("Wrote the manual pages to {}", folder.display()));
     Ok(Answer::Yes)
+}
+
+/// Each page by the name of its file: that of the command, and those of its verbs.
+fn pages() -> Vec<(String, String)> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let verbs: Vec<Command> = command.get_subcommands().cloned().collect();
+    std::iter::once(command).chain(verbs).map(page).collect()
+}
+
+fn page(command: Command) -> (String, String) {
+    let man = clap_mangen::Man::new(command);
+    let mut page = Vec::new();
+    // Nothing that is written to memory fails.
+    let _ = man.render(&mut page);
+    (
+        man.get_filename(),
+        sections(&String::from_utf8_lossy(&page)),
+    )
+}
+
+/// clap_mangen 0.3 has one section for what stands behind the options, EXTRA; readers look for EXAMPLES and EXIT STATUS.
+fn sections(page: &str) -> String {
+    let page = page.replace(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n");
+    let Some((before, behind)) = page.split_once(".SH EXAMPLES\n") else {
+        return page;
+    };
+    let behind = behind.replacen(".SH VERSION", ".fi\n.SH VERSION", 1);
+    let behind = behind.replacen("\n\nExit status: ", "\n.fi\n.SH \"EXIT STATUS\"\n.nf\n", 1);
+    format!("{before}.SH EXAMPLES\n{behind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_have_the_names_that_readers_look_for() {
+        let pages = pages();
+        let mut with_examples = 0;
+        for (name, page) in &pages {
+            assert!(
+                !page.contains("EXTRA") && !page.contains("Examples:"),
+                "{name}"
+            );
+            let lines = |line: &str| page.lines().filter(|one| *one == line).count();
+            assert_eq!(lines(".nf"), lines(".fi"), "{name}");
+            // Verbs that need an engine have none in a command without one.
+            with_examples += page.matches(".SH EXAMPLES\n.nf\n  onnx").count();
+        }
+        assert!(with_examples >= 8, "{with_examples}");
+        let whole = pages.iter().find(|(name, _)| name == "onnx-swish.1");
+        assert!(whole.is_some_and(|(_, page)| page.contains(".SH \"EXIT STATUS\"\n.nf\n0 done")));
+    }
 }

@@ -76,12 +76,10 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         output,
         force,
     } = arguments;
-    if let Some(path) = &output {
-        tensors::refuse_existing(path, force)?;
-    }
     let model = files::open(&source)?;
     if let Some(path) = &output {
         files::refuse_a_model(path, [&model])?;
+        files::refuse_existing(path, force, "-o names another file")?;
     }
     let failed = |error| Failure::on("run", &source.model, error);
     let mut builder = Session::builder()

@@ -13,7 +13,7 @@ use onnx_swish::{BenchOptions, BenchReport, Model};
 use crate::args::{Limits, Running, Source};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::term::Term;
-use crate::{feed, files, heap};
+use crate::{feed, files, heap, page};
 
 /// Time stock tract, tract with the vzeroupper repair, and ours, interleaved, and measure their memory
 #[derive(Debug, Args)]
@@ -43,7 +43,13 @@ pub struct Arguments {
     /// Write the time of each node by the name of its tensor, as node data for Model Explorer
     #[arg(long, value_name = "FILE.json")]
     model_explorer: Option<PathBuf>,
+    /// Overwrite existing files of these three
+    #[arg(long)]
+    force: bool,
 }
+
+/// Another way than `--force`.
+const OTHERWISE: &str = "or name another file";
 
 pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     let model = files::open(&arguments.source)?;
@@ -54,6 +60,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     ];
     for path in outputs.into_iter().flatten() {
         files::refuse_a_model(path, [&model])?;
+        files::refuse_existing(path, arguments.force, OTHERWISE)?;
     }
     let options = BenchOptions {
         threads: arguments.running.threads.into(),
@@ -76,8 +83,8 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         .map_err(|error| Failure::on("time", &arguments.source.model, error))?;
     drop(progress);
     if let Some(path) = &arguments.export_markdown {
-        std::fs::write(path, report.to_markdown())
-            .map_err(|error| Failure::caused(format!("cannot write {}", path.display()), &error))?;
+        let table = report.to_markdown();
+        page::write(path, table.as_bytes(), arguments.force, OTHERWISE)?;
     }
     viewers(term, &arguments, &model, &report)?;
     for warning in &report.warnings {
@@ -99,12 +106,12 @@ fn viewers(
     report: &BenchReport,
 ) -> Result<(), Failure> {
     if let Some(path) = &arguments.trace {
-        write(path, &trace::trace(report))?;
+        write(path, &trace::trace(report), arguments.force)?;
     }
     if let Some(path) = &arguments.model_explorer {
         let (data, unknown) =
             trace::node_data(report.profile_nodes.as_deref().unwrap_or_default(), model);
-        write(path, &data)?;
+        write(path, &data, arguments.force)?;
         if unknown > 0 {
             term.note(&format!(
                 "{} has no time of {} that the engine made itself",
@@ -116,7 +123,6 @@ fn viewers(
     Ok(())
 }
 
-fn write(path: &Path, data: &serde_json::Value) -> Result<(), Failure> {
-    std::fs::write(path, format!("{data}\n"))
-        .map_err(|error| Failure::caused(format!("cannot write {}", path.display()), &error))
+fn write(path: &Path, data: &serde_json::Value, force: bool) -> Result<(), Failure> {
+    page::write(path, format!("{data}\n").as_bytes(), force, OTHERWISE)
 }
