@@ -57,6 +57,12 @@ impl Failure {
         failure
     }
 
+    /// Causes in words.
+    pub fn because(mut self, causes: impl IntoIterator<Item = String>) -> Self {
+        self.because.extend(causes);
+        self
+    }
+
     /// What to do about it.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -93,6 +99,9 @@ impl Failure {
                 "--max-build-time {}",
                 2.0 * limit.as_secs_f64().max(0.5)
             )),
+            onnx_swish::Error::External(onnx_swish::ExternalError::NoBaseDir { .. }) => {
+                Some("--base-dir DIR says where the data is".to_owned())
+            }
             onnx_swish::Error::Model(onnx_swish::ModelError::Wire { .. }) => {
                 Some("download or export it again, and give the path of an .onnx file".to_owned())
             }

@@ -13,6 +13,7 @@ mod feed;
 mod files;
 #[cfg(feature = "engine")]
 mod heap;
+mod loads;
 mod many;
 mod page;
 mod report;

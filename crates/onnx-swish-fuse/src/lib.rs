@@ -61,5 +61,5 @@ pub use plan::{Options, Plan, analyze};
 pub use report::{
     ActivationKind, AlreadyFused, BetaValue, FusionEntry, NearMissGroup, QuantisedEntry, Report,
 };
-pub use runtimes::{Loads, Runtime, Source, UnknownRuntime};
+pub use runtimes::{Loads, Reads, Runtime, Source, TooNew, UnknownRuntime, VersionOf};
 pub use view::{Origin, Place, Places, Size, ValueId, View};

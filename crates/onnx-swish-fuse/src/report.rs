@@ -12,7 +12,7 @@ use crate::near_misses::{self, NearMiss};
 use crate::ops::OUR_DOMAIN;
 use crate::plan::{Already, Fusion, Plan, Spelling};
 use crate::quantised::Region;
-use crate::runtimes::Runtime;
+use crate::runtimes::{Runtime, TooNew};
 
 /// Everything that a plan says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,6 +46,12 @@ pub struct Report {
     /// Those of them that the runtime does not load, where it is said which runtime.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_loaded: Vec<AlreadyFused>,
+    /// The outputs of operators that the runtime does not load, and that were taken apart before anything was fused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expanded: Vec<String>,
+    /// The versions of the file that are newer than what the runtime reads.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub too_new: Vec<TooNew>,
     /// What nearly matched.
     pub near_misses: Vec<NearMiss>,
     /// What else changes in the file, in sentences.
@@ -153,6 +159,9 @@ pub struct AlreadyFused {
     pub output: String,
     /// `main`, or the path of the subgraph or function.
     pub graph: String,
+    /// Why it stays one operator although the runtime does not load it; none where nobody tried to take it apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stays: Option<String>,
 }
 
 /// Near misses of one kind.
@@ -168,9 +177,20 @@ pub struct NearMissGroup<'r> {
 }
 
 impl Report {
-    /// How many activations become one operator.
+    /// How many activations are written in another way.
     pub fn changes(&self) -> usize {
+        self.fused() + self.apart()
+    }
+
+    /// How many activations become one operator.
+    pub fn fused(&self) -> usize {
         self.fusions.len() + self.functions().count()
+    }
+
+    /// How many operators become plain ones, and stay so.
+    pub fn apart(&self) -> usize {
+        let again = |output: &str| self.fusions.iter().any(|fusion| fusion.output == output);
+        self.expanded.iter().filter(|output| !again(output)).count()
     }
 
     /// The quantised activations that become functions.
@@ -231,6 +251,10 @@ impl Plan<'_> {
                 .filter(|already| !already.as_pair && !self.takes(already.node))
                 .map(|already| self.already(already))
                 .collect(),
+            expanded: Vec::new(),
+            too_new: self
+                .runtime
+                .map_or_else(Vec::new, |runtime| runtime.too_new(model)),
             near_misses: self
                 .misses
                 .iter()
@@ -331,6 +355,7 @@ impl Plan<'_> {
                 .map(|output| graph.display(output))
                 .unwrap_or_default(),
             graph: graph.place(Some(already.node)),
+            stays: None,
         }
     }
 }

@@ -2,6 +2,9 @@
 //! Given: a runtime's name, with a version or without.
 //! Promises: one row per runtime and range of versions, with where the row comes from; `docs/runtimes` has the script that measured it.
 
+use onnx_swish_model::Model;
+use serde::Serialize;
+
 use crate::emit::target::Emit;
 use crate::ops::Op;
 
@@ -16,6 +19,8 @@ pub struct Runtime {
     pub from: (u16, u16),
     /// What it loads besides plain operators.
     pub loads: Loads,
+    /// The newest versions of a file that it reads; none where it reads whatever a file says of itself, or where nobody looked.
+    pub reads: Option<Reads>,
     /// What is written for it; none where plain operators serve it best.
     pub write: Option<Emit>,
     /// Where the row comes from.
@@ -33,6 +38,49 @@ pub struct Loads {
     pub hard_swish: bool,
     /// Swish, of opset 24.
     pub swish: bool,
+}
+
+/// The newest versions of a model file that a runtime reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// Version of ONNX's operators.
+    pub opset: i64,
+    /// Version of the file format.
+    pub ir_version: i64,
+}
+
+/// A version that a file says of itself and a runtime does not read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TooNew {
+    /// Which version.
+    pub what: VersionOf,
+    /// The file's.
+    pub found: i64,
+    /// The newest that the runtime reads.
+    pub newest: i64,
+    /// The first version of the runtime that reads the file's, as `--for` takes it, if one is known.
+    pub read_by: Option<String>,
+}
+
+/// What a version is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionOf {
+    /// ONNX's operators.
+    Opset,
+    /// The file format.
+    IrVersion,
+}
+
+impl VersionOf {
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opset => "opset",
+            Self::IrVersion => "IR version",
+        }
+    }
 }
 
 /// How it is known what a runtime loads.
@@ -97,17 +145,17 @@ const ALL: Loads = Loads {
 
 /// By name, then by version. ONNX Runtime has kernels for QuickGelu and HardSwish, so it is given these; OpenVINO, rten and tract find
 /// x·σ(x) by themselves, and QNN computes QuickGelu as Sigmoid and Mul, so only what is an operator of the standard is written for them.
-const RUNTIMES: [Runtime; 14] = [
+const RUNTIMES: [Runtime; 24] = [
     row(Documented, "burn", (0, 16), NONE, None),
     row(Measured, "onnx-swish", (0, 1), ALL, Some(Emit::Custom)),
-    row(
-        Measured,
-        "onnxruntime",
-        (1, 15),
-        BUT_SWISH,
-        Some(Emit::Contrib),
-    ),
-    row(Measured, "onnxruntime", (1, 24), ALL, Some(Emit::Contrib)),
+    onnx_runtime(ORT, (1, 15), BUT_SWISH, 19, 9),
+    onnx_runtime(ORT, (1, 17), BUT_SWISH, 20, 9),
+    onnx_runtime(ORT, (1, 18), BUT_SWISH, 21, 10),
+    onnx_runtime(ORT, (1, 21), BUT_SWISH, 22, 10),
+    onnx_runtime(ORT, (1, 23), BUT_SWISH, 23, 11),
+    onnx_runtime(ORT, (1, 24), ALL, 25, 13),
+    onnx_runtime(ORT, (1, 25), ALL, 26, 13),
+    onnx_runtime(ORT, (1, 32), ALL, 28, 14),
     row(
         Documented,
         "onnxruntime-qnn",
@@ -118,20 +166,12 @@ const RUNTIMES: [Runtime; 14] = [
         },
         Some(Emit::Standard),
     ),
-    row(
-        Measured,
-        "onnxruntime-web",
-        (1, 17),
-        BUT_SWISH,
-        Some(Emit::Contrib),
-    ),
-    row(
-        Measured,
-        "onnxruntime-web",
-        (1, 24),
-        ALL,
-        Some(Emit::Contrib),
-    ),
+    onnx_runtime(ORT_WEB, (1, 17), BUT_SWISH, 20, 9),
+    onnx_runtime(ORT_WEB, (1, 18), BUT_SWISH, 21, 10),
+    onnx_runtime(ORT_WEB, (1, 21), BUT_SWISH, 22, 10),
+    onnx_runtime(ORT_WEB, (1, 23), BUT_SWISH, 23, 11),
+    onnx_runtime(ORT_WEB, (1, 24), ALL, 25, 13),
+    onnx_runtime(ORT_WEB, (1, 25), ALL, 26, 13),
     row(
         Measured,
         "openvino",
@@ -174,6 +214,9 @@ const RUNTIMES: [Runtime; 14] = [
     ),
 ];
 
+const ORT: &str = "onnxruntime";
+const ORT_WEB: &str = "onnxruntime-web";
+
 /// Other names that people know runtimes by.
 const ALIASES: [(&str, &str); 5] = [
     ("ort", "onnxruntime"),
@@ -194,8 +237,32 @@ const fn row(
         name,
         from,
         loads,
+        reads: None,
         write,
         source,
+    }
+}
+
+/// ONNX Runtime refuses a file by the versions that it says of itself, whatever operators are in it.
+const fn onnx_runtime(
+    name: &'static str,
+    from: (u16, u16),
+    loads: Loads,
+    opset: i64,
+    ir_version: i64,
+) -> Runtime {
+    Runtime {
+        reads: Some(Reads { opset, ir_version }),
+        ..row(Measured, name, from, loads, Some(Emit::Contrib))
+    }
+}
+
+impl Reads {
+    fn newest(self, what: VersionOf) -> i64 {
+        match what {
+            VersionOf::Opset => self.opset,
+            VersionOf::IrVersion => self.ir_version,
+        }
     }
 }
 
@@ -245,6 +312,35 @@ impl Runtime {
         })
     }
 
+    /// The versions of a model that are newer than what it reads.
+    pub fn too_new(&self, model: &Model) -> Vec<TooNew> {
+        let Some(reads) = self.reads else {
+            return Vec::new();
+        };
+        let versions = [
+            (VersionOf::Opset, model.opset().unwrap_or_default()),
+            (VersionOf::IrVersion, model.ir_version()),
+        ];
+        let newer = versions.into_iter();
+        let newer = newer.filter(|&(what, found)| found > reads.newest(what));
+        newer
+            .map(|(what, found)| TooNew {
+                what,
+                found,
+                newest: reads.newest(what),
+                read_by: self.read_by(what, found),
+            })
+            .collect()
+    }
+
+    /// The first version of the same runtime that reads a file of a version.
+    fn read_by(&self, what: VersionOf, found: i64) -> Option<String> {
+        let mut rows = RUNTIMES.iter().filter(|row| row.name == self.name);
+        let first = rows.find(|row| row.reads.is_none_or(|reads| reads.newest(what) >= found))?;
+        let (major, minor) = first.from;
+        Some(format!("{}@{major}.{minor}", self.name))
+    }
+
     /// Whether it loads an operator; plain ones it does.
     pub(crate) fn takes(&self, op: Op) -> bool {
         match op {
@@ -291,6 +387,52 @@ mod tests {
     }
 
     #[test]
+    fn a_newer_runtime_reads_and_loads_what_an_older_one_did() {
+        for pair in RUNTIMES
+            .windows(2)
+            .filter(|pair| pair[0].name == pair[1].name)
+        {
+            let (old, new) = (&pair[0], &pair[1]);
+            for what in [VersionOf::Opset, VersionOf::IrVersion] {
+                let newest = |row: &Runtime| row.reads.map_or(i64::MAX, |reads| reads.newest(what));
+                assert!(newest(old) <= newest(new), "{new:?}");
+            }
+            for op in [Op::FusedSilu, Op::QuickGelu, Op::HardSwish, Op::Swish] {
+                assert!(!old.takes(op) || new.takes(op), "{op:?} of {new:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn versions_of_a_file_are_held_against_those_that_a_runtime_reads() {
+        let model = |ir: u8, opset: u8| Model::from_bytes(vec![8, ir, 66, 2, 16, opset, 58, 0]);
+        let too_new = |name, ir, opset| {
+            let runtime = Runtime::find(name).unwrap();
+            runtime.too_new(&model(ir, opset).unwrap())
+        };
+        assert_eq!(too_new("onnxruntime@1.20", 10, 21), []);
+        assert_eq!(too_new("tract", 100, 127), []);
+        let found = too_new("onnxruntime@1.20", 13, 24);
+        let found: Vec<_> = found
+            .iter()
+            .map(|one| {
+                (
+                    one.what.name(),
+                    one.found,
+                    one.newest,
+                    one.read_by.as_deref(),
+                )
+            })
+            .collect();
+        let newer = Some("onnxruntime@1.24");
+        assert_eq!(
+            found,
+            [("opset", 24, 21, newer), ("IR version", 13, 10, newer)]
+        );
+        assert_eq!(too_new("ort", 14, 127)[0].read_by, None);
+    }
+
+    #[test]
     fn nothing_is_written_for_a_runtime_that_it_does_not_load() {
         for row in Runtime::all() {
             match row.write {
@@ -317,8 +459,8 @@ mod tests {
     #[test]
     fn versions_find_their_row() {
         let from = |text| Runtime::find(text).map(|row| row.from);
-        assert_eq!(from("onnxruntime"), Ok((1, 24)));
-        assert_eq!(from("onnxruntime@1.23.2"), Ok((1, 15)));
+        assert_eq!(from("onnxruntime"), Ok((1, 32)));
+        assert_eq!(from("onnxruntime@1.22.1"), Ok((1, 21)));
         assert_eq!(from("onnxruntime@1.24"), Ok((1, 24)));
         assert_eq!(from("openvino@2025"), Ok((2024, 5)));
         assert!(matches!(

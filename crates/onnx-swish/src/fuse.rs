@@ -63,15 +63,47 @@ impl Fused {
 /// # Ok(()) }
 /// ```
 ///
+/// Where [`Options::runtime`] names a runtime, operators that it does not load are taken apart first; what of them it has another operator
+/// for is fused again.
+///
 /// # Errors
 /// If an edit is refused: the file would pass the format's limit of 2 GiB.
 pub fn fuse(model: &Model, options: &Options) -> Result<Fused> {
     let plan: Plan<'_> = analyze(model, options);
     let report = plan.report();
+    if let Some(runtime) = options.runtime.filter(|_| !report.not_loaded.is_empty()) {
+        return refused(model, options, runtime, report);
+    }
     Ok(Fused {
         report,
         file: apply(model, &plan)?,
     })
+}
+
+/// Fuses what a model is without the operators that a runtime does not load.
+fn refused(model: &Model, options: &Options, runtime: &Runtime, before: Report) -> Result<Fused> {
+    let Expansion {
+        model: plain,
+        expanded,
+        kept,
+        ..
+    } = expand_for(model, runtime)?;
+    let plain = plain.into_model()?;
+    let plan = analyze(&plain, options);
+    let file = apply(&plain, &plan)?;
+    let mut report = plan.report();
+    // The file is what was given, and an operator that was one is not nearly another.
+    report.nodes = before.nodes;
+    report.function_nodes = before.function_nodes;
+    report
+        .near_misses
+        .retain(|miss| !expanded.contains(&miss.output));
+    for one in &mut report.not_loaded {
+        let kept = kept.iter().find(|(output, _)| *output == one.output);
+        one.stays = kept.map(|(_, why)| why.clone());
+    }
+    report.expanded = expanded;
+    Ok(Fused { report, file })
 }
 
 /// Turns fused and standard Swish and HardSwish operators back into plain ones of the model's own opset.

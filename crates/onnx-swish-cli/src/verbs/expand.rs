@@ -5,11 +5,13 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use onnx_swish::TooNew;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
 use crate::args::{For, Sources, Target, runtimes_that};
 use crate::failure::Outcome;
+use crate::loads::Obstacles;
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
 use crate::term::{Term, plain};
@@ -42,6 +44,9 @@ struct Document {
     /// The outputs of the operators that were taken apart.
     expanded: Vec<String>,
     kept: Vec<Kept>,
+    /// The versions of the file that are newer than what the runtime reads.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    too_new: Vec<TooNew>,
 }
 
 /// An operator that stays as it is.
@@ -77,10 +82,13 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
             model: model.path().map(|path| path.display().to_string()),
             expanded: expansion.expanded,
             kept: kept.collect(),
+            too_new: runtime
+                .runtime()
+                .map_or_else(Vec::new, |runtime| runtime.too_new(model)),
         };
         let told = told(term, &document, runtime.name(), would);
         Ok(Rewritten {
-            unloadable: runtime.name().is_some() && !document.kept.is_empty(),
+            obstacles: obstacles(runtime.name(), &document),
             file: expansion.model,
             changes: document.expanded.len(),
             told,
@@ -89,12 +97,21 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     })
 }
 
+/// What keeps the runtime from loading the result.
+fn obstacles(runtime: Option<&str>, document: &Document) -> Obstacles {
+    runtime.map_or_else(Obstacles::default, |runtime| {
+        let stay = document.kept.iter();
+        let stay = stay.map(|kept| (&*kept.output, &*kept.message));
+        Obstacles::new(runtime, &document.too_new, stay)
+    })
+}
+
 fn told(term: &Term, document: &Document, runtime: Option<&str>, would: bool) -> String {
     let mut text = String::new();
     let expanded = document.expanded.len();
     let done = match (expanded, runtime) {
         (0, None) => "Nothing to expand".to_owned(),
-        (0, Some(runtime)) if document.kept.is_empty() => {
+        (0, Some(runtime)) if obstacles(Some(runtime), document).is_empty() => {
             format!("Nothing to expand: {runtime} loads what is there")
         }
         (0, Some(runtime)) => format!("Nothing to expand for {runtime}"),
@@ -110,7 +127,8 @@ fn told(term: &Term, document: &Document, runtime: Option<&str>, would: bool) ->
             let _ = writeln!(text, "  {}", plain(output));
         }
     }
-    for kept in &document.kept {
+    // With a runtime it is said what keeps that from loading the file.
+    for kept in document.kept.iter().filter(|_| runtime.is_none()) {
         let _ = writeln!(
             text,
             "  kept {}: {}",

@@ -10,6 +10,7 @@ use owo_colors::OwoColorize;
 
 use crate::args::{Emission, Sources, Target};
 use crate::failure::{Failure, Outcome};
+use crate::loads::Obstacles;
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
 use crate::term::Term;
@@ -73,7 +74,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
             Ok(Rewritten {
                 file,
                 changes: report.changes(),
-                unloadable: !report.not_loaded.is_empty(),
+                obstacles: obstacles(arguments.emit.runtime(), &report),
                 told: told(term, &report, arguments.emit.runtime(), would),
                 document: report,
             })
@@ -83,10 +84,15 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
 
 fn told(term: &Term, report: &Report, runtime: Option<&str>, would: bool) -> String {
     let mut text = String::new();
-    let fused = report.changes();
+    let (fused, apart) = (report.fused(), report.apart());
     let whom = runtime.map_or_else(String::new, |runtime| format!(" for {runtime}"));
     if fused == 0 {
-        let _ = writeln!(text, "{}", format!("Nothing to fuse{whom}").bold());
+        let found = if apart > 0 {
+            "Nothing to fuse, only to expand"
+        } else {
+            "Nothing to fuse"
+        };
+        let _ = writeln!(text, "{}", format!("{found}{whom}").bold());
     } else {
         let done = if would { "Would fuse" } else { "Fused" };
         let _ = writeln!(
@@ -96,6 +102,18 @@ fn told(term: &Term, report: &Report, runtime: Option<&str>, would: bool) -> Str
         );
         text.push_str(&report::fusions(term, report));
         text.push_str(&report::quantised(term, report.functions()));
+    }
+    if let Some(runtime) = runtime.filter(|_| !report.expanded.is_empty()) {
+        let again = match report.expanded.len() - apart {
+            0 => String::new(),
+            again => format!("; {again} of them fused again"),
+        };
+        let what = report::count(report.expanded.len(), "operator");
+        let done = if would { "Would take" } else { "Took" };
+        let _ = writeln!(
+            text,
+            "{done} apart {what} that {runtime} does not load{again}"
+        );
     }
     for note in &report.notes {
         let _ = writeln!(text, "Note: {note}");
@@ -120,18 +138,6 @@ fn told(term: &Term, report: &Report, runtime: Option<&str>, would: bool) -> Str
             let _ = writeln!(text, "{} {what}", report::count(number, "activation"));
         }
     }
-    if let Some(runtime) = runtime.filter(|_| !report.not_loaded.is_empty()) {
-        let _ = writeln!(
-            text,
-            "{runtime} does not load {} of these; `onnx-swish expand --for {runtime}` takes {} apart",
-            report.not_loaded.len(),
-            if report.not_loaded.len() == 1 {
-                "it"
-            } else {
-                "them"
-            }
-        );
-    }
     if !report.near_misses.is_empty() {
         let nearly = report::count(report.near_misses.len(), "gate");
         if term.verbose {
@@ -152,4 +158,13 @@ fn told(term: &Term, report: &Report, runtime: Option<&str>, would: bool) -> Str
         }
     }
     text
+}
+
+/// What keeps the runtime from loading the result.
+fn obstacles(runtime: Option<&str>, report: &Report) -> Obstacles {
+    runtime.map_or_else(Obstacles::default, |runtime| {
+        let stay = report.not_loaded.iter();
+        let stay = stay.map(|one| (&*one.output, one.stays.as_deref().unwrap_or(&one.op)));
+        Obstacles::new(runtime, &report.too_new, stay)
+    })
 }

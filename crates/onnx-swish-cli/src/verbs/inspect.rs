@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::args::{Emission, Source, Sources, runtimes_that};
 use crate::failure::{Answer, Outcome};
+use crate::loads::Obstacles;
 use crate::many::{self, Told};
 use crate::term::Term;
 use crate::{files, report};
@@ -63,12 +64,7 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         let loaded = arguments.loading.loaded(&model, &source.model)?;
         let mut text = String::new();
         if !term.json() {
-            text += &told(
-                term,
-                (!several).then_some(source),
-                &report,
-                arguments.emit.runtime(),
-            );
+            text += &told(term, source, several, &report, arguments.emit.runtime());
             #[cfg(feature = "engine")]
             if let Some((convolutions, tables)) = &loaded {
                 text += &crate::engine::convolutions(term, convolutions);
@@ -156,7 +152,13 @@ mod loading {
 }
 
 /// Of several models the source is named on every line, and not here.
-fn told(term: &Term, source: Option<&Source>, report: &Report, runtime: Option<&str>) -> String {
+fn told(
+    term: &Term,
+    source: &Source,
+    several: bool,
+    report: &Report,
+    runtime: Option<&str>,
+) -> String {
     let opset = report
         .opset
         .map_or_else(|| "no opset".to_owned(), |opset| format!("opset {opset}"));
@@ -166,13 +168,25 @@ fn told(term: &Term, source: Option<&Source>, report: &Report, runtime: Option<&
         report.ir_version,
         report::nodes(report)
     );
-    let not_loaded = runtime.map_or_else(String::new, |runtime| {
-        format!("Not loaded by {runtime}; `onnx-swish expand --for {runtime}` takes them apart")
-    });
-    let mut text = match source {
-        Some(source) => format!("{} ({facts})\n", files::display(&source.model).bold()),
-        None => format!("{facts}\n"),
+    let not_loaded = match runtime {
+        Some(runtime) if report.too_new.is_empty() => {
+            let model = files::quoted(&source.model);
+            format!(
+                "Not loaded by {runtime}; `onnx-swish fuse --for {runtime} {model}` takes them apart"
+            )
+        }
+        // The file as a whole is refused, and no command of ours mends that.
+        Some(runtime) => format!("Not loaded by {runtime}"),
+        None => String::new(),
     };
+    let mut text = if several {
+        format!("{facts}\n")
+    } else {
+        format!("{} ({facts})\n", files::display(&source.model).bold())
+    };
+    if let Some(runtime) = runtime {
+        text += &Obstacles::new(runtime, &report.too_new, []).lines();
+    }
     let (pairs, operators): (Vec<&AlreadyFused>, Vec<&AlreadyFused>) = report
         .already_fused
         .iter()
