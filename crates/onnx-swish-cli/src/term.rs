@@ -142,7 +142,7 @@ impl Progress {
                 self.set(done as u64, of as u64);
             }
             Progress::Timed { done, of } => {
-                self.say("timing: runs of all contenders, warm-up included (--runs N)");
+                self.say("timing: runs of all contenders (--runs N)");
                 self.set(done as u64, of as u64);
             }
             Progress::Copied { done, of } => self.bytes(done, of),
