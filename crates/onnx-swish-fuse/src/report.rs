@@ -43,7 +43,7 @@ pub struct Report {
     pub quantised: Vec<QuantisedEntry>,
     /// What is one operator already.
     pub already_fused: Vec<AlreadyFused>,
-    /// Those of them that the runtime does not load, where it is said which runtime.
+    /// Those of them that the runtime does not load, where it is said which runtime; of a file that was rewritten for it, those that stay.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_loaded: Vec<AlreadyFused>,
     /// The outputs of operators that the runtime does not load, and that were taken apart before anything was fused.
