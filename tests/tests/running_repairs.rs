@@ -110,6 +110,7 @@ macro_rules! repairs {
 
 repairs! {
     of_the_loader {
+        arg_max_of_no_numbers
         batch_normalization_of_opset_9_with_five_outputs
         batch_normalization_of_weights
         batch_normalization_with_computed_parameters
@@ -129,6 +130,7 @@ repairs! {
         fused_mat_mul
         gather_nd_with_negative_indices
         gru_backwards
+        gru_of_a_sequence_without_a_step
         gru_with_activations_and_clip
         hardmax_of_nothing
         if_of_a_shape_with_branches_of_other_ranks
@@ -139,6 +141,7 @@ repairs! {
         loop_of_a_count
         loop_while_a_counter_is_small
         loop_while_a_sum_is_small
+        lstm_of_a_sequence_without_a_step
         lstm_of_several_sequences
         lstm_with_lengths_that_are_given
         lstm_with_lengths_that_fold
@@ -163,6 +166,7 @@ repairs! {
         scaler
         scatter_nd_with_negative_indices
         scatter_over_zeros
+        selu_by_default
         sizes_and_the_data_that_they_are_added_to
         slice_beyond_the_axis
         slice_by_inputs_along_two_axes

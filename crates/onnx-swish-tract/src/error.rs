@@ -336,6 +336,8 @@ pub struct Refused {
     pub node: String,
     /// Its operator.
     pub operator: String,
+    /// The name of the operand.
+    pub operand: String,
     /// Where the value comes from.
     pub origin: Origin,
     /// The value.
@@ -366,6 +368,7 @@ impl std::fmt::Display for Refused {
             value,
             role,
             rule,
+            ..
         } = self;
         match origin {
             Origin::Input(input) => write!(
@@ -487,6 +490,7 @@ mod tests {
             Error::Operand(Box::new(Refused {
                 node: "n".into(),
                 operator: "Gather".into(),
+                operand: "i".into(),
                 origin,
                 value: "9".into(),
                 role: "an index".into(),

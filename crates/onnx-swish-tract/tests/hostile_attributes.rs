@@ -514,14 +514,14 @@ fn an_operand_out_of_bounds_is_the_inputs_fault() {
             vec![],
             &[2],
             &[-2, 1],
-            &["takes -2 as how often to repeat"],
+            &["input `i` holds -2", "how often to repeat"],
         ),
         (
             by("Tile", &["x", "i"]),
             vec![],
             &[2],
             &[1 << 40, 1 << 30],
-            &["takes 1099511627776 as how often to repeat"],
+            &["input `i` holds 1099511627776"],
         ),
         (
             by("ConstantOfShape", &["i"]),

@@ -3,6 +3,7 @@
 //! Given ONNX bytes and the directory of their external data, or an NNEF archive; promises that every node means in tract
 //! what it means in the file, or an error that names the node.
 
+mod behind;
 pub(crate) mod dequantized;
 mod graphs;
 mod limits;
@@ -102,11 +103,18 @@ impl Source {
                 if operators != Operators::Stock {
                     narrow::apply(&mut proto);
                 }
-                guard(Stage::Build, || {
+                let built = guard(Stage::Build, || {
                     let inputs = typed::Inputs { shapes, values };
                     let base_dir = base_dir.map(PathBuf::as_path);
                     let who = (operators, convolutions);
                     typed::from_onnx(proto, base_dir, who, widening, signature, inputs)
+                });
+                built.map_err(|error| match error {
+                    Error::Operand(refused) => Error::Operand(match self.decode(operators) {
+                        Ok(proto) => behind::told(refused, &proto),
+                        Err(_) => refused,
+                    }),
+                    error => error,
                 })
             }
             Format::Nnef => {

@@ -20,6 +20,8 @@ pub(crate) enum Role {
     Divisor,
     /// How many elements to take along this axis of the data.
     Count { axis: i64 },
+    /// How many steps along this axis of the data a sequence has.
+    Length { axis: i64 },
     /// How often to repeat.
     Repeats,
     /// Sizes.
@@ -46,7 +48,7 @@ impl Role {
     pub fn is_checked_at_run(self) -> bool {
         match self {
             Role::Index { .. } | Role::Tuple { .. } | Role::Divisor | Role::Count { .. } => true,
-            Role::RangeEnd | Role::RangeStep => true,
+            Role::Length { .. } | Role::RangeEnd | Role::RangeStep => true,
             Role::Repeats | Role::Size | Role::Step | Role::Scale => false,
         }
     }
@@ -69,6 +71,8 @@ pub(crate) struct Operand {
     pub role: Role,
     pub node: String,
     pub operator: String,
+    /// The name of the value.
+    pub name: String,
     /// The name of what is indexed or cut.
     pub data: String,
 }
@@ -120,6 +124,17 @@ impl Operand {
                     },
                 )
             }
+            Role::Length { axis } => {
+                let steps = shape[resolved_axis(axis, shape.len())?] as i64;
+                self.none(
+                    values,
+                    |value| !(0..=steps).contains(&value),
+                    || {
+                        let role = format!("the length of a sequence of {steps} steps");
+                        (role, format!("numbers from 0 to {steps}"))
+                    },
+                )
+            }
             Role::Repeats => self.size(values, "how often to repeat"),
             Role::Size => self.size(values, "a size"),
             Role::Step | Role::RangeStep => self.step(values),
@@ -133,6 +148,7 @@ impl Operand {
         Refused {
             node: self.node.clone(),
             operator: self.operator.clone(),
+            operand: self.name.clone(),
             origin: Origin::Computed,
             value: outside.value,
             role: outside.role,
@@ -324,6 +340,7 @@ mod tests {
             role,
             node: "n".to_owned(),
             operator: "Op".to_owned(),
+            name: "o".to_owned(),
             data: "t".to_owned(),
         };
         let checked = operand.checked(tensor1(values).into_tvalue(), shape);
@@ -354,6 +371,7 @@ mod tests {
             role,
             node: "n".to_owned(),
             operator: "Range".to_owned(),
+            name: "o".to_owned(),
             data: String::new(),
         };
         let refused = |role, value: f32| {

@@ -1,15 +1,16 @@
-//! Celu, Softplus and LogSoftmax where an exponential overflows, vanishes or loses its digits.
+//! Celu, Softplus and LogSoftmax where an exponential overflows, vanishes or loses its digits, and Selu's constants.
 //!
 //! At fault: tract-hir, `ops/activations.rs`: `Celu` multiplies its negative side by alpha once too often, `Softplus` takes
 //! `ln(1 + e^x)` literally, infinite from 89 on and zero below -17; `ops/nn/layer_max.rs`: `LayerLogSoftmax` takes the logarithm of
-//! a softmax that has become zero.
+//! a softmax that has become zero; tract-onnx, `ops/nn/mod.rs`: Selu's defaults end after five digits.
 
 use tract_hir::internal::*;
 use tract_num_traits::Float;
 use tract_onnx::model::ParsingContext;
-use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::{AttributeProto, NodeProto};
 
-use super::{Built, Delegate, Rewiring, rewired};
+use super::{Built, Delegate, Rewiring, builtin_op, rewired};
 use crate::ops::function::{Function, Plain};
 
 pub(super) fn celu(ctx: &ParsingContext, node: &NodeProto) -> Built {
@@ -18,6 +19,27 @@ pub(super) fn celu(ctx: &ParsingContext, node: &NodeProto) -> Built {
         alpha: alpha.into(),
     };
     rewired(ctx, node, "tract::Celu", kind)
+}
+
+/// Selu with the defaults of its schema: those of version 6, or the rounder ones before.
+pub(super) fn selu(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    let (alpha, gamma) = if ctx.onnx_operator_set_version < 6 {
+        (1.6732, 1.0507)
+    } else {
+        (1.673_263_2, 1.050_701)
+    };
+    let mut node = node.clone();
+    for (name, value) in [("alpha", alpha), ("gamma", gamma)] {
+        if node.get_attr_opt::<f32>(name)?.is_none() {
+            node.attribute.push(AttributeProto {
+                name: name.to_owned(),
+                r#type: AttributeType::Float as i32,
+                f: value,
+                ..AttributeProto::default()
+            });
+        }
+    }
+    builtin_op(ctx, &node, "tract::Selu")
 }
 
 pub(super) fn softplus(ctx: &ParsingContext, node: &NodeProto) -> Built {

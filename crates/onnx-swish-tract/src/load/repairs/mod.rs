@@ -3,6 +3,7 @@
 //! Given a node of such an operator; promises what the standard says, or a sentence that says why not. Each file names the code
 //! of tract that is at fault, and goes when that is repaired.
 
+mod arg_max;
 mod batch_normalization;
 mod bit_shift;
 mod body;
@@ -30,6 +31,7 @@ mod non_max_suppression;
 mod pad;
 mod prelu;
 pub(super) mod quantize;
+mod random;
 mod range;
 mod recurrent;
 mod reduce;
@@ -56,6 +58,8 @@ pub(super) type Builder = fn(&ParsingContext, &NodeProto) -> Built;
 
 /// What is repaired: the operator's type, under which name tract's own builder stays reachable, and ours.
 const REPAIRS: &[(&str, &str, Builder)] = &[
+    ("ArgMax", "tract::ArgMax", arg_max::arg_max),
+    ("ArgMin", "tract::ArgMin", arg_max::arg_min),
     ("Attention", "tract::Attention", unread::attention),
     (
         "BatchNormalization",
@@ -130,6 +134,18 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ("Pow", "tract::Pow", integers::pow),
     ("PRelu", "tract::PRelu", prelu::prelu),
     ("RNN", "tract::RNN", recurrent::rnn),
+    ("RandomNormal", "tract::RandomNormal", random::random),
+    (
+        "RandomNormalLike",
+        "tract::RandomNormalLike",
+        random::random,
+    ),
+    ("RandomUniform", "tract::RandomUniform", random::random),
+    (
+        "RandomUniformLike",
+        "tract::RandomUniformLike",
+        random::random,
+    ),
     ("Range", "tract::Range", range::range),
     ("ReduceL2", "tract::ReduceL2", reduce::reduce_l2),
     (
@@ -157,6 +173,7 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("Round", "tract::Round", doubles::round),
     ("Scaler", "tract::Scaler", scaler::scaler),
+    ("Selu", "tract::Selu", exponentials::selu),
     ("Shape", "tract::Shape", whole::shape),
     ("Size", "tract::Size", whole::size),
     ("Slice", "tract::Slice", slice::slice),

@@ -228,13 +228,13 @@ fn cut(
             continue;
         }
         let dim = shape[axis].clone();
-        ensure!(
+        demand!(
             dim.as_i64().is_none_or(|size| {
                 let left = size.checked_add(before.min(0));
                 left.and_then(|left| left.checked_add(after.min(0)))
                     .is_some_and(|left| left >= 0)
             }),
-            "Pad would cut {} elements from an axis of {dim}",
+            "it cuts {} elements from an axis of {dim}",
             before.min(0).saturating_add(after.min(0)).unsigned_abs()
         );
         let cut = Slice::new(axis, (-before).max(0), dim - (-after).max(0));

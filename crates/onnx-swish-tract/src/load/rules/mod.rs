@@ -6,6 +6,7 @@
 mod attributes;
 mod axes;
 mod operands;
+mod ranks;
 mod shapes;
 
 pub(crate) use attributes::check as check_attributes;
@@ -118,6 +119,7 @@ impl Node {
             role: slot.role,
             node: self.name.clone(),
             operator: self.operator.clone(),
+            name: self.input_name(slot.operand).to_owned(),
             data: self.input_name(slot.data).to_owned(),
         }
     }
@@ -159,6 +161,9 @@ impl Node {
             }
         }
         shapes::check(self, known)?;
+        if let Some(reason) = ranks::broken(self, known) {
+            return Err(self.mismatch(reason).into());
+        }
         Ok(())
     }
 }

@@ -50,6 +50,14 @@ pub(super) fn of(node: &NodeProto) -> Vec<Slot> {
             slot(1, 1, Role::RangeEnd),
             slot(2, 2, Role::RangeStep),
         ],
+        "RNN" | "GRU" | "LSTM" => {
+            let axis = i64::from(attribute("layout", 0) != 0);
+            vec![slot(4, 0, Role::Length { axis })]
+        }
+        "ReverseSequence" => {
+            let axis = attribute("time_axis", 0);
+            vec![slot(1, 0, Role::Length { axis })]
+        }
         "Upsample" => vec![slot(1, 1, Role::Scale)],
         // Before opset 11 the scales are the second input; there the third does not exist.
         "Resize" if node.input.len() == 2 => vec![slot(1, 1, Role::Scale)],

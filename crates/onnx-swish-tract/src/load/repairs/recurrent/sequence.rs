@@ -1,6 +1,7 @@
 //! A recurrent operator over whole sequences, of lengths that may differ.
 //!
-//! Given the standard's inputs; promises that what lies beyond a sequence's length is zero in Y and never reaches its last state.
+//! Given the standard's inputs; promises that what lies beyond a sequence's length is zero in Y and never reaches its last state, which
+//! is zero where the length is.
 
 use tract_hir::internal::tract_ndarray::{
     Array, Array1, Array2, Array3, Array4, ArrayView3, ArrayViewMut3, Axis, Dimension, Ix3,
@@ -98,6 +99,13 @@ impl Sequence {
                 state.h.row_mut(b).assign(&next.h.row(b));
                 state.c.row_mut(b).assign(&next.c.row(b));
                 y.slice_mut(s![at, b, ..]).assign(&next.h.row(b));
+            }
+        }
+        // A sequence without a step has no last state: zeros, as ONNX Runtime gives, whatever it began with.
+        for (b, _) in given.lengths.iter().enumerate().filter(|it| *it.1 == 0) {
+            if given.x.dim().0 > 0 {
+                state.h.row_mut(b).fill(T::zero());
+                state.c.row_mut(b).fill(T::zero());
             }
         }
         given.h.index_axis_mut(Axis(0), d).assign(&state.h);
