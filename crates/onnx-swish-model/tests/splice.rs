@@ -245,6 +245,7 @@ proptest! {
             edit.add_function_first(&function("New", &[], &[], vec![])).expect("fits");
             edit.remove_value_info(0, 1).expect("it is there");
             edit.add_initializer(0, &tensor("t", onnx_swish_model::DataType::Float, &[0])).expect("fits");
+            edit.add_graph_input(0, &value("another")).expect("fits");
             edit.add_graph_output(0, &value("more")).expect("fits");
             expected.ir_version = Some(1_000_000);
             expected.opset_import.push(import("new", 300));
@@ -252,6 +253,7 @@ proptest! {
             let graph = expected.graph.as_mut().expect("there is one");
             graph.value_info.remove(1);
             graph.initializer.push(tensor("t", onnx_swish_model::DataType::Float, &[0]));
+            graph.input.push(value("another"));
             graph.output.push(value("more"));
         }
         let result = edit.finish().expect("no overlap");

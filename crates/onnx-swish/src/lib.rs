@@ -82,7 +82,7 @@ pub use save::{SaveOptions, save};
 pub use session::{Session, SessionBuilder};
 #[cfg(feature = "engine")]
 pub use verify::{
-    Codes, Coverage, FirstOff, Inexact, JudgedBy, OffFrom, OnCodes, OnnxRuntimeError,
+    Codes, Coverage, FirstOff, Inexact, JudgedBy, Layers, OffFrom, OnCodes, OnnxRuntimeError,
     OutputComparison, Reference, Rows, TestDataError, TestSet, Tolerance, VerifyOptions,
     VerifyReport, Worst, read_test_data, verify,
 };

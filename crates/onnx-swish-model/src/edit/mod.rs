@@ -139,16 +139,21 @@ impl Edit<'_> {
     /// # Errors
     /// There is no such graph; function bodies have no stored tensors.
     pub fn add_initializer(&mut self, scope: u32, tensor: &schema::TensorProto) -> Result<()> {
-        let graph = self.scope(scope)?;
-        if matches!(graph.kind, crate::ScopeKind::Function(_)) {
-            return Err(Error::NoSuch {
-                what: "graph",
-                index: scope as usize,
-            });
-        }
+        let graph = self.graph(scope)?;
         let last = graph.initializers.last().map(|t| t.located.span.end());
         let at = last.unwrap_or(graph.located.span.end());
         self.insert(at, scope, 5, tensor)
+    }
+
+    /// Adds an input to a graph, behind the others.
+    ///
+    /// # Errors
+    /// There is no such graph; function bodies list their inputs by name only.
+    pub fn add_graph_input(&mut self, scope: u32, input: &schema::ValueInfoProto) -> Result<()> {
+        let graph = self.graph(scope)?;
+        let last = graph.inputs.last().map(|v| v.located.span.end());
+        let at = last.unwrap_or(graph.located.span.end());
+        self.insert(at, scope, 11, input)
     }
 
     /// Makes a value of a graph one of its outputs, behind the others.
@@ -156,13 +161,7 @@ impl Edit<'_> {
     /// # Errors
     /// There is no such graph; function bodies list their outputs by name only.
     pub fn add_graph_output(&mut self, scope: u32, output: &schema::ValueInfoProto) -> Result<()> {
-        let graph = self.scope(scope)?;
-        if matches!(graph.kind, crate::ScopeKind::Function(_)) {
-            return Err(Error::NoSuch {
-                what: "graph",
-                index: scope as usize,
-            });
-        }
+        let graph = self.graph(scope)?;
         let last = graph.outputs.last().map(|v| v.located.span.end());
         let at = last.unwrap_or(graph.located.span.end());
         self.insert(at, scope, 12, output)
@@ -278,6 +277,18 @@ impl Edit<'_> {
                 what: "graph",
                 index: scope as usize,
             })
+    }
+
+    /// A scope that is no function's body.
+    fn graph(&self, scope: u32) -> Result<&crate::Scope> {
+        let graph = self.scope(scope)?;
+        if matches!(graph.kind, crate::ScopeKind::Function(_)) {
+            return Err(Error::NoSuch {
+                what: "graph",
+                index: scope as usize,
+            });
+        }
+        Ok(graph)
     }
 
     fn function(&self, index: usize) -> Result<&crate::Function> {

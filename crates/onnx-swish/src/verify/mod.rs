@@ -10,6 +10,7 @@ mod compare;
 mod cuts;
 mod formula;
 mod judge;
+mod layers;
 mod layout;
 mod names;
 mod on_codes;
@@ -30,6 +31,7 @@ mod values;
 pub use codes::Codes;
 pub use compare::{JudgedBy, OutputComparison, Worst};
 pub use formula::{Coverage, Inexact};
+pub use layers::Layers;
 pub use on_codes::OnCodes;
 pub use options::VerifyOptions;
 pub use reference::{OnnxRuntimeError, Reference};
@@ -107,6 +109,14 @@ pub fn verify(
     };
     for outputs in seen.settled(&models, &mut report.warnings) {
         report.add(outputs);
+    }
+    if report.has_moved_codes() {
+        progress(Progress::Loading("layers"));
+        report.look_into(if has_values {
+            layers::compare(&models)
+        } else {
+            Err("of known outputs the values in front are not known".to_owned())
+        });
     }
     report.on_codes = seen.on_codes;
     report.coverage = named(seen.watcher.seen, fused)?;

@@ -110,6 +110,15 @@ impl Ranks {
     }
 }
 
+/// The QuantizeLinear that makes a value, with one scale for all of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Quantiser {
+    /// The value that it quantises.
+    pub input: String,
+    pub scale: f64,
+    pub zero: f64,
+}
+
 /// What is known of a value while the graph is walked.
 #[derive(Debug, Clone, Copy, Default)]
 struct Trace {
@@ -143,6 +152,33 @@ pub(super) fn of_values<'m>(
         )
     });
     named.collect()
+}
+
+/// The quantiser of each of these values of the main graph that one QuantizeLinear makes with a scale that the file states.
+pub(super) fn quantisers<'m>(
+    model: &'m Model,
+    names: impl Iterator<Item = &'m str>,
+) -> HashMap<&'m str, Quantiser> {
+    let graph = Graph::of(model);
+    let quantiser = |name: &str| {
+        let node = graph.made_by.get(name.as_bytes())?;
+        let mut inputs = node.inputs();
+        let (input, scale) = (inputs.next()?, inputs.next()?);
+        let zero = inputs.next().filter(|zero| !zero.is_empty());
+        let single = |name| match graph.constant(name)?.as_slice() {
+            &[one] => Some(one),
+            _ => None,
+        };
+        (node.op_type() == b"QuantizeLinear").then_some(())?;
+        Some(Quantiser {
+            input: String::from_utf8(input.to_vec()).ok()?,
+            scale: single(scale).filter(|scale| *scale > 0.0)?,
+            zero: zero.map_or(Some(0.0), single)?,
+        })
+    };
+    names
+        .filter_map(|name| Some((name, quantiser(name)?)))
+        .collect()
 }
 
 /// The rankings of the main graph, of values that no file holds.

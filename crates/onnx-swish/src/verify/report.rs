@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::formula::Coverage;
-use super::{JudgedBy, OnCodes, OutputComparison};
+use super::{JudgedBy, Layers, OnCodes, OutputComparison};
 use crate::words::counted;
 
 /// Everything that was compared.
@@ -29,6 +29,8 @@ pub struct VerifyReport {
     pub coverage: Vec<Coverage>,
     /// What of the fused model ran on 8-bit codes: what no formula of floats is compared with.
     pub on_codes: OnCodes,
+    /// The layers between quantisations, each given the reference's own values: compared where an output would be put down to rounding.
+    pub layers: Option<Layers>,
     /// The first activation that is off, in the order of execution.
     pub first_off: Option<FirstOff>,
     /// What to know before believing the judgement.
@@ -72,6 +74,7 @@ impl VerifyReport {
             outputs: Vec::new(),
             coverage: Vec::new(),
             on_codes: OnCodes::default(),
+            layers: None,
             first_off: None,
             warnings: Vec::new(),
         }
@@ -84,6 +87,30 @@ impl VerifyReport {
                 Some(output) => output.merge(one),
                 None => self.outputs.push(one),
             }
+        }
+    }
+
+    /// Whether an output lies outside the tolerance behind quantised values.
+    pub(super) fn has_moved_codes(&self) -> bool {
+        self.outputs
+            .iter()
+            .any(|it| it.judged_by == JudgedBy::Codes)
+    }
+
+    /// What the layers say of the outputs that are put down to rounding: none is where a layer is off.
+    pub(super) fn look_into(&mut self, layers: Result<Layers, String>) {
+        match layers {
+            Ok(layers) => {
+                let off = layers.first_off.is_some();
+                for output in &mut self.outputs {
+                    output.equal &= !(off && output.judged_by == JudgedBy::Codes);
+                }
+                self.layers = Some(layers);
+            }
+            Err(reason) => self.warnings.push(format!(
+                "the layers between quantisations could not be compared one by one ({reason}): damage that moves an output no farther \
+                 than rounding would passes for it"
+            )),
         }
     }
 
@@ -107,6 +134,7 @@ impl VerifyReport {
         self.equal = outputs && self.first_off.is_none();
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.extend(self.outputs.iter().flat_map(remarks));
+        warnings.extend(self.layers.iter().map(Layers::to_string));
         if self.coverage.is_empty() && self.on_codes.activations == 0 {
             warnings.push(
                 "no fused activation was run: what was compared is the rest of the model, and says nothing of fusing"
@@ -145,8 +173,8 @@ fn remarks(output: &OutputComparison) -> Vec<String> {
     {
         remarks.push(format!(
             "output `{name}` comes from quantised values, which sums that round differently move: outside the tolerance are \
-             {} of {}, by {:.1} steps of {:.1e} at most, and {} count as moved; behind {}, up to {:.1} steps in {:.0} % of the \
-             elements are put down to rounding",
+             {} of {}, by {:.1} steps of {:.1e} at most, and {} count as moved; behind {}, rounding may \
+             add up to {:.1} steps in {:.0} % of the elements",
             output.outside,
             counted(codes.elements, "element"),
             codes.largest,

@@ -23,7 +23,7 @@ use crate::progress::Progress;
 use crate::{ElementType, Model, NamedTensors, Outputs};
 
 /// Bytes of values that are kept at once, on each side.
-const BUDGET: usize = 256 << 20;
+pub(super) const BUDGET: usize = 256 << 20;
 
 /// What is compared: two models, and the inputs.
 pub(super) struct Models<'a> {
@@ -190,7 +190,7 @@ impl<'a> Both<'a> {
 }
 
 /// The model with these values of its main graph as outputs, behind its own.
-fn with_outputs(model: &Model, names: &[&str]) -> Result<Model> {
+pub(super) fn with_outputs(model: &Model, names: &[&str]) -> Result<Model> {
     let outputs = model
         .scopes()
         .first()
