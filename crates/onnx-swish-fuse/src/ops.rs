@@ -217,9 +217,8 @@ impl Op {
             )
     }
 
-    /// Computes each element of its output from one element of each input, or from a few or all along some axes, with no
-    /// weights but those of a normalisation by stored numbers. What a gate becomes in such an operator still scales.
-    pub(crate) fn derives_elements(self) -> bool {
+    /// Computes each element of its output from one element of each input.
+    pub(crate) fn is_element_wise(self) -> bool {
         matches!(
             self,
             Self::Add
@@ -269,7 +268,15 @@ impl Op {
                 | Self::Asinh
                 | Self::Acosh
                 | Self::Atanh
-                | Self::Softmax
+        )
+    }
+
+    /// Computes each element of its output from one element of each input, or from a few or all along some axes, with no
+    /// weights but those of a normalisation by stored numbers. What a gate becomes in such an operator still scales.
+    pub(crate) fn derives_elements(self) -> bool {
+        matches!(
+            self,
+            Self::Softmax
                 | Self::LogSoftmax
                 | Self::Hardmax
                 | Self::CumSum
@@ -279,7 +286,8 @@ impl Op {
                 | Self::GlobalAveragePool
                 | Self::GlobalMaxPool
                 | Self::GlobalLpPool
-        ) || self.is_reduction()
+        ) || self.is_element_wise()
+            || self.is_reduction()
             || self.derives_codes()
     }
 

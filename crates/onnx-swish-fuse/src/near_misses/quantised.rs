@@ -83,6 +83,15 @@ impl Explainer<'_, '_> {
                 ),
                 "transpose before or behind the activation, and back inside if there are two",
             ),
+            Obstacle::Between => Words::new(
+                "quantized",
+                format!(
+                    "{} is a float activation of {} between two 8-bit codes, where it is not all that is computed: fusing would move codes",
+                    self.name(self.miss.output),
+                    self.name(self.miss.partner)
+                ),
+                "nothing: engines may make one table of all that lies between the codes",
+            ),
             Obstacle::Broken(broken) => self.broken(broken),
         }
     }

@@ -4,6 +4,7 @@
 //! real one cannot differ.
 
 mod analysis;
+mod between;
 mod calls;
 mod carried;
 mod decide;

@@ -1,49 +1,29 @@
 //! What becomes of fusions and near misses where a quantised region stands.
 //! Given: regions, and everything else that was found in the same graph.
-//! Promises: each activation is in one list. A region is a table, and the file keeps it; a float activation between two
-//! quantisers whose result something else reads, too, is fused, because that reader wants it in floats.
+//! Promises: each activation is in one list. A region is a table, and the file keeps it, as it keeps whatever else lies between two codes;
+//! a float activation between two quantisers whose result something else reads, too, is fused, because that reader wants it in floats.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Already, Miss, Plan, Why};
+use super::between::Between;
+use super::{Already, Fusion, Miss, Plan, Why};
 use crate::emit::quantised::is_named_so;
-use crate::graph::{Node, Value};
+use crate::graph::{Graph, Node, Value};
 use crate::quantised::{Obstacle, Region, Unfinished};
 
 /// Puts the regions into the plan.
 pub(super) fn settle(plan: &mut Plan<'_>, mut regions: Vec<Region>, unfinished: Vec<Unfinished>) {
-    let mut owner: HashMap<Node, usize> = HashMap::new();
-    for (index, region) in regions.iter().enumerate() {
-        owner.extend(region.nodes.iter().map(|&node| (node, index)));
-    }
-    let mut dropped = HashSet::new();
+    let left = leave(plan, &mut regions);
     let graph = &plan.graph;
-    plan.fusions.retain(|fusion| {
-        let mut nodes = fusion.pattern.nodes.iter();
-        let Some(&region) = nodes.find_map(|node| owner.get(node)) else {
-            return true;
-        };
-        let is_outside = |node: &Node| owner.get(node) != Some(&region);
-        let end = fusion.end;
-        let is_read = graph.consumers(end).iter().any(is_outside)
-            || graph.is_output(end)
-            || graph.is_captured(end);
-        if is_read {
-            dropped.insert(region);
-        }
-        is_read
-    });
-    owner.retain(|_, region| !dropped.contains(region));
-    let mut index = 0..;
-    regions.retain(|_| index.next().is_some_and(|index| !dropped.contains(&index)));
+    let owned = regions.iter().flat_map(|region| &region.nodes);
+    let owned: HashSet<Node> = owned.copied().collect();
     let is_inside = |value: Value| {
-        graph
-            .producer(value)
-            .is_some_and(|node| owner.contains_key(&node))
+        let producer = graph.producer(value);
+        producer.is_some_and(|node| owned.contains(&node))
     };
     plan.misses.retain(|miss| !is_inside(miss.output));
     plan.already
-        .retain(|already| !owner.contains_key(&already.node));
+        .retain(|already| !owned.contains(&already.node));
     let fused: HashSet<Value> = plan.fusions.iter().map(|fusion| fusion.end).collect();
     let kept: HashSet<Node> = plan.already.iter().map(|already| already.node).collect();
     let known: HashMap<Value, Obstacle> = unfinished
@@ -68,7 +48,56 @@ pub(super) fn settle(plan: &mut Plan<'_>, mut regions: Vec<Region>, unfinished: 
                 why: Why::Quantised(one.obstacle),
             }),
     );
+    let explained: HashSet<Value> = plan.misses.iter().map(|miss| miss.output).collect();
+    let unexplained = left.into_iter().filter(|fusion| {
+        let mut nodes = fusion.pattern.nodes.iter();
+        !nodes.any(|node| {
+            let outputs = graph.outputs(*node).iter();
+            owned.contains(node) || outputs.clone().any(|value| explained.contains(value))
+        })
+    });
+    let unexplained: Vec<Miss> = unexplained.map(|fusion| between(graph, &fusion)).collect();
+    plan.misses.extend(unexplained);
     plan.regions = regions;
+}
+
+/// Takes the fusions out that would move codes, and the regions of which something stays that reads floats. Gives back the fusions.
+fn leave(plan: &mut Plan<'_>, regions: &mut Vec<Region>) -> Vec<Fusion> {
+    if plan.fusions.is_empty() {
+        return Vec::new();
+    }
+    let between = Between::new(&plan.graph, &mut plan.facts);
+    let graph = &plan.graph;
+    let owned = regions.iter().flat_map(|region| &region.nodes);
+    let owned: HashSet<Node> = owned.copied().collect();
+    let is_read = |fusion: &Fusion| {
+        let mut nodes = fusion.pattern.nodes.iter();
+        let mut readers = graph.consumers(fusion.end).iter();
+        !nodes.any(|node| owned.contains(node))
+            || readers.any(|node| !owned.contains(node))
+            || graph.is_output(fusion.end)
+    };
+    let fusions = std::mem::take(&mut plan.fusions).into_iter();
+    let (fused, left): (Vec<Fusion>, Vec<Fusion>) =
+        fusions.partition(|fusion| !between.holds(fusion.end) && is_read(fusion));
+    let nodes = fused.iter().flat_map(|fusion| &fusion.pattern.nodes);
+    let nodes: HashSet<Node> = nodes.copied().collect();
+    regions.retain(|region| !region.nodes.iter().any(|node| nodes.contains(node)));
+    plan.fusions = fused;
+    left
+}
+
+/// Why a float activation between two codes stays, where it is no region of its own.
+fn between(graph: &Graph<'_>, fusion: &Fusion) -> Miss {
+    let nodes = fusion.pattern.nodes.iter();
+    let mut gates = nodes.filter(|&&node| graph.op(node).makes_gates());
+    let gate = gates.find_map(|&node| graph.outputs(node).first().copied());
+    Miss {
+        output: fusion.end,
+        gate: gate.unwrap_or(fusion.end),
+        partner: fusion.root,
+        why: Why::Quantised(Obstacle::Between),
+    }
 }
 
 /// Regions that stand in functions which we wrote for them: what calls these is one operator already.

@@ -85,7 +85,8 @@ pub(crate) struct Quantised {
     /// Products that may be activations of a code.
     products: HashMap<Value, Vec<Claim>>,
     regions: Vec<Region>,
-    by_product: HashMap<Value, usize>,
+    /// Regions by the node that makes the code that leaves.
+    ends: HashMap<Node, usize>,
     /// How many codes of each have been judged.
     results: HashMap<Value, u32>,
     unfinished: Vec<Unfinished>,
@@ -107,7 +108,7 @@ impl Quantised {
             flaws: HashMap::new(),
             products: HashMap::new(),
             regions: Vec::new(),
-            by_product: HashMap::new(),
+            ends: HashMap::new(),
             results: HashMap::new(),
             unfinished: Vec::new(),
         })

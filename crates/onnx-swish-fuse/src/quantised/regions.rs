@@ -21,8 +21,8 @@ use crate::pattern::{Broken, MAX_NODES};
 const MAX_LEVELS: usize = 8;
 
 /// How many codes of one product are judged. A judgement takes 256 numbers through the region, so that its number must not
-/// grow with what a file reads of one product.
-const MAX_RESULTS: u32 = 8;
+/// grow with what a file reads of one product. Activations of one code that are written alike are one product.
+const MAX_RESULTS: u32 = 64;
 
 /// A region that is a table.
 #[derive(Debug, Clone)]
@@ -70,6 +70,8 @@ pub(crate) enum Obstacle {
     Shifted(f64, f64),
     /// The code that leaves is in another order of dimensions than the one that enters.
     Transposed,
+    /// The activation is one step of several between the two codes.
+    Between,
     /// The nodes do not stand as they should.
     Broken(Broken),
 }
@@ -178,7 +180,7 @@ impl Quantised {
             return;
         }
         match self.region(graph, facts, &way, &claims, of, output) {
-            Some(Ok(region)) => self.keep(region),
+            Some(Ok(region)) => self.keep(region, node),
             Some(Err(obstacle)) => self.unfinished.push(Unfinished {
                 // Inside of an operator the file has no name for the product.
                 output: if self.forms.moves.origin(way.product).index() < graph.value_count() {
@@ -216,19 +218,26 @@ impl Quantised {
         (regions, unfinished)
     }
 
-    /// One region per product: the one with no factor left, else the first.
-    fn keep(&mut self, region: Region) {
-        match self.by_product.get(&region.product) {
+    /// Of regions of one product that lie within each other one: that with no factor left, else the first. Beside each other they are as
+    /// many as there are codes.
+    fn keep(&mut self, region: Region, end: Node) {
+        let within = |node: &Node| {
+            let index = *self.ends.get(node)?;
+            let known = self.regions.get(index)?;
+            (known.product == region.product).then_some(index)
+        };
+        match region.nodes.iter().find_map(within) {
             None => {
-                self.by_product.insert(region.product, self.regions.len());
+                self.ends.insert(end, self.regions.len());
                 self.regions.push(region);
             }
-            Some(&index) => {
+            Some(index) => {
                 if let Some(known) = self.regions.get_mut(index)
                     && known.factor != 1.0
                     && region.factor == 1.0
                 {
                     *known = region;
+                    self.ends.insert(end, index);
                 }
             }
         }
