@@ -5,8 +5,8 @@
 //! run these computes the floats between.
 //!
 //! tract 0.23.9 knows two of them, `QLinearConv` and `QLinearMatMul`, and rounds in its own way. ONNX Runtime computes most of them as floats
-//! between codes, up to rounding: `MlasQLinearAdd` and `MlasQLinearMul` divide the scales by each other first, and so may send a value
-//! next to the middle between two codes to the other one; its QLinearConv rounds as [`onnx_swish_conv::Ending::Codes`] does.
+//! between codes, up to rounding: its QLinearAdd, QLinearMul and QLinearAveragePool add the zero point before they round, and so send
+//! halves to the other code where it is odd (`docs/quantised.md`); its QLinearConv rounds as [`onnx_swish_conv::Ending::Codes`] does.
 
 use std::collections::{HashMap, HashSet};
 

@@ -7,6 +7,7 @@ mod activation;
 mod bounds;
 pub(crate) mod codes;
 mod elementary;
+mod exact;
 pub(crate) mod function;
 mod gate;
 mod matmul;
@@ -38,6 +39,7 @@ pub(crate) enum Form {
 pub(crate) use bounds::{Clamp, Extremum, Tanh};
 pub(crate) use codes::{LookUp, Requantize, is_code};
 pub(crate) use elementary::Elementary;
+pub(crate) use exact::{Exact, ExactRoot};
 pub(crate) use matmul::BatchedMatMul;
 pub(crate) use pairs::{CodePair, CodeSums, Second};
 pub(crate) use quantize::{Dequantize, Quantize};

@@ -97,6 +97,11 @@ const PASSES: &[Pass] = &[
         run: |model, _, _| sizes::keep_their_bits(model),
     },
     Pass {
+        name: "arithmetic between codes",
+        when: When::Raw,
+        run: |model, _, _| tables::as_written::keep(model),
+    },
+    Pass {
         name: "activations",
         when: When::Loaded,
         run: |model, _, _| activations::take_over(model),
@@ -105,6 +110,14 @@ const PASSES: &[Pass] = &[
         name: "softmax axes",
         when: When::Archived,
         run: |model, _, _| softmax::give_back(model),
+    },
+    Pass {
+        name: "arithmetic between codes",
+        when: When::Archived,
+        run: |model, _, _| {
+            tables::as_written::give_back(model);
+            Ok(())
+        },
     },
     Pass {
         name: "operand checks",
@@ -170,6 +183,14 @@ const PASSES: &[Pass] = &[
         name: "softmax",
         when: When::BeforeRun,
         run: |model, _, _| softmax::take_over(model),
+    },
+    Pass {
+        name: "arithmetic between codes",
+        when: When::Lowered,
+        run: |model, _, _| {
+            tables::as_written::give_back(model);
+            Ok(())
+        },
     },
     Pass {
         name: "bounds",

@@ -322,7 +322,9 @@ fn answer(text: &mut String, report: &VerifyReport) {
     let mut tolerances: Vec<String> = Vec::new();
     for output in &report.outputs {
         let Tolerance { rtol, atol, .. } = output.tolerance;
-        let tolerance = if !output.element_type.contains("float") {
+        let tolerance = if output.judged_by == JudgedBy::Codes {
+            "codes by how many moved and how far".to_owned()
+        } else if !output.element_type.contains("float") {
             "whole numbers exactly".to_owned()
         } else {
             format!("rtol {rtol:e}, atol {atol:e}")

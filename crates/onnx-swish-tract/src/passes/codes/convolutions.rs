@@ -7,7 +7,7 @@ use onnx_swish_conv::{Ending, QBias, QConv2d, QSpec, QWeights};
 use onnx_swish_kernels::codes::Linear;
 use tract_core::internal::*;
 
-use super::{dequantized, only_reader, put, quantized};
+use super::{dequantized, dequantizes_by, only_reader, put, quantized};
 use crate::conv::Convolution;
 use crate::conv::chain::{Chain, Residuals};
 use crate::conv::codes::{QConv, Table};
@@ -108,6 +108,10 @@ fn find<'a>(
         })),
         (None, None) => Ok(None),
         (Some(_), None) => Err("its weights were no 8-bit codes".to_owned()),
+        (None, Some(_)) if dequantizes_by(model.node(root.input.node)) => {
+            let why = "its input has a scale with several elements, or one that the model computes";
+            Err(why.to_owned())
+        }
         (None, Some(_)) => Err("its input is not 8-bit codes with one scale".to_owned()),
     })
 }

@@ -18,7 +18,7 @@ use super::Findings;
 use super::tables::{element_wise, is_sane};
 use crate::conv::policy::{AS_ASKED, Policy};
 use crate::conv::{Convolution, Convolutions, QConv, of_codes};
-use crate::ops::{Dequantize, Quantize, is_code};
+use crate::ops::{Dequantize, Direction, Quantize, QuantizeBy, is_code};
 
 /// Replaces what it covers, and notes what it leaves and why.
 pub(super) fn take_over(
@@ -56,8 +56,15 @@ pub(super) fn note_floats(
 }
 
 fn any_dequantized(model: &TypedModel) -> bool {
-    let is_dequantized = |node: &TypedNode| element_wise::<Dequantize>(node).is_some();
+    let is_dequantized =
+        |node: &TypedNode| element_wise::<Dequantize>(node).is_some() || dequantizes_by(node);
     model.nodes().iter().any(is_dequantized)
+}
+
+/// Whether a node makes numbers of codes with more than one scale, or with one that the model computes.
+fn dequantizes_by(node: &TypedNode) -> bool {
+    let op = node.op_as::<QuantizeBy>();
+    op.is_some_and(|op| op.direction == Direction::Dequantize)
 }
 
 /// The codes that this value is dequantised from, and how, if it is.

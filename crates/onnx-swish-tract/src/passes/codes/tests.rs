@@ -10,7 +10,7 @@ use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 
 use crate::conv::{Convolutions, QConv};
 use crate::load::dequantized::{remember, remembering};
-use crate::ops::{Activation, CodePair, CodeSums, is_code};
+use crate::ops::{Activation, CodePair, CodeSums, Direction, QuantizeBy, is_code};
 use crate::passes::written::{I8, Net, U8};
 use crate::passes::{self, Findings, Wanted};
 
@@ -243,6 +243,28 @@ fn weights_that_were_floats_are_computed_as_floats_and_the_reason_is_told() {
     assert_eq!(count::<QConv>(&fused), 0, "{fused}");
     let why = findings.convolutions[0].floats.as_deref();
     assert_eq!(why, Some("its weights were no 8-bit codes"));
+}
+
+#[test]
+fn images_with_a_scale_for_each_channel_are_floats_and_the_reason_is_told() {
+    let model = net(U8, |net, x| {
+        let scales: Vec<f32> = (1..9u8).map(|i| f32::from(i) * 0.125).collect();
+        let (scales, zero_points) = (tensor1(&scales), tensor1(&[100u8; 8]));
+        let inputs = [x, net.constant(scales), net.constant(zero_points)];
+        let op = QuantizeBy {
+            direction: Direction::Dequantize,
+            to: DatumType::F32,
+            axis: 1,
+            block: 0,
+        };
+        let x = net.wire(op, &inputs);
+        vec![net.conv(x, 3, 4, 1)]
+    });
+    let (fused, findings) = kept(&model);
+    assert_eq!(count::<QConv>(&fused), 0, "{fused}");
+    let why = findings.convolutions[0].floats.as_deref();
+    let told = "its input has a scale with several elements, or one that the model computes";
+    assert_eq!(why, Some(told));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Regions between 8-bit codes as tables, and codes between floats as one activation.
 //!
-//! Given a decluttered graph; promises the same codes and the same floats, bit for bit: the entries of a table are what the region's
-//! own nodes make of the 256 codes, lowered and run as the graph itself would be.
+//! Given a decluttered graph in which such regions stand as they were written; promises the same codes and the same floats, bit for bit:
+//! the entries of a table are what the region's own nodes make of the 256 codes, lowered and run as the graph itself would be.
 
+pub(super) mod as_written;
 mod entries;
 mod floats;
 mod left;
@@ -32,7 +33,7 @@ pub struct CodeTable {
     pub what: String,
     /// Whether codes come in and go out. Else floats do: nobody reads the codes, and convolutions take the whole along.
     pub between_codes: bool,
-    /// Whether a table of 256 entries is looked up.
+    /// Whether a table of 256 entries is looked up. Of an activation between codes that changes none of them nothing is.
     pub table: bool,
     /// Why floats become codes in a node of their own here: a clause about them. None for what is a table or an activation.
     pub left: Option<String>,
@@ -51,6 +52,8 @@ impl CodeTable {
         let what = &self.what;
         if let Some(left) = &self.left {
             format!("{what}: {left}")
+        } else if self.between_codes && !self.table && words::is_swish(what) {
+            format!("{what} that changes no code: nothing runs for it")
         } else if self.between_codes && self.table {
             format!("{what} from codes to codes, table of 256")
         } else if self.between_codes {
@@ -83,8 +86,12 @@ pub(super) fn take_over(model: &mut TypedModel) -> TractResult<Vec<CodeTable>> {
         let described = regions.iter().map(|region| describe(model, region));
         let described = described.collect::<TractResult<Vec<_>>>()?;
         for ((region, table), table_found) in regions.iter().zip(tables).zip(described) {
-            if replace(model, region, table, &table_found)? {
-                found.push(table_found);
+            let is_made = replace(model, region, table, &table_found)?;
+            if is_made || words::is_swish(&table_found.what) {
+                found.push(CodeTable {
+                    table: is_made,
+                    ..table_found
+                });
             }
         }
         // What lies within a region has no reader any more, and must not count as one.

@@ -104,7 +104,7 @@ fn root_of(
     for input in &node.inputs {
         let fact = model.outlet_fact(*input)?;
         match (&fact.konst, roots.get(input)) {
-            (Some(constant), _) if constant.len() == 1 => {}
+            (Some(_), _) if is_single(fact) => {}
             (None, Some(own)) if root.is_none_or(|root| root == *own) => root = Some(*own),
             _ => return Ok(None),
         }
@@ -117,8 +117,14 @@ fn root_of(
     Ok(same_shape.then_some(root))
 }
 
+/// Whether a value is one constant.
+pub(super) fn is_single(fact: &TypedFact) -> bool {
+    let constant = fact.konst.as_ref();
+    constant.is_some_and(|constant| constant.len() == 1)
+}
+
 /// Whether an element of the output depends on the elements at the same place only.
-fn is_element_wise(node: &TypedNode) -> bool {
+pub(super) fn is_element_wise(node: &TypedNode) -> bool {
     if let Some(op) = element_wise::<Quantize>(node) {
         return is_sane(op.scale);
     }

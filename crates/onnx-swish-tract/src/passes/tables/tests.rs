@@ -254,6 +254,22 @@ fn codes_that_only_change_their_type_back_and_forth_need_no_table() {
     assert_eq!(count::<LookUp>(&rewritten), 0);
 }
 
+/// Of numbers near zero a HardSwish is the half.
+#[test]
+fn an_activation_that_changes_no_code_is_mentioned() {
+    let model = net(|net, codes| {
+        let x = net.dequantize(codes, 1e-6, 110);
+        let y = net.wire(Activation::HardSwish.into_op(), &[x]);
+        let same = net.quantize(y, 0.5e-6, 110, U8);
+        let x = net.dequantize(same, 0.05, 110);
+        vec![net.wire(Gate::Sigmoid.into_op(), &[x])]
+    });
+    let (words, rewritten) = found(&model);
+    let none = "HardSwish that changes no code: nothing runs for it";
+    assert_eq!(words, [none, "rounding to codes, from floats to floats"]);
+    assert_eq!(count::<LookUp>(&rewritten), 0);
+}
+
 #[test]
 fn what_is_no_function_of_one_code_is_left() {
     type Write = fn(&mut Net, OutletId) -> OutletId;

@@ -12,7 +12,7 @@ use tract_core::ops::math;
 use tract_core::ops::nn;
 
 use super::regions::Region;
-use crate::ops::{Activation, Dequantize, Gate, Quantize};
+use crate::ops::{Activation, Dequantize, Exact, Gate, Quantize};
 
 const SILU: &str = "SiLU";
 const SWISH: &str = "Swish";
@@ -95,24 +95,23 @@ fn form(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
         return form;
     }
     if let (Some(op), [a, b]) = (node.op_as::<TypedBinOp>(), inputs) {
+        let op = Exact::behind(op);
         let form = match (&a.0, a.1, &b.0, b.1) {
-            (Some(x), _, Some(gate), _) if op.0.is::<math::Mul>() => {
+            (Some(x), _, Some(gate), _) if op.is::<math::Mul>() => {
                 product(x, gate).or_else(|| product(gate, x))
             }
-            (Some(x), _, None, Some(by)) | (None, Some(by), Some(x), _)
-                if op.0.is::<math::Mul>() =>
-            {
+            (Some(x), _, None, Some(by)) | (None, Some(by), Some(x), _) if op.is::<math::Mul>() => {
                 multiple(x, by)
             }
-            (Some(x), _, None, Some(by)) if op.0.is::<math::Div>() => multiple(x, by.recip()),
+            (Some(x), _, None, Some(by)) if op.is::<math::Div>() => multiple(x, by.recip()),
             (Some(x), _, None, Some(by)) | (None, Some(by), Some(x), _)
-                if op.0.is::<math::Max>() || op.0.is::<math::Min>() =>
+                if op.is::<math::Max>() || op.is::<math::Min>() =>
             {
-                bounded(x, by, op.0.is::<math::Max>())
+                bounded(x, by, op.is::<math::Max>())
             }
             (Some(Form::Line(factor)), _, None, Some(by))
             | (None, Some(by), Some(Form::Line(factor)), _)
-                if op.0.is::<math::Add>() =>
+                if op.is::<math::Add>() =>
             {
                 Some(Form::Shifted(*factor, by))
             }
