@@ -10,7 +10,7 @@ use onnx_swish_threads::Workers;
 use crate::depthwise::Depthwise;
 use crate::gemm::Gemm;
 use crate::linear::Linear;
-use crate::plan::LastPlan;
+use crate::plan::LastPlans;
 use crate::winograd::{self, Winograd};
 use crate::{Frame, Isa, Operands, Outputs, Spec};
 
@@ -86,7 +86,7 @@ pub(crate) struct BySize {
     product: OnceLock<Gemm>,
     winograd: OnceLock<Winograd>,
     /// The answer for the last frame.
-    choice: LastPlan<Method>,
+    choice: LastPlans<Method>,
 }
 
 impl Methods {
@@ -102,7 +102,7 @@ impl Methods {
                 bias: bias.to_vec(),
                 product: OnceLock::new(),
                 winograd: OnceLock::new(),
-                choice: LastPlan::none(),
+                choice: LastPlans::none(),
             }))
         } else {
             Methods::Product(Box::new(Gemm::new(spec, weights, bias, isa)))

@@ -21,6 +21,7 @@ pub mod ops;
 mod passes;
 pub mod pipeline;
 mod session;
+mod shared;
 mod tensor;
 mod words;
 mod workers;

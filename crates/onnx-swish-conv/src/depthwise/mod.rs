@@ -17,7 +17,7 @@ use onnx_swish_threads::Workers;
 
 use self::padded::Bands;
 use crate::epilogue::Epilogue;
-use crate::plan::LastPlan;
+use crate::plan::LastPlans;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
 use crate::split::{run_tasks, tasks_for};
@@ -36,7 +36,7 @@ pub(crate) struct Depthwise {
     bias: Vec<f32>,
     epilogue: Epilogue,
     isa: Isa,
-    plan: LastPlan<Plan>,
+    plan: LastPlans<Plan>,
 }
 
 /// How images of one size are computed.
@@ -72,7 +72,7 @@ impl Depthwise {
             bias: bias.to_vec(),
             epilogue: Epilogue::of(spec),
             isa,
-            plan: LastPlan::none(),
+            plan: LastPlans::none(),
         }
     }
 

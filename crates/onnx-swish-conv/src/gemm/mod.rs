@@ -33,7 +33,7 @@ use self::pack::{Block, Filters};
 use self::plan::{Plan, Way};
 use self::tile::{Start, Tile};
 use crate::epilogue::Epilogue;
-use crate::plan::LastPlan;
+use crate::plan::LastPlans;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
 use crate::split::{Split, run_tasks};
@@ -57,7 +57,7 @@ pub(crate) struct Gemm {
     filters: Filters,
     epilogue: Epilogue,
     isa: Isa,
-    plan: LastPlan<Plan>,
+    plan: LastPlans<Plan>,
 }
 
 impl Gemm {
@@ -74,7 +74,7 @@ impl Gemm {
             filters: Filters::pack(spec, blocks, rows, weights, bias),
             epilogue: Epilogue::of(spec),
             isa,
-            plan: LastPlan::none(),
+            plan: LastPlans::none(),
         }
     }
 

@@ -32,7 +32,7 @@ use self::transform::POINTS;
 use crate::epilogue::Epilogue;
 use crate::gemm::tile::{Inputs, Spans, Start, Tile, multiply};
 use crate::gemm::{PANEL_VECTORS, tile_rows};
-use crate::plan::LastPlan;
+use crate::plan::LastPlans;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
 use crate::split::{Split, run_tasks};
@@ -55,7 +55,7 @@ pub(crate) struct Winograd {
     tiles: usize,
     epilogue: Epilogue,
     isa: Isa,
-    plan: LastPlan<Plan>,
+    plan: LastPlans<Plan>,
 }
 
 /// Whether a convolution can be computed this way, and may be.
@@ -107,7 +107,7 @@ impl Winograd {
             tiles,
             epilogue: Epilogue::of(spec),
             isa,
-            plan: LastPlan::none(),
+            plan: LastPlans::none(),
         }
     }
 

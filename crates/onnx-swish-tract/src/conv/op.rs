@@ -15,6 +15,7 @@ use super::describe;
 use super::place::Place;
 use super::root::{Root, Rows};
 use crate::arena::{Arena, elements, uninitialized};
+use crate::shared;
 use crate::workers::with_workers;
 
 /// A convolution, its bias, its activation and a residual in one pass.
@@ -58,7 +59,9 @@ impl FusedConv {
         };
         let (weights, bias) = chain.weights_and_bias(root);
         Ok(FusedConv {
-            conv: Arc::new(Conv2d::new(spec, &weights, &bias)?),
+            conv: shared::once(&spec, &[&weights, &bias], || {
+                Conv2d::new(spec, &weights, &bias)
+            })?,
             place: root.place.clone(),
             tables: chain.tables.clone(),
         })

@@ -18,6 +18,7 @@ use super::root::{Root, Rows, pair};
 use super::{Convolution, Convolutions, left};
 use crate::arena::{Arena, elements};
 use crate::cost::macs;
+use crate::shared;
 use crate::workers::with_workers;
 
 /// The sizes of a transposed convolution's tensors.
@@ -83,10 +84,12 @@ pub(super) fn take_over(
         ..spec
     };
     let (weights, bias) = chain.weights_and_bias(&root);
-    let conv = ConvTranspose2d::new(spec, &weights, &bias)?;
+    let conv = shared::once(&spec, &[&weights, &bias], || {
+        ConvTranspose2d::new(spec, &weights, &bias)
+    })?;
     conv.prepare(sizes.input, sizes.output);
     let op = FusedConvTransposed {
-        conv: Arc::new(conv),
+        conv,
         sizes,
         tables: chain.tables,
     };

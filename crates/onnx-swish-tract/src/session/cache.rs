@@ -20,6 +20,7 @@ use crate::conv::Convolutions;
 use crate::error::{Error, Origin, Result};
 use crate::guard::{Stage, guard};
 use crate::load::{Operators, Signature, Source};
+use crate::shared::{Shared, sharing};
 use crate::tensor::{ElementType, Tensor};
 
 /// How the plans of a session are built and run.
@@ -105,6 +106,8 @@ pub(super) struct PlanCache {
     source: Source,
     options: PlanOptions,
     threads: Threads,
+    /// The weights of all plans.
+    shared: Arc<Shared>,
     capacity: usize,
     /// Most recently used first.
     cached: Mutex<Vec<Cached>>,
@@ -140,6 +143,7 @@ impl PlanCache {
             source,
             options,
             threads,
+            shared: Arc::default(),
             capacity,
             cached: Mutex::default(),
             building: Mutex::default(),
@@ -241,7 +245,9 @@ impl PlanCache {
         let start = Instant::now();
         let plan = self.source.limits.within(|| {
             let model = self.typed_model(signature, &shapes, &values)?;
-            Plan::build(model, &self.options, &self.threads)
+            sharing(&self.shared, || {
+                Plan::build(model, &self.options, &self.threads)
+            })
         })?;
         let plan = Arc::new(plan);
         self.options.listener.tell(|| {

@@ -17,6 +17,7 @@ use crate::error::{Origin, Refused, Result};
 use crate::guard::{Stage, guard};
 use crate::ops::operand::Guard;
 use crate::passes::{self, CodeTable};
+use crate::shared;
 use crate::tensor::Tensor as Value;
 use crate::workers::with_pool;
 
@@ -56,6 +57,7 @@ impl Plan {
                 codes: options.codes,
             };
             let findings = passes::lower(&mut model, options.operators, wanted)?;
+            shared::constants(&mut model)?;
             let run = RunOptions {
                 executor: Some(threads.executor.clone()),
                 ..RunOptions::default()

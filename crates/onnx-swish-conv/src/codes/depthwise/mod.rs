@@ -19,7 +19,7 @@ use super::ending::{Call, Channels, Finish};
 use super::gemm::{part, word};
 use super::spec::{QBias, QSpec, QWeights};
 use super::{Machine, Request};
-use crate::plan::LastPlan;
+use crate::plan::LastPlans;
 use crate::scratch::{self, Scratch, bytes_for};
 use crate::shared::SharedSlice;
 use crate::split::{run_tasks, tasks_for};
@@ -37,7 +37,7 @@ pub(super) struct Depthwise {
     finish: Finish,
     table: Option<Box<[u8; 256]>>,
     machine: Machine,
-    plan: LastPlan<Plan>,
+    plan: LastPlans<Plan>,
 }
 
 /// What one word of weights is multiplied by, counted from the first code that an output meets.
@@ -109,7 +109,7 @@ impl Depthwise {
             channels,
             table: table.map(|table| Box::new(*table)),
             machine,
-            plan: LastPlan::none(),
+            plan: LastPlans::none(),
         }
     }
 

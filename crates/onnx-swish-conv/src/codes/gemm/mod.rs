@@ -36,7 +36,7 @@ use self::tile::{Tile, Tiles, multiply};
 use super::ending::{Call, Channels, Finish, Target};
 use super::spec::{QBias, QSpec, QWeights};
 use super::{Machine, Request};
-use crate::plan::LastPlan;
+use crate::plan::LastPlans;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
 use crate::split::{Split, run_tasks};
@@ -62,7 +62,7 @@ pub(super) struct Gemm {
     isa: Isa,
     dot: DotIsa,
     format: Format,
-    plan: LastPlan<Plan>,
+    plan: LastPlans<Plan>,
 }
 
 impl Gemm {
@@ -86,7 +86,7 @@ impl Gemm {
             isa,
             dot,
             format,
-            plan: LastPlan::none(),
+            plan: LastPlans::none(),
         }
     }
 

@@ -16,6 +16,7 @@ use tract_linalg::multithread::{Executor, multithread_tract_scope};
 
 use super::{Convolutions, FusedConv, take_over};
 use crate::ops::Activation;
+use crate::shared::sharing;
 
 /// One convolution and what follows it.
 #[derive(Debug, Clone)]
@@ -420,4 +421,23 @@ fn a_value_with_two_readers_or_an_output_is_not_swallowed() {
             assert!((got - want).abs() <= 1e-3, "{got}, tract {want}");
         }
     }
+}
+
+#[test]
+fn plans_for_images_of_other_sizes_share_their_weights() {
+    let conv = |image| {
+        let case = Case {
+            image,
+            ..Case::default()
+        };
+        let mut model = case.model();
+        take_over(&mut model, Convolutions::Ours, &HashMap::new()).unwrap();
+        let mut convs = model.nodes().iter().filter_map(|node| node.op_as());
+        convs.next().cloned().unwrap()
+    };
+    let shared = Arc::default();
+    let one: FusedConv = sharing(&shared, || conv([9, 11]));
+    // They are the same if their weights are the same copy.
+    assert_eq!(one, sharing(&shared, || conv([12, 8])));
+    assert_ne!(one, conv([9, 11]));
 }
