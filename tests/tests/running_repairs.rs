@@ -174,6 +174,7 @@ repairs! {
         slice_with_steps_after_a_reshape
         squares_and_sums_of_integers
         squeeze_of_no_axes
+        sums_of_int64
         sums_of_many
         squeeze_of_opset_11_without_axes
         squeeze_without_axes
@@ -181,6 +182,7 @@ repairs! {
         transposed_convolution_to_a_shape
         upsample_of_opset_7
         upsample_of_opset_9
+        what_is_left_of_a_constant
         whole_numbers_behind_casts
     }
     of_passes {
@@ -200,6 +202,7 @@ repairs! {
         special_values_in_a_loop
         special_values_in_a_scan
         special_values_in_branches
+        sums_over_what_is_repeated
         top_k_of_nan
     }
 }

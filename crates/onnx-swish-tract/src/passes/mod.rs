@@ -7,6 +7,7 @@ mod bodies;
 mod bounds;
 mod codes;
 mod elementary;
+mod expansions;
 mod gates;
 mod products;
 mod selections;
@@ -90,6 +91,19 @@ const PASSES: &[Pass] = &[
         name: "softmax axes",
         when: When::Raw,
         run: |model, _, _| softmax::tell_axes_apart(model),
+    },
+    Pass {
+        name: "expansions",
+        when: When::Raw,
+        run: |model, _, _| expansions::keep(model),
+    },
+    Pass {
+        name: "expansions",
+        when: When::Archived,
+        run: |model, _, _| {
+            expansions::give_back(model);
+            Ok(())
+        },
     },
     Pass {
         name: "casts to sizes",

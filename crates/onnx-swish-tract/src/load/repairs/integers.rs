@@ -1,16 +1,18 @@
-//! Mul, Pow, ReduceSumSquare and Einsum of integers: exact products and sums that wrap where they overflow, as ONNX Runtime's do.
+//! Mul, Pow, Einsum and sums of integers: exact products and sums, which wrap where they overflow.
 //!
 //! At fault: tract-core, `ops/math/mod.rs`: `declutter_mul` and `declutter_pow` make Square of x·x and x², which is computed in float32
-//! and saturates for 8 bits, and is not there at all for other integers but int32; and tract-linalg, which panics where it should
-//! say that it has no kernel for unsigned and 64-bit integers.
+//! and saturates for 8 bits, and is not there at all for other integers but int32; `ops/nn/reduce.rs`, which cuts sums of int64 to 32 bits
+//! and has none of unsigned integers; and tract-linalg, which panics where it should say that it has no kernel for unsigned and 64-bit
+//! integers.
 
 use tract_core::broadcast::multi_broadcast;
 use tract_hir::internal::*;
-use tract_num_traits::{One, WrappingAdd, WrappingMul, Zero};
+use tract_num_traits::{One, PrimInt, WrappingAdd, WrappingMul, Zero};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::reduce::Along;
+use super::wire::Wire;
 use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain};
 
@@ -45,8 +47,24 @@ pub(super) fn pow(ctx: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 pub(super) fn reduce_sum_square(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    reduction(ctx, node, Kind::SumSquare, "tract::ReduceSumSquare")
+}
+
+pub(super) fn reduce_sum(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    reduction(ctx, node, Kind::Sum, "tract::ReduceSum")
+}
+
+pub(super) fn reduce_mean(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    reduction(ctx, node, Kind::Mean, "tract::ReduceMean")
+}
+
+pub(super) fn reduce_l1(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    reduction(ctx, node, Kind::L1, "tract::ReduceL1")
+}
+
+fn reduction(ctx: &ParsingContext, node: &NodeProto, kind: Kind, saved: &str) -> Built {
     let along = Along::of(node)?;
-    rewired(ctx, node, "tract::ReduceSumSquare", SumSquare { along })
+    rewired(ctx, node, saved, Reduction { kind, along })
 }
 
 #[derive(Debug, Clone)]
@@ -98,12 +116,24 @@ impl Rewiring for Pow {
     }
 }
 
+/// What is summed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Sum,
+    /// Cut to an integer.
+    Mean,
+    L1,
+    SumSquare,
+}
+
+/// A reduction of integers by a sum.
 #[derive(Debug, Clone)]
-struct SumSquare {
+struct Reduction {
+    kind: Kind,
     along: Along,
 }
 
-impl Rewiring for SumSquare {
+impl Rewiring for Reduction {
     fn wire(
         &self,
         own: &Delegate,
@@ -112,27 +142,61 @@ impl Rewiring for SumSquare {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let x = *inputs.first().context("a reduction without an input")?;
-        let fact = model.outlet_fact(x)?;
+        let fact = model.outlet_fact(x)?.clone();
         if !is_integer(fact.datum_type) {
             return own.wire(prefix, model, inputs);
         }
-        let rank = fact.rank();
-        let axes = self.along.axes(model, inputs, rank)?;
-        let all: Vec<usize> = (0..rank).collect();
+        let axes = self.along.axes(model, inputs, fact.rank())?;
+        let mut wire = Wire { prefix, model };
+        let summed = match self.kind {
+            Kind::L1 => tvec!(wire.op("sizes", tract_core::ops::math::abs(), &[x])?),
+            Kind::SumSquare => tvec!(x, x),
+            Kind::Sum | Kind::Mean => tvec!(x),
+        };
+        let all: Vec<usize> = (0..fact.rank()).collect();
         let left = all.iter().copied().filter(|axis| !axes.contains(axis));
         let sums = Sums {
             output: left.collect(),
-            terms: vec![all.clone(), all],
+            terms: vec![all.clone(); summed.len()],
         };
-        let kept = axes.iter().filter(|_| self.along.keep);
-        let mut wires = model.wire_node(format!("{prefix}.sums"), Plain(sums), &[x, x])?;
-        for axis in kept {
-            let name = format!("{prefix}.axis-{axis}");
-            wires = model.wire_node(name, AxisOp::Add(*axis), &wires)?;
+        let mut outlet = wire.op("sums", Plain(sums), &summed)?;
+        if self.kind == Kind::Mean {
+            let count: TDim = axes.iter().map(|axis| fact.shape[*axis].clone()).product();
+            // What nothing is the mean of is nothing too.
+            let count = count.to_i64()?.max(1);
+            outlet = wire.op("mean", Plain(Part(count)), &[outlet])?;
         }
-        let last = wires.first().context("a sum without an output")?.node;
-        model.rename_node(last, prefix)?;
-        Ok(wires)
+        for axis in axes.iter().filter(|_| self.along.keep) {
+            outlet = wire.op(&format!("axis-{axis}"), AxisOp::Add(*axis), &[outlet])?;
+        }
+        wire.model.rename_node(outlet.node, prefix)?;
+        Ok(tvec!(outlet))
+    }
+}
+
+/// The whole part of quotients by one number.
+#[derive(Debug, Clone, PartialEq)]
+struct Part(i64);
+
+fn part<T: Datum + PrimInt>(x: &Tensor, by: i64) -> TractResult<Tensor> {
+    let by = T::from(by).context("a mean of more elements than its type counts")?;
+    Ok(x.to_plain_array_view::<T>()?.mapv(|x| x / by).into_tensor())
+}
+
+impl Function for Part {
+    fn name(&self) -> &'static str {
+        "Div"
+    }
+
+    fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let x = inputs.first().context("a quotient without an input")?;
+        Ok(tvec!(x.datum_type.fact(x.shape.clone())))
+    }
+
+    fn eval(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let x = args_1!(inputs);
+        let part = of_integers!(x.datum_type(), part(&x, self.0))?;
+        Ok(tvec!(part.into_tvalue()))
     }
 }
 
@@ -188,18 +252,22 @@ struct Axis {
     strides: Vec<usize>,
 }
 
-/// Where in each input the `number`th element along these axes is.
-fn places(axes: &[Axis], number: usize, inputs: usize) -> Vec<usize> {
-    let mut places = vec![0; inputs];
-    let mut left = number;
-    for axis in axes.iter().rev() {
-        let at = left % axis.size;
-        left /= axis.size;
+/// The next element along some axes: its index along each, and where it is in each input.
+fn step(axes: &[Axis], index: &mut [usize], places: &mut [usize]) {
+    for (axis, at) in axes.iter().zip(index).rev() {
+        let last = *at + 1 == axis.size;
+        *at = if last { 0 } else { *at + 1 };
         for (place, stride) in places.iter_mut().zip(&axis.strides) {
-            *place += at * stride;
+            if last {
+                *place -= (axis.size - 1) * stride;
+            } else {
+                *place += stride;
+            }
+        }
+        if !last {
+            break;
         }
     }
-    places
 }
 
 fn count(axes: &[Axis]) -> TractResult<usize> {
@@ -256,19 +324,22 @@ where
     let terms = count(summed)?;
     let shape: Vec<usize> = left.iter().map(|axis| axis.size).collect();
     let mut found = Vec::new();
-    for number in 0..count(left)? {
-        let bases = places(left, number, inputs.len());
+    let (mut index, mut bases) = (vec![0; left.len()], vec![0; inputs.len()]);
+    // After the last of them comes the first again.
+    let (mut summed_index, mut offsets) = (vec![0; summed.len()], vec![0; inputs.len()]);
+    for _ in 0..count(left)? {
         let mut sum = T::zero();
-        for term in 0..terms {
+        for _ in 0..terms {
             let mut product = T::one();
-            let offsets = places(summed, term, inputs.len());
-            for (elements, (base, offset)) in elements.iter().zip(bases.iter().zip(offsets)) {
+            for (elements, (base, offset)) in elements.iter().zip(bases.iter().zip(&offsets)) {
                 let element = elements.get(base + offset);
                 product = product.wrapping_mul(element.context("a sum beyond its input")?);
             }
             sum = sum.wrapping_add(&product);
+            step(summed, &mut summed_index, &mut offsets);
         }
         found.push(sum);
+        step(left, &mut index, &mut bases);
     }
     Tensor::from_shape(&shape, &found)
 }

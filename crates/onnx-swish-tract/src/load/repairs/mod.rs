@@ -160,6 +160,9 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ),
     ("ReduceMax", "tract::ReduceMax", reduce::reduce_max),
     ("ReduceMin", "tract::ReduceMin", reduce::reduce_min),
+    ("ReduceL1", "tract::ReduceL1", integers::reduce_l1),
+    ("ReduceMean", "tract::ReduceMean", integers::reduce_mean),
+    ("ReduceSum", "tract::ReduceSum", integers::reduce_sum),
     (
         "ReduceSumSquare",
         "tract::ReduceSumSquare",

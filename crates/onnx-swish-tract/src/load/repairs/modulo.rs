@@ -1,26 +1,29 @@
-//! Mod of floats by the sign of the divisor, which a remainder of zero has too.
+//! Mod, by the sign of the divisor or of the dividend.
 //!
-//! At fault: tract-onnx, `ops/math/rem.rs`, `RemInt::wire`, which leaves a zero the sign of the dividend, and what is left of data by a
-//! size too.
+//! At fault: tract-core, `ops/math/mod.rs`, `rem`, which does not say that its operands may not be swapped: a constant dividend, or one that is
+//! broadcast, becomes the divisor. tract-onnx, `ops/math/rem.rs`, `RemInt::wire`, which leaves a zero of floats the sign of the dividend, and
+//! what is left of data by a size too.
 
 use tract_core::ops::cast::cast;
 use tract_hir::internal::*;
-use tract_num_traits::Float;
+use tract_num_traits::{Float, PrimInt, WrappingAdd};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
-use super::{Built, Delegate, Rewiring, builtin_op, rewired};
+use super::integers::is_integer;
+use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain};
 
 pub(super) fn modulo(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    if node.get_attr_opt::<i64>("fmod")? == Some(1) {
-        return builtin_op(ctx, node, "tract::Mod");
-    }
-    rewired(ctx, node, "tract::Mod", Modulo)
+    let like_dividend = node.get_attr_opt::<i64>("fmod")?.unwrap_or(0) != 0;
+    rewired(ctx, node, "tract::Mod", Modulo { like_dividend })
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Modulo;
+struct Modulo {
+    /// Whether what is left has the sign of the dividend, as C's `fmod`.
+    like_dividend: bool,
+}
 
 impl Rewiring for Modulo {
     fn wire(
@@ -34,22 +37,19 @@ impl Rewiring for Modulo {
             .iter()
             .map(|input| Ok(model.outlet_fact(*input)?.datum_type));
         let types: Vec<DatumType> = types.collect::<TractResult<_>>()?;
+        let plain = Plain(self.clone());
         match *types {
-            [DatumType::F32, DatumType::F32] | [DatumType::F64, DatumType::F64] => {
-                model.wire_node(prefix, Plain(self.clone()), inputs)
+            [a, b] if a == b && (is_integer(a) || a.is_float()) => {
+                model.wire_node(prefix, plain, inputs)
             }
             [DatumType::TDim, _] | [_, DatumType::TDim] => {
                 let name = |what: &str| format!("{prefix}.{what}");
                 let mut numbers = TVec::new();
                 for (at, input) in inputs.iter().enumerate() {
-                    let number = cast(DatumType::I64);
-                    numbers.extend(model.wire_node(
-                        name(&format!("number-{at}")),
-                        number,
-                        &[*input],
-                    )?);
+                    let name = name(&format!("number-{at}"));
+                    numbers.extend(model.wire_node(name, cast(DatumType::I64), &[*input])?);
                 }
-                let rest = own.wire(&name("rest"), model, &numbers)?;
+                let rest = model.wire_node(name("rest"), plain, &numbers)?;
                 model.wire_node(prefix, cast(DatumType::TDim), &rest)
             }
             _ => own.wire(prefix, model, inputs),
@@ -58,7 +58,7 @@ impl Rewiring for Modulo {
 }
 
 /// x - y·⌊x/y⌋, exact: what is left has the sign of y.
-fn one<T: Float>(x: T, y: T) -> T {
+fn of_floats<T: Float>(x: T, y: T) -> T {
     let rest = x % y;
     if rest == T::zero() {
         return if y.is_sign_negative() {
@@ -74,14 +74,61 @@ fn one<T: Float>(x: T, y: T) -> T {
     }
 }
 
-fn all<T: Datum + Float>(x: &Tensor, y: &Tensor) -> TractResult<Tensor> {
+/// What is left with the sign of x; `None` by zero.
+fn truncated<T: PrimInt>(x: T, y: T) -> Option<T> {
+    if y.is_zero() {
+        return None;
+    }
+    // The quotient of the least number by -1 overflows, and nothing is left.
+    let fits = x.checked_div(&y).is_some();
+    Some(if fits { x % y } else { T::zero() })
+}
+
+/// What is left with the sign of y; `None` by zero.
+fn floored<T: PrimInt + WrappingAdd>(x: T, y: T) -> Option<T> {
+    let rest = truncated(x, y)?;
+    let other_sign = (rest < T::zero()) != (y < T::zero());
+    Some(if !rest.is_zero() && other_sign {
+        rest.wrapping_add(&y)
+    } else {
+        rest
+    })
+}
+
+fn all<T: Datum + Copy>(
+    x: &Tensor,
+    y: &Tensor,
+    one: impl Fn(T, T) -> Option<T>,
+) -> TractResult<Tensor> {
     let shape = tract_core::broadcast::multi_broadcast(&[x.shape(), y.shape()])?;
     let broadcast = "sizes that do not fit each other";
     let (x, y) = (x.to_plain_array_view::<T>()?, y.to_plain_array_view::<T>()?);
     let x = x.broadcast(&*shape).context(broadcast)?;
     let y = y.broadcast(&*shape).context(broadcast)?;
     let rest = x.iter().zip(y.iter()).map(|(x, y)| one(*x, *y));
-    Tensor::from_shape(&shape, &rest.collect::<Vec<T>>())
+    let rest = rest.collect::<Option<Vec<T>>>();
+    Tensor::from_shape(&shape, &rest.context("an integer divided by zero")?)
+}
+
+impl Modulo {
+    fn floats<T: Datum + Float>(&self, x: &Tensor, y: &Tensor) -> TractResult<Tensor> {
+        if self.like_dividend {
+            all::<T>(x, y, |x, y| Some(x % y))
+        } else {
+            all::<T>(x, y, |x, y| Some(of_floats(x, y)))
+        }
+    }
+
+    fn integers<T>(&self, x: &Tensor, y: &Tensor) -> TractResult<Tensor>
+    where
+        T: Datum + PrimInt + WrappingAdd,
+    {
+        if self.like_dividend {
+            all::<T>(x, y, truncated)
+        } else {
+            all::<T>(x, y, floored)
+        }
+    }
 }
 
 impl Function for Modulo {
@@ -100,12 +147,21 @@ impl Function for Modulo {
 
     fn eval(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let (x, y) = args_2!(inputs);
-        let rest = if x.datum_type() == DatumType::F64 {
-            all::<f64>(&x, &y)?
-        } else {
-            all::<f32>(&x, &y)?
+        let rest = match x.datum_type() {
+            DatumType::F16 => self.floats::<f16>(&x, &y),
+            DatumType::F32 => self.floats::<f32>(&x, &y),
+            DatumType::F64 => self.floats::<f64>(&x, &y),
+            DatumType::I8 => self.integers::<i8>(&x, &y),
+            DatumType::I16 => self.integers::<i16>(&x, &y),
+            DatumType::I32 => self.integers::<i32>(&x, &y),
+            DatumType::I64 => self.integers::<i64>(&x, &y),
+            DatumType::U8 => self.integers::<u8>(&x, &y),
+            DatumType::U16 => self.integers::<u16>(&x, &y),
+            DatumType::U32 => self.integers::<u32>(&x, &y),
+            DatumType::U64 => self.integers::<u64>(&x, &y),
+            other => bail!("Mod of {other:?}"),
         };
-        Ok(tvec!(rest.into_tvalue()))
+        Ok(tvec!(rest?.into_tvalue()))
     }
 }
 
@@ -123,7 +179,7 @@ mod tests {
             (4.0, -2.0, -0.0),
             (-0.0, 2.0, 0.0),
         ] {
-            let found = one(x, y);
+            let found = of_floats(x, y);
             assert!((found - rest).abs() < 1e-6, "{x} mod {y} is {found}");
             assert_eq!(
                 found.is_sign_negative(),
@@ -131,6 +187,24 @@ mod tests {
                 "{x} mod {y}"
             );
         }
-        assert!(one(1.0f32, 0.0).is_nan() && one(f32::NAN, 1.0).is_nan());
+        assert!(of_floats(1.0f32, 0.0).is_nan() && of_floats(f32::NAN, 1.0).is_nan());
+    }
+
+    #[test]
+    fn what_is_left_of_integers() {
+        for (x, y, floor, truncation) in [
+            (7i64, 3, 1, 1),
+            (-7, 3, 2, -1),
+            (7, -3, -2, 1),
+            (-7, -3, -1, -1),
+            (6, -3, 0, 0),
+            (i64::MIN, -1, 0, 0),
+        ] {
+            assert_eq!(floored(x, y), Some(floor), "{x} mod {y}");
+            assert_eq!(truncated(x, y), Some(truncation), "{x} by {y}");
+        }
+        assert_eq!(floored(200u8, 7), Some(4));
+        assert_eq!(floored(u64::MAX, u64::MAX), Some(0));
+        assert_eq!((floored(1i32, 0), truncated(1u8, 0)), (None, None));
     }
 }
