@@ -190,6 +190,7 @@ repairs! {
         codes_in_branches_and_loops
         dynamic_quantisation_of_no_numbers
         dynamic_quantisation_of_zeros
+        factors_whose_product_is_no_number
         floats_of_16_bits_in_a_loop
         pools_of_codes_whose_channels_come_last
         pools_of_special_values
@@ -204,5 +205,7 @@ repairs! {
         special_values_in_branches
         sums_over_what_is_repeated
         top_k_of_nan
+        whole_numbers_of_quotients
+        whole_numbers_of_quotients_in_branches_and_loops
     }
 }

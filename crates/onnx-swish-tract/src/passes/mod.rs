@@ -3,6 +3,7 @@
 //! Given a graph of concrete shapes; promises the same numbers within the bounds that each pass documents.
 
 mod activations;
+mod as_divided;
 mod bodies;
 mod bounds;
 mod codes;
@@ -116,6 +117,11 @@ const PASSES: &[Pass] = &[
         run: |model, _, _| tables::as_written::keep(model),
     },
     Pass {
+        name: "quotients and factors",
+        when: When::Raw,
+        run: |model, _, _| as_divided::keep(model),
+    },
+    Pass {
         name: "activations",
         when: When::Loaded,
         run: |model, _, _| activations::take_over(model),
@@ -126,7 +132,7 @@ const PASSES: &[Pass] = &[
         run: |model, _, _| softmax::give_back(model),
     },
     Pass {
-        name: "arithmetic between codes",
+        name: "arithmetic as written",
         when: When::Archived,
         run: |model, _, _| {
             tables::as_written::give_back(model);
@@ -199,7 +205,7 @@ const PASSES: &[Pass] = &[
         run: |model, _, _| softmax::take_over(model),
     },
     Pass {
-        name: "arithmetic between codes",
+        name: "arithmetic as written",
         when: When::Lowered,
         run: |model, _, _| {
             tables::as_written::give_back(model);
