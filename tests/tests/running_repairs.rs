@@ -111,6 +111,8 @@ macro_rules! repairs {
 repairs! {
     of_the_loader {
         arg_max_of_no_numbers
+        attention_of_masked_rows
+        attention_over_past_keys
         batch_normalization_of_opset_9_with_five_outputs
         batch_normalization_of_weights
         batch_normalization_with_computed_parameters
@@ -129,6 +131,10 @@ repairs! {
         flatten_of_nothing
         fused_mat_mul
         gather_nd_with_negative_indices
+        global_lp_pool_of_each_p
+        group_query_attention_of_a_further_prompt
+        group_query_attention_of_rows_of_several_lengths
+        group_query_attention_with_pasts_of_several_lengths
         gru_backwards
         gru_of_a_sequence_without_a_step
         gru_with_activations_and_clip
@@ -149,6 +155,7 @@ repairs! {
         mat_mul_of_integers
         mat_mul_of_vectors
         max_pool_of_a_part_of_a_dilated_window
+        multi_head_attention_that_looks_back
         non_max_suppression_of_no_boxes
         numbers_in_vectors_and_at_the_ends
         one_hot_out_of_range
@@ -163,11 +170,13 @@ repairs! {
         reverse_sequence
         rnn_of_no_steps
         rnn_of_relu
+        rotary_embedding_from_a_position_on
         scaler
         scatter_nd_with_negative_indices
         scatter_over_zeros
         selu_by_default
         sizes_and_the_data_that_they_are_added_to
+        skips_with_a_bias_and_without_an_epsilon
         slice_beyond_the_axis
         slice_by_inputs_along_two_axes
         slice_of_opset_9_with_negative_axes

@@ -288,3 +288,90 @@ fn random_numbers_have_the_shape_that_they_are_like() {
         assert!(numbers.iter().all(|it| it.is_finite()) && numbers[0] != numbers[1]);
     }
 }
+
+#[test]
+fn what_an_operator_of_attention_does_not_honour_is_refused_by_name() {
+    let of = |operator: &str, domain: &str, inputs: &[&str]| {
+        let mut node = node(operator, inputs, "y", &[]);
+        node.domain = domain.to_owned();
+        node
+    };
+    let microsoft = |operator: &str, inputs: &[&str]| of(operator, "com.microsoft", inputs);
+    let plain = ["x", "x", "x"];
+    let heads = |node| with(with(node, "num_heads", 2), "kv_num_heads", 2);
+    let grouped = |name: &str, number| {
+        let inputs = ["x", "x", "x", "", "", "lengths", "total"];
+        let node = heads(microsoft("GroupQueryAttention", &inputs));
+        with(node, name, number)
+    };
+    let multi = |inputs: &[&str]| with(microsoft("MultiHeadAttention", inputs), "num_heads", 2);
+    let skip = |operator: &str, output: usize| {
+        let mut node = microsoft(operator, &["x", "x", "w"]);
+        node.output.resize(output, String::new());
+        node.output.push("more".to_owned());
+        node
+    };
+    let windowed = with(of("Attention", "", &plain), "left_window_size", 1);
+    let positions = ["x", "x", "x", "", "", "lengths", "total", "", "", "lengths"];
+    let cases = [
+        (windowed, "left_window_size"),
+        (with(multi(&plain), "new_attribute", 1), "new_attribute"),
+        (multi(&["x", "x", "x", "w"]), "input 4"),
+        (multi(&["x", "x", "x", "", "lengths"]), "input 5"),
+        (
+            with(multi(&["x", "w", "w"]), "unidirectional", 1),
+            "unidirectional",
+        ),
+        (grouped("local_window_size", 0), "local_window_size"),
+        (grouped("kv_cache_bit_width", 8), "kv_cache_bit_width"),
+        (
+            heads(microsoft("GroupQueryAttention", &positions)),
+            "input 10",
+        ),
+        (skip("SkipLayerNormalization", 1), "output 2"),
+        (skip("SkipSimplifiedLayerNormalization", 2), "output 3"),
+    ];
+    for (node, said) in cases {
+        let name = node.name.clone();
+        let keys = floats("w", &[1, 3, 4]);
+        let constants = vec![
+            keys,
+            integers("lengths", 6, &[1]),
+            integers("total", 6, &[2]),
+        ];
+        let error = refused(model(vec![node], &[1, 2, 4], constants), vec![]);
+        let told = error.to_string();
+        assert!(
+            matches!(error, Error::Unimplemented { .. })
+                && told.contains(said)
+                && told.contains(&name),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_cache_with_more_room_than_for_its_new_keys_is_refused_when_it_is_run() {
+    for (total, last, said) in [
+        (3, 2, "total_sequence_length is 3"),
+        (4, 4, "seqlens_k holds 4"),
+        (4, -1, "seqlens_k holds -1"),
+    ] {
+        let inputs = ["x", "x", "x", "past", "past", "lengths", "total"];
+        let mut node = node("GroupQueryAttention", &inputs, "y", &[]);
+        node.domain = "com.microsoft".to_owned();
+        node.output.extend(["k", "v"].map(str::to_owned));
+        let node = with(with(node, "num_heads", 2), "kv_num_heads", 2);
+        let constants = vec![
+            floats("past", &[1, 2, 3, 2]),
+            integers("lengths", 6, &[last]),
+            integers("total", 6, &[total]),
+        ];
+        let bytes = model(vec![node], &[1, 1, 4], constants);
+        let told = refused(bytes, vec![("x", x(&[1, 1, 4]))]).to_string();
+        assert!(
+            told.contains(said) && told.contains("GroupQueryAttention_y"),
+            "{told}"
+        );
+    }
+}

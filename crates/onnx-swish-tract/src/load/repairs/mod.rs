@@ -4,6 +4,7 @@
 //! of tract that is at fault, and goes when that is repaired.
 
 mod arg_max;
+mod attention;
 mod batch_normalization;
 mod bit_shift;
 mod body;
@@ -20,6 +21,7 @@ mod fused_mat_mul;
 mod gathers;
 mod gelu;
 mod gemm;
+mod global_lp_pool;
 mod hardmax;
 mod integers;
 mod is_special;
@@ -36,9 +38,11 @@ mod range;
 mod recurrent;
 mod reduce;
 mod resize;
+mod rotary;
 pub(super) mod round;
 mod scalars;
 mod scaler;
+mod skip_normalization;
 mod slice;
 mod squeeze;
 mod sums;
@@ -60,7 +64,7 @@ pub(super) type Builder = fn(&ParsingContext, &NodeProto) -> Built;
 const REPAIRS: &[(&str, &str, Builder)] = &[
     ("ArgMax", "tract::ArgMax", arg_max::arg_max),
     ("ArgMin", "tract::ArgMin", arg_max::arg_min),
-    ("Attention", "tract::Attention", unread::attention),
+    ("Attention", "tract::Attention", attention::attention),
     (
         "BatchNormalization",
         "tract::BatchNormalization",
@@ -104,6 +108,16 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ("GRU", "tract::GRU", recurrent::gru),
     ("Gelu", "tract::Gelu", gelu::gelu),
     ("Gemm", "tract::Gemm", gemm::gemm),
+    (
+        "GlobalLpPool",
+        "tract::GlobalLpPool",
+        global_lp_pool::global_lp_pool,
+    ),
+    (
+        "GroupQueryAttention",
+        "tract::GroupQueryAttention",
+        attention::group_query_attention,
+    ),
     ("Hardmax", "tract::Hardmax", hardmax::hardmax),
     ("If", "tract::If", branches::if_),
     ("IsInf", "tract::IsInf", is_special::is_inf),
@@ -124,6 +138,11 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ("Mish", "tract::Mish", gelu::mish),
     ("Mod", "tract::Mod", modulo::modulo),
     ("Mul", "tract::Mul", integers::mul),
+    (
+        "MultiHeadAttention",
+        "tract::MultiHeadAttention",
+        attention::multi_head_attention,
+    ),
     (
         "NonMaxSuppression",
         "tract::NonMaxSuppression",
@@ -174,11 +193,26 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
         "tract::ReverseSequence",
         gathers::reverse_sequence,
     ),
+    (
+        "RotaryEmbedding",
+        "tract::RotaryEmbedding",
+        rotary::rotary_embedding,
+    ),
     ("Round", "tract::Round", doubles::round),
     ("Scaler", "tract::Scaler", scaler::scaler),
     ("Selu", "tract::Selu", exponentials::selu),
     ("Shape", "tract::Shape", whole::shape),
     ("Size", "tract::Size", whole::size),
+    (
+        "SkipLayerNormalization",
+        "tract::SkipLayerNormalization",
+        skip_normalization::layer,
+    ),
+    (
+        "SkipSimplifiedLayerNormalization",
+        "tract::SkipSimplifiedLayerNormalization",
+        skip_normalization::simplified,
+    ),
     ("Slice", "tract::Slice", slice::slice),
     (
         "SpaceToDepth",

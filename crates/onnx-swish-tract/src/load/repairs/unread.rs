@@ -7,7 +7,7 @@ use tract_hir::internal::*;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
-use super::{Built, Delegate, Rewiring, builtin_op, rewired};
+use super::{Built, builtin_op};
 use crate::error::decline;
 
 /// `ops/s2d.rs` and `ops/d2s.rs`: the order of opset 28.
@@ -19,45 +19,36 @@ pub(super) fn space_to_depth(ctx: &ParsingContext, node: &NodeProto) -> Built {
     builtin_op(ctx, node, "tract::SpaceToDepth")
 }
 
-/// `ops/nn/attention.rs`: windows, and where the past ends for a causal mask.
-pub(super) fn attention(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    for window in ["left_window_size", "right_window_size"] {
-        let size = node.get_attr_opt::<i64>(window)?.unwrap_or(-1);
-        if size >= 0 {
-            decline!("attention within a window ({window}) is not implemented");
-        }
-    }
-    let causal = node.get_attr_opt::<i64>("is_causal")?.unwrap_or(0) != 0;
-    let past = node.input.get(4).is_some_and(|name| !name.is_empty());
-    if causal && past && ctx.onnx_operator_set_version > 23 {
-        decline!("causal attention over past keys is not implemented from opset 24 on");
-    }
-    let masked = node.input.get(3).is_some_and(|name| !name.is_empty());
-    rewired(ctx, node, "tract::Attention", Attention { masked })
+/// What of an operator is honoured. Nodes that ask for more are refused, because whoever does not read what they ask for computes
+/// something else.
+pub(super) struct Honoured {
+    pub attributes: &'static [&'static str],
+    /// By number; inputs and outputs that are left out are none.
+    pub inputs: &'static [usize],
+    pub outputs: &'static [usize],
 }
 
-#[derive(Debug, Clone)]
-struct Attention {
-    /// Whether the fourth input is a mask.
-    masked: bool,
-}
-
-impl Rewiring for Attention {
-    fn wire(
-        &self,
-        own: &Delegate,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let mask = inputs.get(3).filter(|_| self.masked);
-        if let Some(mask) = mask {
-            // It is combined with others in float32.
-            let dt = model.outlet_fact(*mask)?.datum_type;
-            if dt != DatumType::F32 {
-                decline!("a mask of {dt:?} is not implemented, only one of float32 is");
+impl Honoured {
+    pub fn check(&self, node: &NodeProto) -> TractResult<()> {
+        for attribute in &node.attribute {
+            if !self.attributes.contains(&attribute.name.as_str()) {
+                decline!("the attribute {} is not implemented", attribute.name);
             }
         }
-        own.wire(prefix, model, inputs)
+        let given = |(at, name): (usize, &String)| (!name.is_empty()).then_some(at);
+        let mut inputs = node.input.iter().enumerate().filter_map(given);
+        if let Some(at) = inputs.find(|at| !self.inputs.contains(at)) {
+            decline!("its input {} is not implemented", at + 1);
+        }
+        let mut outputs = node.output.iter().enumerate().filter_map(given);
+        if let Some(at) = outputs.find(|at| !self.outputs.contains(at)) {
+            decline!("its output {} is not implemented", at + 1);
+        }
+        Ok(())
     }
+}
+
+/// The integer that a node gives an attribute, or what it is otherwise.
+pub(super) fn integer(node: &NodeProto, name: &str, otherwise: i64) -> TractResult<i64> {
+    Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(otherwise))
 }

@@ -24,6 +24,16 @@ impl Wire<'_> {
         self.model.outlet_fact(outlet)
     }
 
+    /// An operator of several outputs.
+    pub fn all(
+        &mut self,
+        name: &str,
+        op: impl Into<Box<dyn TypedOp>>,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        self.model.wire_node(self.name(name), op, inputs)
+    }
+
     /// An operator of one output.
     pub fn op(
         &mut self,
