@@ -108,7 +108,8 @@ fn rounded(model: &TypedModel, order: &[usize]) -> TractResult<HashSet<usize>> {
     let mut rounded: HashSet<usize> = HashSet::new();
     for id in order.iter().rev() {
         let node = model.node(*id);
-        if !is_rounding(node) && !(rounded.contains(id) && is_arithmetic(node)) {
+        let is_on_the_way = rounded.contains(id) && is_arithmetic(node);
+        if !is_on_the_way && !is_rounding(node) {
             continue;
         }
         for input in &node.inputs {
