@@ -9,18 +9,29 @@ use tract_core::ops::math;
 use tract_core::ops::nn::{Reduce, Reducer};
 
 use super::changed;
+use crate::conv::Convolutions;
+use crate::load::{Operators, finished};
+use crate::passes::archived;
 use crate::passes::written::Net;
 
-/// Writes a graph of one input, and says which of its nodes are kept, by operator.
-fn kept(write: impl FnOnce(&mut Net, OutletId) -> OutletId) -> Vec<String> {
+/// Writes a graph of one input.
+fn graph(write: impl FnOnce(&mut Net, OutletId) -> OutletId) -> TypedModel {
     let mut net = Net(TypedModel::default());
     let x = net.0.add_source("x", f32::fact([4, 8])).unwrap();
     let y = write(&mut net, x);
     net.0.select_output_outlets(&[y]).unwrap();
-    let names = changed(&net.0).unwrap();
-    names
-        .into_iter()
-        .map(|id| net.0.node(id).op.name().to_string())
+    net.0
+}
+
+/// Which nodes of such a graph are kept, by operator.
+fn kept(write: impl FnOnce(&mut Net, OutletId) -> OutletId) -> Vec<String> {
+    kept_in(&graph(write))
+}
+
+fn kept_in(model: &TypedModel) -> Vec<String> {
+    let ids = changed(model).unwrap();
+    ids.into_iter()
+        .map(|id| model.node(id).op.name().to_string())
         .collect()
 }
 
@@ -49,6 +60,17 @@ fn what_is_rounded_is_divided() {
         });
         assert_eq!(kept, ["Div"]);
     }
+}
+
+#[test]
+fn an_archive_divides_too() {
+    let written = graph(|net, x| {
+        let x = net.with(math::div(), x, 61.0);
+        net.wire(math::floor(), &[x])
+    });
+    let mut archive = finished(written, Operators::OnnxSwish, Convolutions::Auto).unwrap();
+    archived(&mut archive).unwrap();
+    assert_eq!(kept_in(&archive), ["Div"]);
 }
 
 #[test]

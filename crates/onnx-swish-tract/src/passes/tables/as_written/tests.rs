@@ -45,7 +45,8 @@ impl Step {
             Step::Minus(c) => x - c,
             Step::Power(c) => x.powf(c),
             Step::Root => x.abs().sqrt(),
-            Step::Clip(low, high) => x.max(low).min(high),
+            // NaN stays NaN.
+            Step::Clip(low, high) => x.clamp(low, high),
             // The kernel's own, which has tests elsewhere.
             Step::Sigmoid => {
                 let one = tensor1(&[x]).into_tvalue();
