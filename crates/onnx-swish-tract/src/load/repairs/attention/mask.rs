@@ -9,8 +9,8 @@ use tract_core::internal::*;
 use crate::error::{decline, demand};
 use crate::ops::function::{Function, Plain, integers};
 
-/// The mask of a query that sees the keys up to its own position. Inputs: queries, new keys and all keys, of [batch, heads, positions,
-/// size]; then, where rows may be of several lengths, [`Filled`]'s two.
+/// The mask of queries that see the keys up to their own position. Inputs: queries, new keys and all keys, of [batch, heads, positions, size];
+/// then, where rows may be of several lengths, those and the total.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Seen {
     pub causal: bool,
