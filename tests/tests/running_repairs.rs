@@ -128,6 +128,7 @@ repairs! {
         einsum_with_diagonals
         functions_of_float64
         equal_truths
+        first_hundred_of_the_boxes_that_are_kept
         flatten_of_nothing
         fused_mat_mul
         gather_nd_with_negative_indices
@@ -163,7 +164,9 @@ repairs! {
         pad_that_cuts
         pad_that_cuts_and_reflects
         pad_that_wraps
+        powers_of_one_type_to_another
         range_to_a_vector
+        ranges_of_sizes
         reductions_of_integers
         reshape_by_an_input
         resize_of_opset_10
@@ -179,6 +182,8 @@ repairs! {
         skips_with_a_bias_and_without_an_epsilon
         slice_beyond_the_axis
         slice_by_inputs_along_two_axes
+        slice_of_a_size_of_the_data
+        slice_of_nothing_along_two_axes
         slice_of_opset_9_with_negative_axes
         slice_with_steps_after_a_reshape
         squares_and_sums_of_integers
@@ -201,6 +206,7 @@ repairs! {
         dynamic_quantisation_of_zeros
         factors_whose_product_is_no_number
         floats_of_16_bits_in_a_loop
+        number_of_the_boxes_that_are_kept
         pools_of_codes_whose_channels_come_last
         pools_of_special_values
         products_of_codes_quantised_at_run_time
@@ -213,6 +219,7 @@ repairs! {
         special_values_in_a_scan
         special_values_in_branches
         sums_over_what_is_repeated
+        strided_convolutions_behind_a_reshape
         top_k_of_nan
         whole_numbers_of_quotients
         whole_numbers_of_quotients_in_branches_and_loops

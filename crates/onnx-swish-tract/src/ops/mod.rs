@@ -6,6 +6,7 @@
 mod activation;
 mod bounds;
 pub(crate) mod codes;
+pub(crate) mod cut;
 mod elementary;
 mod exact;
 pub(crate) mod function;

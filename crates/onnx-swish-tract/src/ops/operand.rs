@@ -316,6 +316,11 @@ impl EvalOp for Guard {
 impl TypedOp for Guard {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let values = inputs.first().context("a check of nothing")?;
+        // How many are taken is a size of what comes out: it stays known, though the check waits for the data.
+        let counts = matches!(self.operand.role, Role::Count { .. });
+        if counts && self.shape.is_none() {
+            return Ok(tvec!((*values).clone()));
+        }
         Ok(tvec!(values.without_value()))
     }
 

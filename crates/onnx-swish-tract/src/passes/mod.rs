@@ -7,6 +7,7 @@ mod as_divided;
 mod bodies;
 mod bounds;
 mod codes;
+mod counts;
 mod elementary;
 mod expansions;
 mod gates;
@@ -14,6 +15,7 @@ mod products;
 mod selections;
 mod sizes;
 mod softmax;
+mod strides;
 mod tables;
 #[cfg(test)]
 mod written;
@@ -110,6 +112,16 @@ const PASSES: &[Pass] = &[
         name: "casts to sizes",
         when: When::Raw,
         run: |model, _, _| sizes::keep_their_bits(model),
+    },
+    Pass {
+        name: "strides behind a reshape",
+        when: When::Raw,
+        run: |model, _, _| strides::keep_behind_reshapes(model),
+    },
+    Pass {
+        name: "sizes that only outputs tell",
+        when: When::Raw,
+        run: |model, _, _| counts::keep_what_is_counted(model),
     },
     Pass {
         name: "arithmetic between codes",

@@ -2,11 +2,14 @@
 //!
 //! At fault: tract-core, `ops/math/mod.rs`: `declutter_mul` and `declutter_pow` make Square of x·x and x², which is computed in float32
 //! and saturates for 8 bits, and is not there at all for other integers but int32; `ops/nn/reduce.rs`, which cuts sums of int64 to 32 bits
-//! and has none of unsigned integers; and tract-linalg, which panics where it should say that it has no kernel for unsigned and 64-bit
-//! integers.
+//! and has none of unsigned integers; tract-linalg, which panics where it should say that it has no kernel for unsigned and 64-bit
+//! integers; and tract-onnx, `ops/math/pow.rs`, which gives a power the wider type.
 
 use tract_core::broadcast::multi_broadcast;
+use tract_core::ops::cast::cast;
+use tract_core::ops::math::pow as pow_of_floats;
 use tract_hir::internal::*;
+use tract_hir::ops::logic::wire_with_rank_broadcast;
 use tract_num_traits::{One, PrimInt, WrappingAdd, WrappingMul, Zero};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -89,7 +92,7 @@ impl Rewiring for Mul {
     }
 }
 
-/// The square of integers; other powers are right.
+/// The square of integers, and powers of one type to exponents of another; other powers are right.
 #[derive(Debug, Clone)]
 struct Pow;
 
@@ -112,7 +115,19 @@ impl Rewiring for Pow {
         if two && is_integer(fact.datum_type) && by.rank() <= fact.rank() {
             return model.wire_node(prefix, Plain(Product), &[x, x]);
         }
-        own.wire(prefix, model, inputs)
+        let (to, from) = (fact.datum_type, by.datum_type);
+        if to == from || to.is_tdim() || from.is_tdim() {
+            return own.wire(prefix, model, inputs);
+        }
+        // The base's type, whatever the exponent's; between them as ONNX Runtime computes it.
+        let mut wires = tvec!();
+        for (at, input) in inputs.iter().enumerate() {
+            let name = format!("{prefix}.float64-{at}");
+            wires.extend(model.wire_node(name, cast(DatumType::F64), &[*input])?);
+        }
+        let name = format!("{prefix}.powers");
+        let powers = wire_with_rank_broadcast(name, model, pow_of_floats(), &wires)?;
+        model.wire_node(prefix, cast(to), &powers)
     }
 }
 

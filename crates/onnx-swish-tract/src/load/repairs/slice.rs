@@ -1,8 +1,9 @@
-//! Slice with steps, and with bounds beyond the axis.
+//! Slice with steps, with bounds beyond the axis, of nothing, and of an axis whose size the data decides.
 //!
 //! At fault: tract-core, `ops/downsample/array.rs`, `pull_downsample_over_axis_op`, which fails where the axis does not exist before
 //! a Reshape ("Invalid axis", LeViT); tract-core, `ops/array/strided_slice.rs`, `StridedSlice::wire`, which leaves out a step
-//! whose bounds are computed; and tract-onnx, `ops/array/slice.rs`, `slice1`, which takes no negative axes.
+//! whose bounds are computed, and `prepare_one_dim`, which clamps no bounds to a size that the data decides; tract-core, `optim`, which
+//! moves slices that leave nothing into shapes that they have not; and tract-onnx, `ops/array/slice.rs`, `slice1`, which takes no negative axes.
 
 use tract_core::ops::array::{Slice as TractSlice, StridedSlice};
 use tract_core::ops::identity::Identity;
@@ -12,6 +13,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::Built;
 use crate::error::{decline, demand};
+use crate::ops::cut::{Cut, CutWhileRunning};
 use crate::ops::function::{integers, resolved_axis};
 use crate::ops::stride::Stride;
 
@@ -55,29 +57,6 @@ struct Bounds {
     steps: Option<Vec<i64>>,
 }
 
-/// What is taken of one axis.
-struct Taken {
-    axis: usize,
-    start: usize,
-    step: i64,
-    len: usize,
-}
-
-impl Taken {
-    /// The run of elements from the lowest to the highest that is taken.
-    fn range(&self) -> (usize, usize) {
-        let beyond_first = (self.len.saturating_sub(1)) as u64 * self.step.unsigned_abs();
-        let beyond_first = usize::try_from(beyond_first).unwrap_or(0);
-        if self.len == 0 {
-            (0, 0)
-        } else if self.step > 0 {
-            (self.start, self.start + beyond_first + 1)
-        } else {
-            (self.start.saturating_sub(beyond_first), self.start + 1)
-        }
-    }
-}
-
 impl Bounds {
     fn of(slice: &Slice, value: impl Fn(usize) -> Option<Arc<Tensor>>) -> Option<Bounds> {
         if let Some(fixed) = &slice.fixed {
@@ -96,8 +75,8 @@ impl Bounds {
         })
     }
 
-    /// What is taken of each axis that is named; `None` where the size of one is open.
-    fn taken(&self, shape: &[TDim]) -> TractResult<Option<Vec<Taken>>> {
+    /// What is asked for of each axis that is named.
+    fn cuts(&self, rank: usize) -> TractResult<Vec<Cut>> {
         let all: Vec<i64> = (0..self.starts.len() as i64).collect();
         let axes = self.axes.as_ref().unwrap_or(&all);
         let ones = vec![1; axes.len()];
@@ -110,43 +89,74 @@ impl Bounds {
             self.ends.len(),
             steps.len()
         );
-        let mut taken = Vec::new();
-        for (((axis, start), end), step) in axes.iter().zip(&self.starts).zip(&self.ends).zip(steps)
-        {
-            let axis = resolved_axis(*axis, shape.len())?;
-            let Some(size) = shape.get(axis).and_then(|dim| dim.as_i64()) else {
-                return Ok(None);
-            };
-            taken.push(one_axis(axis, size, *start, *end, *step)?);
-        }
-        Ok(Some(taken))
+        let bounds = self.starts.iter().zip(&self.ends).zip(steps);
+        let cuts = axes.iter().zip(bounds).map(|(axis, ((start, end), step))| {
+            Ok(Cut {
+                axis: resolved_axis(*axis, rank)?,
+                start: *start,
+                end: *end,
+                step: *step,
+            })
+        });
+        cuts.collect()
     }
 }
 
-/// The specification's clamping: forwards into `[0, size]`, backwards into `[0, size - 1]` and, for the end, `[-1, size - 1]`.
-fn one_axis(axis: usize, size: i64, start: i64, end: i64, step: i64) -> TractResult<Taken> {
-    demand!(step != 0, "its step is 0");
-    let from_front = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
-    let (start, end) = (from_front(start), from_front(end));
-    let (start, span) = if step > 0 {
-        let start = start.clamp(0, size);
-        (start, end.clamp(0, size) - start)
-    } else {
-        let start = start.clamp(0, (size - 1).max(0));
-        (start, start - end.clamp(-1, size - 1))
+/// What is left of a tensor of this shape; `None` where that is known only when the model runs.
+fn shape_left(shape: &[TDim], cuts: &[Cut]) -> TractResult<Option<TVec<TDim>>> {
+    let mut left: TVec<TDim> = shape.into();
+    for cut in cuts {
+        let Some(size) = left.get_mut(cut.axis) else {
+            return Ok(None);
+        };
+        let Some(len) = cut.len(size)? else {
+            return Ok(None);
+        };
+        *size = len;
+    }
+    Ok(Some(left))
+}
+
+/// Nothing, where a cut leaves that: a constant.
+fn nothing(dt: DatumType, left: &[TDim]) -> Option<Tensor> {
+    let sizes = left
+        .iter()
+        .map(|size| size.as_i64()?.try_into().ok())
+        .collect::<Option<TVec<usize>>>()?;
+    let empty = sizes.contains(&0);
+    empty.then(|| Tensor::zero_dt(dt, &sizes).ok()).flatten()
+}
+
+/// One cut.
+fn wire_cut(
+    prefix: &str,
+    model: &mut TypedModel,
+    x: OutletId,
+    cut: Cut,
+) -> TractResult<TVec<OutletId>> {
+    let axis = cut.axis;
+    let size = model.outlet_fact(x)?.shape.get(axis).cloned();
+    let size = size.context("a cut of no axis")?;
+    let name = format!("{prefix}.axis-{axis}");
+    let Some(known) = size.as_i64() else {
+        if cut.is_all() {
+            return Ok(tvec!(x));
+        }
+        let len = match cut.len(&size)? {
+            Some(len) => len,
+            None => model.symbols.new_with_prefix("l").to_dim(),
+        };
+        return model.wire_node(name, CutWhileRunning { cut, len }, &[x]);
     };
-    let stride = i64::try_from(step.unsigned_abs()).unwrap_or(i64::MAX);
-    let len = if span <= 0 || size == 0 {
-        0
-    } else {
-        (span - 1) / stride + 1
-    };
-    Ok(Taken {
-        axis,
-        start: usize::try_from(start)?,
-        step,
-        len: usize::try_from(len)?,
-    })
+    let taken = cut.of(known)?;
+    let (first, end) = taken.range();
+    let run = model.wire_node(name, TractSlice::new(axis, first, end), &[x])?;
+    if taken.step == 1 || taken.len < 2 {
+        return Ok(run);
+    }
+    let step = isize::try_from(taken.step)?;
+    let name = format!("{prefix}.step-{axis}");
+    model.wire_node(name, Stride { axis, step }, &run)
 }
 
 impl Slice {
@@ -181,17 +191,13 @@ impl Expansion for Slice {
                 inputs.iter().skip(1).map(|it| &it.value),
                 move |s, values| {
                     let bounds = Bounds::of(self, |slot| values.get(slot - 1).cloned());
-                    let Some(taken) = bounds.map(|it| it.taken(&shape)).transpose()?.flatten()
-                    else {
+                    let Some(bounds) = bounds else {
                         return Ok(());
                     };
-                    let mut shape = shape.clone();
-                    for taken in taken {
-                        if let Some(dim) = shape.get_mut(taken.axis) {
-                            *dim = taken.len.to_dim();
-                        }
+                    match shape_left(&shape, &bounds.cuts(shape.len())?)? {
+                        Some(left) => s.equals(&outputs[0].shape, ShapeFactoid::from(left)),
+                        None => Ok(()),
                     }
-                    s.equals(&outputs[0].shape, ShapeFactoid::from(shape))
                 },
             )
         })
@@ -204,13 +210,10 @@ impl Expansion for Slice {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let x = *inputs.first().context("a Slice without an input")?;
-        let shape = model.outlet_fact(x)?.shape.to_tvec();
+        let fact = model.outlet_fact(x)?;
+        let (dt, shape) = (fact.datum_type, fact.shape.to_tvec());
         let value = |slot: usize| model.outlet_fact(*inputs.get(slot)?).ok()?.konst.clone();
-        let bounds = Bounds::of(self, value);
-        let Some(taken) = bounds.map(|it| it.taken(&shape)).transpose()?.flatten() else {
-            if self.fixed.is_some() {
-                decline!("the size of its axis is not known before the model runs");
-            }
+        let Some(bounds) = Bounds::of(self, value) else {
             let steps = self
                 .steps_input
                 .map(|slot| value(slot).map(|it| integers(&it)));
@@ -227,51 +230,20 @@ impl Expansion for Slice {
             }
             return model.wire_node(prefix, self.strided(), inputs);
         };
+        let cuts = bounds.cuts(shape.len())?;
+        let left = shape_left(&shape, &cuts)?;
+        if let Some(nothing) = left.and_then(|left| nothing(dt, &left)) {
+            return Ok(tvec!(model.add_const(prefix, nothing)?));
+        }
         let mut wire = x;
-        for taken in taken {
-            let Taken {
-                axis, step, len, ..
-            } = taken;
-            let (first, end) = taken.range();
-            let name = format!("{prefix}.axis-{axis}");
-            wire = model.wire_node(name, TractSlice::new(axis, first, end), &[wire])?[0];
-            if step != 1 && len > 1 {
-                let step = isize::try_from(step)?;
-                let name = format!("{prefix}.step-{axis}");
-                wire = model.wire_node(name, Stride { axis, step }, &[wire])?[0];
-            }
+        for cut in cuts {
+            let wires = wire_cut(prefix, model, wire, cut)?;
+            wire = *wires.first().context("a cut without an output")?;
         }
         if wire == x {
             return model.wire_node(prefix, Identity, &[x]);
         }
         model.rename_node(wire.node, prefix)?;
         Ok(tvec!(wire))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_are_clamped_as_the_specification_says() {
-        for (size, start, end, step, expected) in [
-            (10, 0, i64::MAX, 1, (0, 10)),
-            (10, -3, i64::MAX, 1, (7, 3)),
-            (10, 20, 30, 1, (10, 0)),
-            (10, 1, -1, 3, (1, 3)),
-            (10, -1, i64::MIN, -1, (9, 10)),
-            (10, 20, 0, -4, (9, 3)),
-            (10, 2, 8, -1, (2, 0)),
-            (0, 0, i64::MAX, 1, (0, 0)),
-            (0, -1, i64::MIN, -1, (0, 0)),
-        ] {
-            let taken = one_axis(0, size, start, end, step).unwrap();
-            assert_eq!(
-                (taken.start, taken.len),
-                expected,
-                "{size}[{start}:{end}:{step}]"
-            );
-        }
     }
 }
