@@ -40,10 +40,8 @@ pub enum Format {
     /// One JSON document, `schema_version` 1
     Json,
     /// Markdown, for the summary of a pull request; `diff` only
-    #[value(hide = true)]
     Markdown,
     /// One HTML file; `diff` only
-    #[value(hide = true)]
     Html,
 }
 
@@ -131,7 +129,7 @@ pub fn runtimes_that(mean: &str) -> String {
         .collect();
     format!(
         "{mean}. VERSION, as in `onnxruntime@1.20`, is the oldest release that has to load it; without it the newest that was looked at \
-         counts\n\n[runtimes: {}]\n[or, in short: {}]",
+         counts. This is about activations, functions of the file and its versions, not about its other operators\n\n[runtimes: {}]\n[or, in short: {}]",
         Runtime::names().join(", "),
         aliases.join(", ")
     )
@@ -178,9 +176,9 @@ impl TypedValueParser for Runtimes {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(
-            Runtime::names().into_iter().map(PossibleValue::new),
-        ))
+        let aliases = Runtime::aliases().iter().map(|(alias, _)| *alias);
+        let names = Runtime::names().into_iter().chain(aliases);
+        Some(Box::new(names.map(PossibleValue::new)))
     }
 }
 

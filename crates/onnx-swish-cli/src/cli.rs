@@ -48,6 +48,12 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Whether it is one of those that need an engine.
+    #[cfg(not(feature = "engine"))]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Verb::Verify(_) | Verb::Run(_) | Verb::Bench(_))
+    }
+
     pub fn carry_out(self, term: &Term) -> Outcome {
         if !matches!(self, Verb::Diff(_)) {
             page::refuse(term.format)?;

@@ -107,7 +107,7 @@ impl Failure {
             }
             _ => None,
         };
-        let mut failure = if error.to_string().contains(&*path.to_string_lossy()) {
+        let mut failure = if names_model(&error, path) {
             Self::from(error)
         } else {
             Self::caused(
@@ -149,6 +149,16 @@ impl Failure {
         }
         text
     }
+}
+
+/// Whether an error's message names the model; that of its weights, whose name may begin with the model's, does not.
+fn names_model(error: &onnx_swish::Error, path: &Path) -> bool {
+    let of_weights = matches!(
+        error,
+        onnx_swish::Error::External(_)
+            | onnx_swish::Error::Model(onnx_swish::ModelError::External(_))
+    );
+    !of_weights && error.to_string().contains(&*path.to_string_lossy())
 }
 
 impl<E: Error + 'static> From<E> for Failure {

@@ -46,6 +46,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &words),
     };
+    // Behind a verb that this build lacks, all words are its own.
+    #[cfg(not(feature = "engine"))]
+    let global = if verb.is_absent() && wants_json(&words) {
+        args::Global {
+            format: args::Format::Json,
+            ..global
+        }
+    } else {
+        global
+    };
     let term = Term::new(&global);
     // The engine's panics become errors with a sentence; nobody needs to see them twice.
     #[cfg(feature = "engine")]
@@ -61,15 +71,26 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+/// Whether JSON is asked for, in a command line that did not parse.
+fn wants_json(words: &[OsString]) -> bool {
+    words.iter().any(|word| word == "--format=json")
+        || words
+            .windows(2)
+            .any(|pair| pair[0] == "--format" && pair[1] == "json")
+}
+
 /// Help, the version, or what is wrong with the command line; the latter as JSON where JSON was asked for.
 fn usage(error: &clap::Error, words: &[OsString]) -> u8 {
-    let wants_json = || {
-        words.iter().any(|word| word == "--format=json")
-            || words
-                .windows(2)
-                .any(|pair| pair[0] == "--format" && pair[1] == "json")
-    };
-    if error.use_stderr() && wants_json() {
+    #[cfg(not(feature = "engine"))]
+    if let Some(failure) = verbs::no_engine::option(error) {
+        if wants_json(words) {
+            return document(&failure);
+        }
+        // Standard error may be closed; the exit status still tells.
+        let _ = write!(anstream::stderr(), "{}", failure.render());
+        return 2;
+    }
+    if error.use_stderr() && wants_json(words) {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         // What is wrong, then how it should be.
@@ -77,12 +98,17 @@ fn usage(error: &clap::Error, words: &[OsString]) -> u8 {
             Some((what, help)) => Failure::new(what).help(help),
             None => Failure::new(text),
         };
-        if let Ok(document) = serde_json::to_string_pretty(&failure.document()) {
-            // Standard output may be closed; the exit status still tells.
-            let _ = writeln!(std::io::stdout(), "{document}");
-        }
-        return 2;
+        return document(&failure);
     }
     let _ = error.print();
     if error.use_stderr() { 2 } else { 0 }
+}
+
+/// A failure for machines, and the exit status.
+fn document(failure: &Failure) -> u8 {
+    if let Ok(document) = serde_json::to_string_pretty(&failure.document()) {
+        // Standard output may be closed; the exit status still tells.
+        let _ = writeln!(std::io::stdout(), "{document}");
+    }
+    2
 }

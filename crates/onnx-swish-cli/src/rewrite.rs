@@ -7,14 +7,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use onnx_swish::{Error, Model, ModelError, SaveError, SaveOptions, Saved, Spliced};
+use onnx_swish::{Error, Model, ModelError, Obstacles, SaveError, SaveOptions, Saved, Spliced};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
 use crate::args::{Source, Sources, Target};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::files::{self, Destination};
-use crate::loads::Obstacles;
+use crate::loads;
 use crate::many::{self, Told};
 use crate::term::{self, Term};
 
@@ -90,11 +90,12 @@ fn one<D: Serialize>(
     let (changes, obstacles) = (rewritten.changes, rewritten.obstacles);
     let loads = obstacles.is_empty();
     if !loads && !target.check {
-        return Err(obstacles.failure(format!(
+        let problem = format!(
             "cannot {} {} for a runtime that would not load the result",
             verb.doing,
             files::display(&source.model)
-        )));
+        );
+        return Err(loads::failure(obstacles, problem));
     }
     // Nobody asked for a copy of the file as it is.
     let unasked = changes == 0 && target.output.is_none();
@@ -107,7 +108,7 @@ fn one<D: Serialize>(
         Destination::File(_) if unasked => None,
         Destination::File(path) => Some((path, save(term, &model, &rewritten.file, path, target)?)),
     };
-    let mut text = rewritten.told + &obstacles.lines();
+    let mut text = rewritten.told + &loads::lines(&obstacles);
     if let Some((path, saved)) = &saved {
         let took = format!("in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
         let size = files::size(saved.bytes);
@@ -226,7 +227,19 @@ fn save(
     };
     onnx_swish::save(model, file, path, options).map_err(|error| {
         let help = what_helps(&error, path);
-        let failure = Failure::from(error);
+        // The file of the weights is named, and several models may have one of that name.
+        let of_weights = matches!(
+            &error,
+            ModelError::External(_)
+                | ModelError::Save(SaveError::DataExists { .. } | SaveError::LosesData { .. })
+        );
+        let failure = match model.path().filter(|_| of_weights) {
+            Some(model) => Failure::caused(
+                format!("cannot write the result of {}", model.display()),
+                &error,
+            ),
+            None => Failure::from(error),
+        };
         match help {
             Some(help) => failure.help(help),
             None => failure,

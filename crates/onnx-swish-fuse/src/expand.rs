@@ -17,6 +17,7 @@ use crate::emit::quantised::{inlined, is_named_so};
 use crate::facts::Facts;
 use crate::graph::{Attribute, Graph, Node, Value};
 use crate::learn::learn;
+use crate::loads::Loader;
 use crate::ops::{OUR_DOMAIN, Op, QUICK_GELU_ALPHA};
 use crate::runtimes::Runtime;
 
@@ -46,7 +47,7 @@ impl std::fmt::Debug for Expansion {
 /// # Errors
 /// The result exceeds what a model file may hold.
 pub fn expand(model: &Model) -> Result<Expansion, Error> {
-    expand_where(model, |_| true)
+    expand_where(model, None)
 }
 
 /// Takes apart what a runtime does not load, and leaves the rest fused.
@@ -54,13 +55,15 @@ pub fn expand(model: &Model) -> Result<Expansion, Error> {
 /// # Errors
 /// The result exceeds what a model file may hold.
 pub fn expand_for(model: &Model, runtime: &Runtime) -> Result<Expansion, Error> {
-    expand_where(model, |op| !runtime.takes(op))
+    expand_where(model, Some(&Loader::new(runtime, model)))
 }
 
-fn expand_where(model: &Model, wanted: impl Fn(Op) -> bool) -> Result<Expansion, Error> {
+/// Takes apart what a runtime does not load, or everything.
+fn expand_where(model: &Model, loader: Option<&Loader<'_>>) -> Result<Expansion, Error> {
     let graph = Graph::new(model);
     let facts = learn(&graph);
     let mut expander = Expander {
+        loader,
         names: Names::new(&graph),
         graph: &graph,
         facts,
@@ -76,7 +79,7 @@ fn expand_where(model: &Model, wanted: impl Fn(Op) -> bool) -> Result<Expansion,
         let function = function.and_then(|index| model.functions().get(index as usize));
         let goes = function.is_some_and(|function| is_named_so(model, function));
         if !goes && !graph.is_our_function(scope) {
-            expander.scope(&mut edit, scope, &wanted)?;
+            expander.scope(&mut edit, scope)?;
         }
     }
     expander.leave(&mut edit)?;
@@ -89,6 +92,7 @@ fn expand_where(model: &Model, wanted: impl Fn(Op) -> bool) -> Result<Expansion,
 }
 
 struct Expander<'g, 'm> {
+    loader: Option<&'g Loader<'g>>,
     graph: &'g Graph<'m>,
     facts: Facts,
     names: Names,
@@ -101,20 +105,15 @@ struct Expander<'g, 'm> {
 }
 
 impl<'m> Expander<'_, 'm> {
-    fn scope(
-        &mut self,
-        edit: &mut Edit<'m>,
-        scope: usize,
-        wanted: impl Fn(Op) -> bool,
-    ) -> Result<(), Error> {
+    fn scope(&mut self, edit: &mut Edit<'m>, scope: usize) -> Result<(), Error> {
         let order: Vec<Node> = self.graph.order(scope).collect();
         for &node in &order {
             // An operator of our domain that is none of ours: it needs the import and perhaps a function.
             let domain = self.graph.node(node).map(|entry| entry.domain());
             if let Some(function) = self.quantised_function(node) {
                 // It goes like any other function of ours.
-                if wanted(Op::FusedSilu) {
-                    self.inline(edit, node, function, &wanted)?;
+                if self.wanted(node) {
+                    self.inline(edit, node, function)?;
                 } else {
                     self.ours_left.insert(self.graph.function_of(scope as u32));
                 }
@@ -127,9 +126,8 @@ impl<'m> Expander<'_, 'm> {
             .into_iter()
             .filter(|&node| self.graph.op(node).is_fused())
             .collect();
-        let (fused_left, mut fused): (Vec<Node>, Vec<Node>) = fused
-            .into_iter()
-            .partition(|&node| !wanted(self.graph.op(node)));
+        let (fused_left, mut fused): (Vec<Node>, Vec<Node>) =
+            fused.into_iter().partition(|&node| !self.wanted(node));
         if fused_left.iter().any(|&node| self.graph.op(node).is_ours()) {
             self.ours_left.insert(self.graph.function_of(scope as u32));
         }
@@ -157,6 +155,12 @@ impl<'m> Expander<'_, 'm> {
         Ok(())
     }
 
+    /// Whether a node is to be taken apart.
+    fn wanted(&self, node: Node) -> bool {
+        self.loader
+            .is_none_or(|loader| !loader.takes(self.graph, &self.facts, node))
+    }
+
     /// The function of a quantised activation that a node calls.
     fn quantised_function(&self, node: Node) -> Option<&'m Function> {
         let model = self.graph.model();
@@ -170,7 +174,6 @@ impl<'m> Expander<'_, 'm> {
         edit: &mut Edit<'m>,
         node: Node,
         function: &Function,
-        wanted: impl Fn(Op) -> bool,
     ) -> Result<(), Error> {
         let graph = self.graph;
         let body: Vec<Node> = graph.order(function.scope()).collect();
@@ -178,7 +181,7 @@ impl<'m> Expander<'_, 'm> {
             .into_iter()
             .map(|node| {
                 let op = graph.op(node);
-                let apart = (op.is_fused() && wanted(op)).then(|| self.nodes(node).ok());
+                let apart = (op.is_fused() && self.wanted(node)).then(|| self.nodes(node).ok());
                 apart.flatten().unwrap_or_else(|| {
                     let node = graph.node(node).and_then(|node| node.decode().ok());
                     node.into_iter().collect()

@@ -8,6 +8,7 @@ use crate::element::Element;
 use crate::emit::target::{Emit, Target};
 use crate::forms::products::{Activation, Beta};
 use crate::graph::{Graph, Node, Value};
+use crate::loads::Loader;
 use crate::near_misses::{self, NearMiss};
 use crate::ops::OUR_DOMAIN;
 use crate::plan::{Already, Fusion, Plan, Spelling};
@@ -52,6 +53,10 @@ pub struct Report {
     /// The versions of the file that are newer than what the runtime reads.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub too_new: Vec<TooNew>,
+    /// The functions of the file that are called and that the runtime does not load, by domain and name; without our own, which are taken
+    /// apart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub functions_not_loaded: Vec<String>,
     /// What nearly matched.
     pub near_misses: Vec<NearMiss>,
     /// What else changes in the file, in sentences.
@@ -220,6 +225,11 @@ impl Plan<'_> {
     /// What the plan would do, and why not more.
     pub fn report(&self) -> Report {
         let model = self.graph.model();
+        let loader = self.runtime.map(|runtime| Loader::new(runtime, model));
+        let takes = |node| {
+            let loader = loader.as_ref();
+            loader.is_none_or(|loader| loader.takes(&self.graph, &self.facts, node))
+        };
         Report {
             schema_version: 1,
             model: model.path().map(|path| path.display().to_string()),
@@ -248,13 +258,16 @@ impl Plan<'_> {
             not_loaded: self
                 .already
                 .iter()
-                .filter(|already| !already.as_pair && !self.takes(already.node))
+                .filter(|already| !already.as_pair && !takes(already.node))
                 .map(|already| self.already(already))
                 .collect(),
             expanded: Vec::new(),
             too_new: self
                 .runtime
                 .map_or_else(Vec::new, |runtime| runtime.too_new(model)),
+            functions_not_loaded: loader
+                .as_ref()
+                .map_or_else(Vec::new, |loader| loader.functions(&self.graph)),
             near_misses: self
                 .misses
                 .iter()
@@ -324,13 +337,6 @@ impl Plan<'_> {
             .filter(|&scope| self.graph.function_of(scope as u32).is_some())
             .map(|scope| self.graph.order(scope).count())
             .sum()
-    }
-
-    fn takes(&self, node: Node) -> bool {
-        self.runtime.is_none_or(|runtime| {
-            let called = self.graph.callee(node).is_some();
-            (!called || runtime.loads.functions) && runtime.takes(self.graph.op(node))
-        })
     }
 
     fn already(&self, already: &Already) -> AlreadyFused {

@@ -12,6 +12,7 @@ use Source::{Documented, Measured};
 
 /// A runtime, from one version on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Runtime {
     /// As it is named on a command line.
     pub name: &'static str,
@@ -29,11 +30,14 @@ pub struct Runtime {
 
 /// Ways of writing an activation that are one operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Loads {
     /// Operators of this project, by their model-local functions.
     pub functions: bool,
     /// `com.microsoft::QuickGelu`.
     pub quick_gelu: bool,
+    /// That in float32 alone.
+    pub quick_gelu_in_float32_only: bool,
     /// HardSwish, of opset 14.
     pub hard_swish: bool,
     /// Swish, of opset 24.
@@ -42,6 +46,7 @@ pub struct Loads {
 
 /// The newest versions of a model file that a runtime reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reads {
     /// Version of ONNX's operators.
     pub opset: i64,
@@ -66,9 +71,12 @@ pub struct TooNew {
 /// What a version is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum VersionOf {
     /// ONNX's operators.
     Opset,
+    /// ONNX's operators, as a function of the file imports them.
+    FunctionOpset,
     /// The file format.
     IrVersion,
 }
@@ -78,6 +86,7 @@ impl VersionOf {
     pub fn name(self) -> &'static str {
         match self {
             Self::Opset => "opset",
+            Self::FunctionOpset => "opset of a function",
             Self::IrVersion => "IR version",
         }
     }
@@ -85,6 +94,7 @@ impl VersionOf {
 
 /// How it is known what a runtime loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Source {
     /// Models were run, and gave the right numbers.
     Measured,
@@ -94,6 +104,7 @@ pub enum Source {
 
 /// A runtime that no row is about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UnknownRuntime {
     /// No such name.
     #[error("no runtime `{name}` is known; known are {known}")]
@@ -119,6 +130,7 @@ pub enum UnknownRuntime {
 const NONE: Loads = Loads {
     functions: false,
     quick_gelu: false,
+    quick_gelu_in_float32_only: false,
     hard_swish: false,
     swish: false,
 };
@@ -145,8 +157,15 @@ const ALL: Loads = Loads {
 
 /// By name, then by version. ONNX Runtime has kernels for QuickGelu and HardSwish, so it is given these; OpenVINO, rten and tract find
 /// x·σ(x) by themselves, and QNN computes QuickGelu as Sigmoid and Mul, so only what is an operator of the standard is written for them.
-const RUNTIMES: [Runtime; 24] = [
+const RUNTIMES: [Runtime; 27] = [
     row(Documented, "burn", (0, 16), NONE, None),
+    row(
+        Documented,
+        "burn",
+        (0, 21),
+        HARD_SWISH,
+        Some(Emit::Standard),
+    ),
     row(Measured, "onnx-swish", (0, 1), ALL, Some(Emit::Custom)),
     onnx_runtime(ORT, (1, 15), BUT_SWISH, 19, 9),
     onnx_runtime(ORT, (1, 17), BUT_SWISH, 20, 9),
@@ -186,7 +205,10 @@ const RUNTIMES: [Runtime; 24] = [
         Measured,
         "openvino",
         (2024, 5),
-        BUT_FUNCTIONS,
+        Loads {
+            quick_gelu_in_float32_only: true,
+            ..BUT_FUNCTIONS
+        },
         Some(Emit::Standard),
     ),
     row(
@@ -204,6 +226,23 @@ const RUNTIMES: [Runtime; 24] = [
         Some(Emit::Standard),
     ),
     row(Documented, "tensorrt", (8, 4), NONE, None),
+    row(
+        Documented,
+        "tensorrt",
+        (8, 5),
+        HARD_SWISH,
+        Some(Emit::Standard),
+    ),
+    row(
+        Documented,
+        "tensorrt",
+        (9, 0),
+        Loads {
+            functions: true,
+            ..HARD_SWISH
+        },
+        Some(Emit::Standard),
+    ),
     row(Measured, "tract", (0, 20), HARD_SWISH, Some(Emit::Standard)),
     row(
         Measured,
@@ -260,7 +299,7 @@ const fn onnx_runtime(
 impl Reads {
     fn newest(self, what: VersionOf) -> i64 {
         match what {
-            VersionOf::Opset => self.opset,
+            VersionOf::Opset | VersionOf::FunctionOpset => self.opset,
             VersionOf::IrVersion => self.ir_version,
         }
     }
@@ -317,8 +356,14 @@ impl Runtime {
         let Some(reads) = self.reads else {
             return Vec::new();
         };
+        // Functions that nothing calls, too: ONNX Runtime looks at all of them.
+        let functions = model.functions().iter();
+        let functions = functions
+            .filter_map(|one| model.function_opset_of(one, b""))
+            .max();
         let versions = [
             (VersionOf::Opset, model.opset().unwrap_or_default()),
+            (VersionOf::FunctionOpset, functions.unwrap_or_default()),
             (VersionOf::IrVersion, model.ir_version()),
         ];
         let newer = versions.into_iter();

@@ -5,7 +5,7 @@
 use std::error::Error as _;
 use std::io;
 
-use onnx_swish::{Error, FuseError, ModelError, RunError as EngineError, SaveError};
+use onnx_swish::{Error, FuseError, ModelError, Obstacles, RunError as EngineError, SaveError};
 use pyo3::PyErr;
 use pyo3::exceptions::{
     PyFileExistsError, PyFileNotFoundError, PyIsADirectoryError, PyMemoryError,
@@ -25,6 +25,17 @@ mod python {
 /// An input that no model could take, in a sentence.
 pub fn input_error(sentence: impl Into<String>) -> PyErr {
     python::InputError::new_err(sentence.into())
+}
+
+/// A file that is not written, as the runtime that is named would not load it.
+pub fn not_loaded(doing: &str, obstacles: Obstacles) -> PyErr {
+    let why = obstacles.sentences.join("; ");
+    let help = obstacles
+        .help
+        .map_or_else(String::new, |help| format!(" ({help})"));
+    python::FuseError::new_err(format!(
+        "cannot {doing} for a runtime that would not load the result: {why}{help}"
+    ))
 }
 
 /// The exception for an error.

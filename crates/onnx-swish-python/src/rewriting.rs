@@ -4,13 +4,13 @@
 
 use std::path::PathBuf;
 
-use onnx_swish::{Expansion, Fused, Model, SaveOptions, Spliced};
+use onnx_swish::{Expansion, Fused, Model, Obstacles, Runtime, SaveOptions, Spliced};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::Serialize;
 
-use crate::errors::{input_error, raised};
+use crate::errors::{input_error, not_loaded, raised};
 use crate::options;
 use crate::source::Source;
 
@@ -78,6 +78,10 @@ pub fn fuse(
     let model = model.open(py, base_dir)?;
     py.detach(|| {
         let Fused { report, file, .. } = onnx_swish::fuse(&model, &options).map_err(raised)?;
+        let obstacles = target.map(|target| Obstacles::of(target, &report));
+        if let Some(obstacles) = obstacles.filter(|obstacles| !obstacles.is_empty()) {
+            return Err(not_loaded("fuse", obstacles));
+        }
         Ok(Rewriting {
             changes: report.changes(),
             report: json(&report)?,
@@ -117,6 +121,9 @@ pub fn expand(
             None => onnx_swish::expand(&model),
         };
         let expansion = expansion.map_err(raised)?;
+        if let (Some(name), Some(runtime)) = (target, runtime) {
+            refuse(name, runtime, &model, &expansion)?;
+        }
         Ok(Rewriting {
             changes: expansion.expanded.len(),
             report: told(&model, &expansion)?,
@@ -124,6 +131,19 @@ pub fn expand(
             model,
         })
     })
+}
+
+/// Refuses a result that the runtime would not load.
+fn refuse(name: &str, runtime: &Runtime, model: &Model, expansion: &Expansion) -> PyResult<()> {
+    let stay = expansion.kept.iter();
+    let stay = stay.map(|(output, why)| (output.as_str(), why.as_str()));
+    let functions = runtime.functions_not_loaded(model);
+    let obstacles = Obstacles::new(name, &runtime.too_new(model), &functions, stay);
+    if obstacles.is_empty() {
+        Ok(())
+    } else {
+        Err(not_loaded("expand", obstacles))
+    }
 }
 
 /// What was taken apart, in the words of the command's JSON.

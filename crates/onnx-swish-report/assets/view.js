@@ -160,8 +160,13 @@
   }
 
   function outside(doc) {
-    if (!doc.outside.length) return null;
-    return section("What else changes in the file", el("ul", {}, ...doc.outside.map((sentence) => el("li", {}, sentence))));
+    const list = (title, sentences) =>
+      sentences.length ? section(title, el("ul", {}, ...sentences.map((sentence) => el("li", {}, sentence)))) : null;
+    const parts = [
+      list(`Why ${doc.runtime} would not load the result`, doc.obstacles || []),
+      list("What else changes in the file", doc.outside),
+    ].filter(Boolean);
+    return parts.length ? el("div", {}, ...parts) : null;
   }
 
   // What the search looks through: each row's own text, and the names that its pictures show.

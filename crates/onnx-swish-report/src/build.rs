@@ -66,7 +66,7 @@ fn document(pair: &Pair<'_>, fused: Option<(&Plan<'_>, &Report)>) -> Document {
     let count = |kind: EntryKind| entries.iter().filter(|entry| entry.kind == kind).count();
     let summary = Summary {
         identical: pair.before.model.bytes() == pair.after.model.bytes(),
-        in_common: diff.in_common(),
+        in_common: diff.in_common(pair),
         nodes_kept: diff.kept.len(),
         nodes_removed: diff.removed.len(),
         nodes_added: diff.added.len(),
@@ -95,6 +95,7 @@ fn document(pair: &Pair<'_>, fused: Option<(&Plan<'_>, &Report)>) -> Document {
         summary,
         emit: report.map(|report| report.emit),
         runtime: report.and_then(|report| report.runtime.clone()),
+        obstacles: Vec::new(),
         operators: outside::operators(pair, &diff),
         outside: outside::sentences(pair, &diff),
         entries,

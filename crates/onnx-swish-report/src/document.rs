@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// What is shown of a model and what was made of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Document {
     /// Version of this format.
     pub schema_version: u32,
@@ -25,6 +26,9 @@ pub struct Document {
     /// The runtime that is to load the result, if one was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
+    /// What keeps that runtime from loading the result, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<String>,
     /// Nodes by operator, most of all first.
     pub operators: Vec<OperatorCount>,
     /// What else differs between the files, in sentences.
@@ -46,6 +50,7 @@ pub struct Document {
 /// What a document is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Kind {
     /// Fusing one model.
     Report,
@@ -55,6 +60,7 @@ pub enum Kind {
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ModelFacts {
     /// Its path, if it came from a file.
     pub model: Option<String>,
@@ -72,6 +78,7 @@ pub struct ModelFacts {
 
 /// How much two files have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// Whether the files are the same, byte for byte.
     pub identical: bool,
@@ -107,6 +114,7 @@ pub struct Summary {
 
 /// How often an operator is used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct OperatorCount {
     /// The operator, with its domain unless it is ONNX's.
     pub op: String,
@@ -118,6 +126,7 @@ pub struct OperatorCount {
 
 /// One row of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Entry {
     /// What it is.
     pub kind: EntryKind,
@@ -158,6 +167,7 @@ pub struct Entry {
 /// What a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum EntryKind {
     /// An activation that is fused.
     Fusion,
@@ -175,6 +185,7 @@ pub enum EntryKind {
 
 /// The nodes of an entry in one file, by their positions in [`Tables::nodes`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Side {
     /// The entry's own nodes.
     pub nodes: Vec<u32>,
@@ -191,6 +202,7 @@ fn is_zero(count: &usize) -> bool {
 
 /// A function among the activations.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Curve {
     /// `silu`, `swish` or `hard_swish`.
     pub activation: onnx_swish_fuse::ActivationKind,
@@ -220,6 +232,7 @@ pub struct Curve {
 
 /// Nodes and values, each once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Tables {
     /// The nodes; those that are the same in both files stand here once.
     pub nodes: Vec<NodeEntry>,
@@ -229,6 +242,7 @@ pub struct Tables {
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct NodeEntry {
     /// The operator, with its domain unless it is ONNX's.
     pub op: String,
@@ -246,6 +260,7 @@ pub struct NodeEntry {
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct ValueEntry {
     /// Its name.
     pub name: String,

@@ -224,7 +224,7 @@ impl<'a, 'm> Rows<'a, 'm> {
 
 fn not_loaded(runtime: &str) -> String {
     format!(
-        "{runtime} does not load this operator; `onnx-swish expand --for {runtime}` takes it apart"
+        "{runtime} does not load this operator; `onnx-swish fuse --for {runtime}` takes it apart where that can be done"
     )
 }
 

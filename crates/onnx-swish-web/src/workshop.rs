@@ -2,7 +2,7 @@
 //! Given: bytes, and the name of a target.
 //! Promises: what `onnx-swish fuse` would write, byte for byte, and the sentences that it would say where something fails.
 
-use onnx_swish_fuse::{Emit, Options, Runtime, analyze, apply};
+use onnx_swish_fuse::{Emit, Obstacles, Options, Rewrite, Runtime, analyze, rewrite};
 use onnx_swish_model::{Model, Segment, Spliced, display};
 use onnx_swish_report::{Document, html};
 use serde::Serialize;
@@ -102,12 +102,33 @@ impl Workshop {
         };
         let plan = analyze(model, &options);
         let cannot = || format!("cannot fuse {}", self.name);
-        let spliced = match apply(model, &plan) {
-            Ok(spliced) => spliced,
+        let Rewrite {
+            report,
+            file,
+            in_two_steps,
+            ..
+        } = match rewrite(model, &options) {
+            Ok(rewrite) => rewrite,
             Err(error) => return (failed(cannot(), &error), Vec::new()),
         };
-        let (pieces, new) = pieces(&spliced);
-        let mut document = match spliced.into_model() {
+        let obstacles = options.runtime.map(|_| Obstacles::of(target, &report));
+        if let Some(obstacles) = obstacles.filter(|obstacles| !obstacles.is_empty()) {
+            let answer = Answer::Failed {
+                message: format!("{} for a runtime that would not load the result", cannot()),
+                because: obstacles
+                    .sentences
+                    .into_iter()
+                    .chain(obstacles.help)
+                    .collect(),
+            };
+            return (answer, Vec::new());
+        }
+        let (pieces, new) = if in_two_steps {
+            whole(&file)
+        } else {
+            pieces(&file)
+        };
+        let mut document = match file.into_model() {
             Ok(fused) => Document::report(&plan, &fused),
             Err(error) => return (failed(cannot(), &error), Vec::new()),
         };
@@ -157,6 +178,17 @@ pub fn targets() -> Answer {
 
 fn target(value: String, label: String) -> Target {
     Target { value, label }
+}
+
+/// The file as one new piece.
+fn whole(spliced: &Spliced) -> (Vec<Piece>, Vec<u8>) {
+    let new = spliced.to_bytes().to_vec();
+    let piece = Piece {
+        original: false,
+        start: 0,
+        len: new.len() as u32,
+    };
+    (vec![piece], new)
 }
 
 fn pieces(spliced: &Spliced) -> (Vec<Piece>, Vec<u8>) {

@@ -80,3 +80,22 @@ fn it_is_said_where_external_data_is() {
         serde_json::json!(["external_data.onnx.data"])
     );
 }
+
+#[test]
+fn what_a_runtime_does_not_load_is_taken_apart_or_refused() {
+    let bytes = fixture("exporters/hardswish.op17.onnx");
+    let mut workshop = Workshop::default();
+    workshop.open("h.onnx", bytes.clone());
+    let (answer, new) = workshop.fuse("tensorrt@8.4");
+    assert!(matches!(answer, Answer::Fused { .. }));
+    let runtime = onnx_swish_fuse::Runtime::find("tensorrt@8.4").unwrap();
+    let model = Model::from_bytes(bytes).unwrap();
+    let apart = onnx_swish_fuse::rewrite(&model, &Options::runtime(runtime)).unwrap();
+    assert!(new == apart.file.to_bytes() && apart.report.expanded.len() == 1);
+    workshop.open("s.onnx", fixture("handmade/swish_alpha.onnx"));
+    let (Answer::Failed { message, because }, new) = workshop.fuse("onnxruntime@1.20") else {
+        panic!("1.20 reads no opset 24");
+    };
+    assert!(message.contains("would not load") && because[0].contains("opset 21"));
+    assert!(new.is_empty());
+}

@@ -94,7 +94,11 @@ impl Error {
     pub fn is_input_error(&self) -> bool {
         match self {
             Error::Run(error) => error.is_input_error(),
-            Error::ShapeNeeded { .. } | Error::Input { .. } | Error::Tolerance { .. } => true,
+            // The tensors that do not fit are of the shapes that the caller gave.
+            Error::ShapeNeeded { .. }
+            | Error::Input { .. }
+            | Error::Tolerance { .. }
+            | Error::Memory { .. } => true,
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Given an open model; promises that what is not part of a fusion stays as it is, byte for byte.
 
-use onnx_swish_fuse::{Expansion, Options, Plan, Report, Runtime, analyze, apply};
+use onnx_swish_fuse::{Expansion, Options, Report, Rewrite, Runtime, analyze, rewrite};
 use onnx_swish_model::{Model, Spliced};
 
 use crate::error::Result;
@@ -69,40 +69,7 @@ impl Fused {
 /// # Errors
 /// If an edit is refused: the file would pass the format's limit of 2 GiB.
 pub fn fuse(model: &Model, options: &Options) -> Result<Fused> {
-    let plan: Plan<'_> = analyze(model, options);
-    let report = plan.report();
-    if let Some(runtime) = options.runtime.filter(|_| !report.not_loaded.is_empty()) {
-        return refused(model, options, runtime, report);
-    }
-    Ok(Fused {
-        report,
-        file: apply(model, &plan)?,
-    })
-}
-
-/// Fuses what a model is without the operators that a runtime does not load.
-fn refused(model: &Model, options: &Options, runtime: &Runtime, before: Report) -> Result<Fused> {
-    let Expansion {
-        model: plain,
-        expanded,
-        kept,
-        ..
-    } = expand_for(model, runtime)?;
-    let plain = plain.into_model()?;
-    let plan = analyze(&plain, options);
-    let file = apply(&plain, &plan)?;
-    let mut report = plan.report();
-    // The file is what was given, and an operator that was one is not nearly another.
-    report.nodes = before.nodes;
-    report.function_nodes = before.function_nodes;
-    report
-        .near_misses
-        .retain(|miss| !expanded.contains(&miss.output));
-    for one in &mut report.not_loaded {
-        let kept = kept.iter().find(|(output, _)| *output == one.output);
-        one.stays = kept.map(|(_, why)| why.clone());
-    }
-    report.expanded = expanded;
+    let Rewrite { report, file, .. } = rewrite(model, options)?;
     Ok(Fused { report, file })
 }
 

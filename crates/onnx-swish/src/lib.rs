@@ -57,8 +57,8 @@ pub use inputs::Shapes;
 pub use ndarray;
 pub use onnx_swish_fuse::{
     ActivationKind, AlreadyFused, BetaValue, Emit, Error as FuseError, Expansion, FusionEntry,
-    Loads, NearMiss, NearMissGroup, Options as FuseOptions, QuantisedEntry, Reads, Report, Runtime,
-    Source as RuntimeSource, TooNew, UnknownRuntime, VersionOf,
+    Loads, NearMiss, NearMissGroup, Obstacles, Options as FuseOptions, QuantisedEntry, Reads,
+    Report, Runtime, Source as RuntimeSource, TooNew, UnknownRuntime, VersionOf,
 };
 #[cfg(feature = "engine")]
 pub use onnx_swish_kernels::{ISA_VARIABLE, Isa, IsaError};

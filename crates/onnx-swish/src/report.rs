@@ -2,14 +2,15 @@
 //!
 //! Given open models; promises that nothing is changed, and that a document of a fused file is about that very file.
 
-use onnx_swish_fuse::{Options, analyze, apply};
+use onnx_swish_fuse::{Obstacles, Options, Rewrite, analyze, rewrite};
 use onnx_swish_model::Model;
 use onnx_swish_report::Document;
 
 use crate::error::Result;
 
 /// What fusing a model changes and what it leaves, each with the nodes around it; `fused` is the file that became of it, where there is
-/// one, and else the model is fused in memory.
+/// one, and else the model is fused in memory, as [`fuse`](crate::fuse) does it. What keeps a runtime that is named from loading that is in the
+/// document's obstacles.
 ///
 /// ```
 /// use onnx_swish::{FuseOptions, Model, document_html, report};
@@ -29,10 +30,15 @@ use crate::error::Result;
 /// If an edit is refused: the file would pass the format's limit of 2 GiB.
 pub fn report(model: &Model, options: &Options, fused: Option<&Model>) -> Result<Document> {
     let plan = analyze(model, options);
-    Ok(match fused {
-        Some(fused) => Document::report(&plan, fused),
-        None => Document::report(&plan, &apply(model, &plan)?.into_model()?),
-    })
+    let Some(fused) = fused else {
+        let Rewrite { report, file, .. } = rewrite(model, options)?;
+        let mut document = Document::report(&plan, &file.into_model()?);
+        if let Some(runtime) = &document.runtime {
+            document.obstacles = Obstacles::of(runtime, &report).sentences;
+        }
+        return Ok(document);
+    };
+    Ok(Document::report(&plan, fused))
 }
 
 /// How two models differ, one of which was made of the other: what is in both byte for byte, and what stands in the place of the rest.

@@ -200,8 +200,8 @@ impl SessionBuilder {
         self.threads(threads)
     }
 
-    /// For how many sets of input shapes a plan is kept. Each plan has weights of its own, packed for its shapes; the one that was used
-    /// least recently goes first.
+    /// For how many sets of input shapes a plan is kept. The plans share packed weights and constants, and each has the memory for the
+    /// intermediate tensors of one run; the one that was used least recently goes first.
     pub fn cached_shapes(mut self, count: usize) -> Self {
         self.cached_shapes = Some(count);
         self

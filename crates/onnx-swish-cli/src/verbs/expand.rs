@@ -5,13 +5,12 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use onnx_swish::TooNew;
+use onnx_swish::{Obstacles, TooNew};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
 use crate::args::{For, Sources, Target, runtimes_that};
 use crate::failure::Outcome;
-use crate::loads::Obstacles;
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
 use crate::term::{Term, plain};
@@ -47,6 +46,9 @@ struct Document {
     /// The versions of the file that are newer than what the runtime reads.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     too_new: Vec<TooNew>,
+    /// The functions of the file that are called and that the runtime does not load.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    functions_not_loaded: Vec<String>,
 }
 
 /// An operator that stays as it is.
@@ -85,6 +87,9 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
             too_new: runtime
                 .runtime()
                 .map_or_else(Vec::new, |runtime| runtime.too_new(model)),
+            functions_not_loaded: runtime
+                .runtime()
+                .map_or_else(Vec::new, |runtime| runtime.functions_not_loaded(model)),
         };
         let told = told(term, &document, runtime.name(), would);
         Ok(Rewritten {
@@ -102,7 +107,8 @@ fn obstacles(runtime: Option<&str>, document: &Document) -> Obstacles {
     runtime.map_or_else(Obstacles::default, |runtime| {
         let stay = document.kept.iter();
         let stay = stay.map(|kept| (&*kept.output, &*kept.message));
-        Obstacles::new(runtime, &document.too_new, stay)
+        let functions = &document.functions_not_loaded;
+        Obstacles::new(runtime, &document.too_new, functions, stay)
     })
 }
 

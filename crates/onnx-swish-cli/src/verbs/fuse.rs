@@ -5,12 +5,11 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use onnx_swish::{Emit, Fused, Report};
+use onnx_swish::{Emit, Fused, Obstacles, Report};
 use owo_colors::OwoColorize;
 
 use crate::args::{Emission, Sources, Target};
 use crate::failure::{Failure, Outcome};
-use crate::loads::Obstacles;
 use crate::report;
 use crate::rewrite::{self, Rewritten, Verb};
 use crate::term::Term;
@@ -162,9 +161,5 @@ fn told(term: &Term, report: &Report, runtime: Option<&str>, would: bool) -> Str
 
 /// What keeps the runtime from loading the result.
 fn obstacles(runtime: Option<&str>, report: &Report) -> Obstacles {
-    runtime.map_or_else(Obstacles::default, |runtime| {
-        let stay = report.not_loaded.iter();
-        let stay = stay.map(|one| (&*one.output, one.stays.as_deref().unwrap_or(&one.op)));
-        Obstacles::new(runtime, &report.too_new, stay)
-    })
+    runtime.map_or_else(Obstacles::default, |runtime| Obstacles::of(runtime, report))
 }

@@ -5,13 +5,13 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use onnx_swish::{AlreadyFused, Report};
+use onnx_swish::{AlreadyFused, Obstacles, Report};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
 use crate::args::{Emission, Source, Sources, runtimes_that};
 use crate::failure::{Answer, Outcome};
-use crate::loads::Obstacles;
+use crate::loads;
 use crate::many::{self, Told};
 use crate::term::Term;
 use crate::{files, report};
@@ -169,7 +169,7 @@ fn told(
         report::nodes(report)
     );
     let not_loaded = match runtime {
-        Some(runtime) if report.too_new.is_empty() => {
+        Some(runtime) if report.too_new.is_empty() && report.functions_not_loaded.is_empty() => {
             let model = files::quoted(&source.model);
             format!(
                 "Not loaded by {runtime}; `onnx-swish fuse --for {runtime} {model}` takes them apart"
@@ -185,7 +185,8 @@ fn told(
         format!("{} ({facts})\n", files::display(&source.model).bold())
     };
     if let Some(runtime) = runtime {
-        text += &Obstacles::new(runtime, &report.too_new, []).lines();
+        let functions = &report.functions_not_loaded;
+        text += &loads::lines(&Obstacles::new(runtime, &report.too_new, functions, []));
     }
     let (pairs, operators): (Vec<&AlreadyFused>, Vec<&AlreadyFused>) = report
         .already_fused

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Command, CommandFactory};
+use clap::{ArgAction, Args, Command, CommandFactory};
 
 use crate::cli::Cli;
 use crate::failure::{Answer, Failure, Outcome};
@@ -46,14 +46,34 @@ fn pages() -> Vec<(String, String)> {
 }
 
 fn page(command: Command) -> (String, String) {
+    const MODEL: &str = "<\\fIMODEL\\fR>";
+    let several = command
+        .get_positionals()
+        .any(|arg| matches!(arg.get_action(), ArgAction::Append));
     let man = clap_mangen::Man::new(command);
     let mut page = Vec::new();
     // Nothing that is written to memory fails.
     let _ = man.render(&mut page);
-    (
-        man.get_filename(),
-        sections(&String::from_utf8_lossy(&page)),
-    )
+    let mut page = String::from_utf8_lossy(&page).into_owned();
+    if several {
+        // clap_mangen 0.3 leaves that out of the synopsis.
+        page = page.replacen(MODEL, &format!("{MODEL}..."), 1);
+    }
+    (man.get_filename(), with_status(sections(&page)))
+}
+
+/// A verb's page says the exit status, too; that of the command has its own words.
+fn with_status(page: String) -> String {
+    const STATUS: &str = ".SH \"EXIT STATUS\"\n.nf\n";
+    if page.contains(STATUS) {
+        return page;
+    }
+    let status =
+        format!("{STATUS}0 done, 1 the answer is no (verify, --check), 2 usage or failure\n.fi\n");
+    match page.split_once(".SH VERSION") {
+        Some((before, behind)) => format!("{before}{status}.SH VERSION{behind}"),
+        None => page + &status,
+    }
 }
 
 /// clap_mangen 0.3 has one section for what stands behind the options, EXTRA; readers look for EXAMPLES and EXIT STATUS.
@@ -88,5 +108,10 @@ mod tests {
         assert!(with_examples >= 8, "{with_examples}");
         let whole = pages.iter().find(|(name, _)| name == "onnx-swish.1");
         assert!(whole.is_some_and(|(_, page)| page.contains(".SH \"EXIT STATUS\"\n.nf\n0 done")));
+        for (name, page) in &pages {
+            assert_eq!(page.matches("EXIT STATUS").count(), 1, "{name}");
+        }
+        let fuse = pages.iter().find(|(name, _)| name == "onnx-swish-fuse.1");
+        assert!(fuse.is_some_and(|(_, page)| page.contains("<\\fIMODEL\\fR>...")));
     }
 }

@@ -72,6 +72,19 @@ class NearMiss(Record):
     graph: str
 
 
+class TooNew(Record):
+    """A version of the file that the runtime of ``target`` does not read."""
+
+    what: str
+    """``opset``, ``function_opset`` or ``ir_version``."""
+    found: int
+    """The file's."""
+    newest: int
+    """The newest that the runtime reads."""
+    read_by: str | None
+    """The first version of the runtime that reads the file's, if one is known."""
+
+
 class Report(Document):
     """What ``fuse`` did, or ``inspect`` says it would do, and why not more."""
 
@@ -114,6 +127,21 @@ class Report(Document):
     def not_loaded(self) -> list[AlreadyFused]:
         """Those of them that the runtime of ``target`` does not load."""
         return [AlreadyFused(one) for one in self._fields.get("not_loaded", ())]
+
+    @property
+    def expanded(self) -> list[str]:
+        """The outputs of operators that the runtime of ``target`` does not load, and that were taken apart first."""
+        return list(self._fields.get("expanded", ()))
+
+    @property
+    def too_new(self) -> list[TooNew]:
+        """The versions of the file that are newer than what the runtime reads; ``fuse`` and ``expand`` refuse such a file."""
+        return [TooNew(one) for one in self._fields.get("too_new", ())]
+
+    @property
+    def functions_not_loaded(self) -> list[str]:
+        """The functions that the file calls and the runtime does not load; ``fuse`` and ``expand`` refuse such a file."""
+        return list(self._fields.get("functions_not_loaded", ()))
 
     @property
     def near_misses(self) -> list[NearMiss]:

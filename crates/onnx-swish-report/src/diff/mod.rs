@@ -75,8 +75,23 @@ impl Diff {
         }
     }
 
-    /// Whether any node or stored tensor is in both.
-    pub(crate) fn in_common(&self) -> bool {
-        !self.kept.is_empty() || self.tensors.kept > 0
+    /// Whether any node or stored tensor is in both. Where a network is one activation, none is: then the names of what enters and leaves
+    /// its graph tell.
+    pub(crate) fn in_common(&self, pair: &Pair<'_>) -> bool {
+        !self.kept.is_empty() || self.tensors.kept > 0 || same_ends(pair)
     }
+}
+
+/// Whether both main graphs have the same inputs and outputs, by name, and some of each.
+fn same_ends(pair: &Pair<'_>) -> bool {
+    let ends = |model: &Model| {
+        let scope = model.scopes().first()?;
+        let names = |infos: Vec<Vec<u8>>| (!infos.is_empty()).then_some(infos);
+        let name = |span| model.text(span).to_vec();
+        let inputs = scope.inputs().iter().map(|one| name(one.name()));
+        let outputs = scope.outputs().iter().map(|one| name(one.name()));
+        Some((names(inputs.collect())?, names(outputs.collect())?))
+    };
+    let before = ends(pair.before.model);
+    before.is_some() && before == ends(pair.after.model)
 }

@@ -137,8 +137,8 @@ impl SessionBuilder {
         self
     }
 
-    /// For how many different sets of input shapes to keep a plan, each with its own copy of the weights
-    /// and the memory for the intermediate tensors of one run. 4 by default.
+    /// For how many different sets of input shapes to keep a plan, each with the memory for the intermediate
+    /// tensors of one run; packed weights and constants are shared. 4 by default.
     #[must_use]
     pub fn cached_shapes(mut self, count: usize) -> Self {
         self.cached_shapes = count.max(1);

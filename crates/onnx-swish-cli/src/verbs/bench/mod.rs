@@ -58,7 +58,14 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
         &arguments.trace,
         &arguments.model_explorer,
     ];
+    let mut taken: Vec<&PathBuf> = Vec::new();
     for path in outputs.into_iter().flatten() {
+        refuse_unwritable(path)?;
+        if taken.contains(&path) {
+            let problem = format!("{} is given for two files", path.display());
+            return Err(Failure::new(problem).help("name a file for each"));
+        }
+        taken.push(path);
         files::refuse_a_model(path, [&model])?;
         files::refuse_existing(path, arguments.force, OTHERWISE)?;
     }
@@ -82,11 +89,8 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     let report = onnx_swish::bench(&model, &options, |step| progress.tell(step))
         .map_err(|error| Failure::on("time", &arguments.source.model, error))?;
     drop(progress);
-    if let Some(path) = &arguments.export_markdown {
-        let table = report.to_markdown();
-        page::write(path, table.as_bytes(), arguments.force, OTHERWISE)?;
-    }
-    viewers(term, &arguments, &model, &report)?;
+    // The figures took their time; they are shown even where a file of them cannot be written.
+    let written = exported(term, &arguments, &model, &report);
     for warning in &report.warnings {
         term.warn(warning);
     }
@@ -95,7 +99,52 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     } else {
         term.result(&text::told(term, &report))?
     }
-    Ok(Answer::Yes)
+    written.map(|()| Answer::Yes)
+}
+
+/// Refuses a path that nothing can be written to, before the measuring.
+fn refuse_unwritable(path: &Path) -> Result<(), Failure> {
+    if files::is_stream(path) {
+        return Err(Failure::new("the figures go to files, and `-` is none")
+            .help("name a file; `--format json` writes all of them to standard output"));
+    }
+    if path.is_dir() {
+        let problem = format!("cannot write {}: it is a folder", path.display());
+        return Err(Failure::new(problem).help("name a file in it"));
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let cannot = format!("cannot write {}", path.display());
+    match folder.metadata() {
+        Err(error) => Err(Failure::caused(cannot, &error)
+            .help("its folder does not exist: make it first, or name another")),
+        Ok(data) if !data.is_dir() => {
+            let problem = format!("{cannot}: {} is not a folder", folder.display());
+            Err(Failure::new(problem).help("name a file in another"))
+        }
+        // Whoever may write where nobody may (root) is found out when it is written.
+        Ok(data) if data.permissions().readonly() => {
+            let problem = format!("{cannot}: {} is read-only", folder.display());
+            Err(Failure::new(problem).help("nothing may be written there: name another folder"))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The files that were asked for.
+fn exported(
+    term: &Term,
+    arguments: &Arguments,
+    model: &Model,
+    report: &BenchReport,
+) -> Result<(), Failure> {
+    if let Some(path) = &arguments.export_markdown {
+        let table = report.to_markdown();
+        page::write(path, table.as_bytes(), arguments.force, OTHERWISE)?;
+    }
+    viewers(term, arguments, model, report)
 }
 
 /// What other people's viewers open.

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Outcome};
 use crate::files;
 use crate::page::Page;
 use crate::report::count;
-use crate::term::Term;
+use crate::term::{Term, plain};
 
 /// Show what was fused and what was not, before and after, in one HTML file
 #[derive(Debug, Args)]
@@ -71,6 +71,9 @@ pub fn main(term: &Term, arguments: Arguments) -> Outcome {
     };
     #[cfg(not(feature = "engine"))]
     let ran = (crate::failure::Answer::Yes, String::new());
+    for sentence in &document.obstacles {
+        term.warn(&plain(sentence));
+    }
     if let Some(path) = &target {
         let bytes = arguments.page.write(term, path, &document)?;
         if !term.json() && !term.quiet && !files::is_stream(path) {
