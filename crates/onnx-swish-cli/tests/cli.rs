@@ -274,3 +274,18 @@ fn computed_numbers_and_durations_may_differ() {
         "Different (rtol"
     ));
 }
+
+#[test]
+#[cfg(not(feature = "engine"))]
+fn a_command_without_an_engine_says_so_of_verbs_and_options_for_machines_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |command| run(command, folder.path());
+    let verb = told("onnx-swish run m.onnx --format json");
+    assert!(
+        verb.starts_with("{\n") && verb.contains("`run` runs models") && verb.ends_with("? 2\n")
+    );
+    let option = told("onnx-swish report --verify m.onnx");
+    assert!(option.contains("without an engine, and `--verify`") && option.ends_with("? 2\n"));
+    let option = told("onnx-swish inspect --format json --engine m.onnx");
+    assert!(option.starts_with("{\n") && option.contains("`--engine` loads models"));
+}
