@@ -129,7 +129,8 @@ pub fn runtimes_that(mean: &str) -> String {
         .collect();
     format!(
         "{mean}. VERSION, as in `onnxruntime@1.20`, is the oldest release that has to load it; without it the newest that was looked at \
-         counts. This is about activations, functions of the file and its versions, not about its other operators\n\n[runtimes: {}]\n[or, in short: {}]",
+         counts. This is about activations, functions of the file and its versions, not about its other \
+         operators\n\n[runtimes: {}]\n[or, in short: {}]",
         Runtime::names().join(", "),
         aliases.join(", ")
     )
