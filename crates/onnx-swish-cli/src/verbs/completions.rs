@@ -47,17 +47,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shell_completes_the_names_of_runtimes() {
+    fn shells_that_complete_values_complete_the_names_of_runtimes() {
         for &shell in Shell::value_variants() {
             // clap_complete 4.6 completes no values in these two.
-            let none = matches!(shell, Shell::Elvish | Shell::PowerShell);
+            if matches!(shell, Shell::Elvish | Shell::PowerShell) {
+                continue;
+            }
             let script = String::from_utf8(script(shell)).unwrap();
             for name in onnx_swish::Runtime::names() {
-                assert_eq!(
-                    script.contains(name),
-                    !none || name == "onnx-swish",
-                    "{shell}: {name}"
-                );
+                assert!(script.contains(name), "{shell}: {name}");
             }
         }
     }
