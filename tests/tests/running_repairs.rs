@@ -190,6 +190,7 @@ repairs! {
         squeeze_of_no_axes
         sums_of_int64
         sums_of_many
+        sums_of_nothing
         squeeze_of_opset_11_without_axes
         squeeze_without_axes
         transposed_convolution_as_large_as_its_stride

@@ -11,6 +11,7 @@ use tract_num_traits::Float;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
+use super::wire::Wire;
 use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain, constant_integers, resolved_axes};
 
@@ -81,6 +82,8 @@ enum Kind {
     Max,
     Min,
     LogSumExp,
+    Sum,
+    Mean,
 }
 
 fn reduction(ctx: &ParsingContext, node: &NodeProto, kind: Kind, saved: &str) -> Built {
@@ -178,6 +181,28 @@ impl Reduction {
     }
 }
 
+/// A sum of floats, or their mean, of which there may be none: along `axes` of which data decides how long one is, or which are empty.
+/// tract divides by how many there are.
+pub(super) fn of_what_may_be_nothing(
+    wire: &mut Wire<'_>,
+    x: OutletId,
+    (axes, keep): (&[usize], bool),
+    is_mean: bool,
+) -> TractResult<Option<OutletId>> {
+    let fact = wire.fact(x)?;
+    let floats = matches!(fact.datum_type, DatumType::F32 | DatumType::F64);
+    let some = |axis: &usize| fact.shape.get(*axis).and_then(|dim| dim.as_i64()) > Some(0);
+    if !floats || axes.iter().all(some) {
+        return Ok(None);
+    }
+    let op = Reduce {
+        axes: axes.to_vec(),
+        kind: if is_mean { Kind::Mean } else { Kind::Sum },
+        keep,
+    };
+    wire.op("", Plain(op), &[x]).map(Some)
+}
+
 #[derive(Debug, Clone, PartialEq)]
 struct Reduce {
     axes: Vec<usize>,
@@ -204,6 +229,9 @@ impl Reduce {
                         .fold(T::zero(), |sum, x| sum + (*x - most).exp());
                     most + sum.ln()
                 }
+                Kind::Sum => lane.sum(),
+                // Of nothing it is 0, as ONNX Runtime has it.
+                Kind::Mean => lane.sum() / T::from(lane.len().max(1)).unwrap_or_else(T::nan),
             });
             if self.keep {
                 x.insert_axis_inplace(axis);
@@ -234,6 +262,8 @@ impl Function for Reduce {
             Kind::Max => "ReduceMax",
             Kind::Min => "ReduceMin",
             Kind::LogSumExp => "ReduceLogSumExp",
+            Kind::Sum => "ReduceSum",
+            Kind::Mean => "ReduceMean",
         }
     }
 
