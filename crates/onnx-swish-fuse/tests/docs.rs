@@ -104,8 +104,10 @@ roundings inside belong to its result.
   constants within 2^-16 of each other are one: such an error moves no value by more than 1/256 of a step. Symmetric quantisers
   store 1 as 127/128 of their largest number: a slope and an offset, or beta and the factor, that are off together by up to 1/128
   are the ones that are meant, if the numbers agree.
-- **In floats between codes.** DequantizeLinear, SiLU in floats, QuantizeLinear is such a region as well. If something else reads the
-  result before it is quantised, it is fused instead, since that reader wants it in floats.
+- **In floats between codes.** DequantizeLinear, SiLU in floats, QuantizeLinear is such a region as well. If something reads the
+  result that makes no codes of it, or no codes of it alone, it is fused instead, since that reader wants it in floats. One that is a step
+  of several between the codes stays, too: `quantized`. Steps are what computes element by element, and what moves or selects elements:
+  MaxPool, Concat, Where, a Cast. They are followed into If, Loop, Scan and functions of the file, and out of them.
 - **No table.** 16-bit and 8-bit float codes, scales with several elements, scales that are not finite, normal and above zero or whose
   quotients leave 32-bit integers, a gate that is quantised where x is not, a gate that is computed from x before x is quantised.
 ";

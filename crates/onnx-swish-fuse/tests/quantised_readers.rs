@@ -135,6 +135,37 @@ fn in_a_function() {
     left(&net, &["k", "l"], &[]);
 }
 
+/// A net whose second or last node is an If of `b`, of which each branch gives out the last value that it makes.
+fn branches(body: &str, [yes, no]: [String; 2]) -> schema::ModelProto {
+    let mut proto = net(body).proto();
+    let graph = proto.graph.as_mut().expect("a graph");
+    graph.input.extend(text::values("bool b"));
+    let last = graph.node.last().expect("a node").output.clone();
+    let last = String::from_utf8(last[0].to_vec()).expect("a name");
+    graph.output = text::values(&format!("float? {last}"));
+    let branch = |name: &str, body: &str| {
+        let node = text::nodes(body);
+        let output = node.last().expect("a node").output[0].clone();
+        let output = String::from_utf8(output.to_vec()).expect("a name");
+        schema::AttributeProto {
+            name: Some(text::bytes(name)),
+            r#type: Some(schema::attribute_proto::AttributeType::Graph as i32),
+            g: Some(schema::GraphProto {
+                name: Some(text::bytes(name)),
+                node,
+                output: text::values(&format!("float? {output}")),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    };
+    let mut nodes = graph.node.iter_mut();
+    let holder = nodes.find(|node| node.op_type.as_deref() == Some(b"If"));
+    let holder = holder.expect("an If");
+    holder.attribute = vec![branch("then_branch", &yes), branch("else_branch", &no)];
+    proto
+}
+
 /// The number comes from the graph outside, or the code.
 #[test]
 fn in_a_branch() {
@@ -153,26 +184,217 @@ fn in_a_branch() {
             ),
         ),
     ] {
-        let mut proto = net(&format!("{outside}; c = If(b)")).proto();
-        let graph = proto.graph.as_mut().expect("a graph");
-        graph.input.extend(text::values("bool b"));
-        graph.output = text::values("float? c");
-        let branch = |name: &str| schema::AttributeProto {
-            name: Some(text::bytes(name)),
-            r#type: Some(schema::attribute_proto::AttributeType::Graph as i32),
-            g: Some(schema::GraphProto {
-                name: Some(text::bytes(name)),
-                node: text::nodes(&format!("{inside}; {name}y = DequantizeLinear(k, sy, zy)")),
-                output: text::values(&format!("float? {name}y")),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        let last = graph.node.last_mut().expect("an If");
-        last.attribute = vec![branch("then_branch"), branch("else_branch")];
+        let branch = |name: &str| format!("{inside}; {name}y = DequantizeLinear(k, sy, zy)");
+        let proto = branches(
+            &format!("{outside}; c = If(b)"),
+            [branch("then"), branch("else")],
+        );
         let found = common::fuse(&common::model(&proto), onnx_swish_fuse::Emit::Custom);
         assert_eq!(found.counts(), "", "{outside} {inside}");
         let kept = found.report.quantised.len() + found.report.near_misses.len();
         assert!(kept >= 2, "{:?}", found.report);
     }
+}
+
+/// What `step` makes of the activation's result becomes codes, and nothing else does.
+fn moved(before: &str, step: &str) -> Net {
+    let a = hard("e", "k", "sy").replace("Linear(kv", "Linear(kt");
+    net(&format!(
+        "{D}; e = {before}; {}; {Y}",
+        a.replace("k = ", &format!("kt = {step}; k = "))
+    ))
+}
+
+#[test]
+fn through_a_pool_of_maxima() {
+    for pool in [
+        "MaxPool[kernel_shape=2:2](kv)",
+        "GlobalMaxPool(kv)",
+        "ReduceMax[axes=1](kv)",
+    ] {
+        left(&moved("Identity(d)", pool), &[], &["quantized"]);
+    }
+    left(
+        &moved("MaxPool[kernel_shape=2:2](d)", "Relu(kv)"),
+        &[],
+        &["quantized"],
+    );
+    // A mean is computed from many codes.
+    let mean = inspected(&moved("Identity(d)", "GlobalAveragePool(kv)"));
+    assert_eq!(mean.counts(), "hard_swish 1");
+}
+
+#[test]
+fn through_concatenations() {
+    left(
+        &moved("Identity(d)", "Concat[axis=0](kv, kv)"),
+        &[],
+        &["quantized"],
+    );
+    let u = "u = QuantizeLinear(x, sz, zy); w = DequantizeLinear(u, sz, zy)";
+    for joined in ["Concat[axis=1](kv, w)", "Max(kv, w)", "Where(b, kv, w)"] {
+        let mut two = moved("Identity(d)", joined);
+        two.body = format!("{u}; {}", two.body);
+        two.inputs = format!("{}; bool b", two.inputs);
+        left(&two, &[], &["quantized"]);
+    }
+    // Floats stand among what becomes codes.
+    let floats = inspected(&moved("Identity(d)", "Concat[axis=1](kv, x)"));
+    assert_eq!(floats.counts(), "hard_swish 1");
+}
+
+#[test]
+fn through_what_moves_values() {
+    for step in [
+        "Transpose[perm=0:2:3:1](kv)",
+        "Gather[axis=1](kv, places)",
+        "Pad(kv, pads)",
+        "Resize(kv, , sizes)",
+        "Slice(kv, places, ends)",
+        "Split[axis=1](kv)",
+    ] {
+        let net = moved("Identity(d)", step)
+            .and("int64[1] places = 0; int64[1] ends = 1; int64[8] pads = 0, 0, 1, 1, 0, 0, 1, 1; float[4] sizes = 1, 1, 2, 2");
+        let found = inspected(&net);
+        assert_eq!(found.counts(), "", "{step}");
+    }
+}
+
+/// Resize takes the nearest element unless it says that it mixes a few.
+#[test]
+fn through_a_resize_that_mixes_nothing() {
+    for (mode, fused) in [("nearest", ""), ("linear", "hard_swish 1")] {
+        let net = moved("Identity(d)", "Resize(kv, , sizes)").and("float[4] sizes = 1, 1, 2, 2");
+        let mut proto = net.proto();
+        let mut nodes = proto.graph.as_mut().expect("a graph").node.iter_mut();
+        let resize = nodes.find(|node| node.op_type.as_deref() == Some(b"Resize"));
+        resize.expect("a Resize").attribute = vec![schema::AttributeProto {
+            name: Some(text::bytes("mode")),
+            r#type: Some(schema::attribute_proto::AttributeType::String as i32),
+            s: Some(text::bytes(mode)),
+            ..Default::default()
+        }];
+        let found = common::fuse(&common::model(&proto), onnx_swish_fuse::Emit::Custom);
+        assert_eq!(found.counts(), fused, "{mode}");
+    }
+}
+
+#[test]
+fn through_casts_to_float64_and_back() {
+    let there_and_back = moved("Cast[to=11](d)", "Identity(kv)");
+    let mut net = there_and_back;
+    net.body = net.body.replace(
+        "e = Cast[to=11](d)",
+        "f = Cast[to=11](d); e = Cast[to=1](f)",
+    );
+    left(&net, &[], &["quantized"]);
+}
+
+#[test]
+fn through_casts_to_float16_and_back() {
+    let halves = moved("Cast[to=10](d)", "Cast[to=1](kv)").constants(&format!(
+        "{PARAMETERS}; float16 zero = 0; float16 three = 3; float16 six = 6; float16 top = 6"
+    ));
+    left(&halves, &[], &["quantized"]);
+}
+
+#[test]
+fn out_of_a_branch() {
+    let a = hard("d", "k", "sy");
+    let inside = a.split("; k = ").next().expect("an activation").to_owned();
+    let behind = "k = QuantizeLinear(c, sy, zy); y = DequantizeLinear(k, sy, zy)";
+    let body = format!("{D}; c = If(b); {behind}");
+    let proto = branches(&body, [inside.clone(), "other = Identity(d)".into()]);
+    let fused = |proto| common::fuse(&common::model(proto), onnx_swish_fuse::Emit::Custom);
+    let found = fused(&proto);
+    assert_eq!(
+        (found.counts(), found.reasons()),
+        (String::new(), vec!["quantized"])
+    );
+    // The other branch gives floats, which become codes as well.
+    let proto = branches(&body, [inside.clone(), "other = Relu(x)".into()]);
+    assert_eq!(fused(&proto).counts(), "hard_swish 1");
+    // Somebody reads floats.
+    let body = format!("{D}; c = If(b); {behind}; z = Relu(c)");
+    let mut proto = branches(&body, [inside, "other = Identity(d)".into()]);
+    let outputs = &mut proto.graph.as_mut().expect("a graph").output;
+    outputs.extend(text::values("float? y"));
+    assert_eq!(fused(&proto).counts(), "hard_swish 1");
+}
+
+/// What a Loop carries comes from codes if it does before the first turn and after each.
+#[test]
+fn carried_by_a_loop() {
+    let a = hard("e", "k", "sy");
+    let inside = a.split("; k = ").next().expect("an activation").to_owned();
+    let behind = "k = QuantizeLinear(c, sy, zy); y = DequantizeLinear(k, sy, zy)";
+    for (carried, result, fused) in [
+        ("d", "kv", ""),
+        ("x", "kv", "hard_swish 1"),
+        ("d", "t", "hard_swish 1"),
+    ] {
+        let net = net(&format!("{D}; c = Loop(n, , {carried}); {behind}")).and("int64 n = 3");
+        let mut proto = net.proto();
+        let mut nodes = proto.graph.as_mut().expect("a graph").node.iter_mut();
+        let holder = nodes.find(|node| node.op_type.as_deref() == Some(b"Loop"));
+        let body = format!("{inside}; t = Add(kv, x); on = Identity(go)");
+        holder.expect("a Loop").attribute = vec![schema::AttributeProto {
+            name: Some(text::bytes("body")),
+            r#type: Some(schema::attribute_proto::AttributeType::Graph as i32),
+            g: Some(schema::GraphProto {
+                name: Some(text::bytes("body")),
+                node: text::nodes(&body),
+                input: text::values("int64 i; bool go; float? e"),
+                output: text::values(&format!("bool on; float? {result}")),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }];
+        let found = common::fuse(&common::model(&proto), onnx_swish_fuse::Emit::Custom);
+        assert_eq!(found.counts(), fused, "{carried} {result}");
+    }
+}
+
+#[test]
+fn between_quantisers_in_functions() {
+    let a = hard("d", "k", "sy").replace("QuantizeLinear", "my::Q");
+    let body = format!("d = my::D(q, sx, zx); {a}; {Y}");
+    let functions = |net: Net| {
+        net.function(
+            "my",
+            "D",
+            &["c", "s", "z"],
+            &["f"],
+            "f = DequantizeLinear(c, s, z)",
+        )
+        .function(
+            "my",
+            "Q",
+            &["f", "s", "z"],
+            &["c"],
+            "c = QuantizeLinear(f, s, z)",
+        )
+        .function("my", "R", &["f"], &["r"], "r = Relu(f)")
+    };
+    left(&functions(net(&body)), &[], &["quantized"]);
+    // Called for other codes as well, and with other scales.
+    let other = "u = QuantizeLinear(x, sz, zy); w = my::D(u, sz, zy); z = my::Q(w, sy, zy)";
+    left(
+        &functions(net(&format!("{other}; {body}"))),
+        &[],
+        &["quantized"],
+    );
+    let between = body.replace("my::Q(kv", "my::Q(kt");
+    let between = between.replace("k = ", "kt = my::R(kv); k = ");
+    left(&functions(net(&between)), &[], &["quantized"]);
+    // With a scale that one caller computes nobody makes a table.
+    let computed = format!("v = Abs(t); z = my::Q(x, v, zy); {body}");
+    let mut computed = functions(net(&computed));
+    computed.inputs = format!("{}; float t", computed.inputs);
+    assert_eq!(inspected(&computed).counts(), "hard_swish 1");
+    // What reads floats is within the function.
+    let read = format!("{body}; z = my::R(kv)");
+    let mut read = functions(net(&read));
+    read.outputs = format!("{}; float[2,8,4,4] z", read.outputs);
+    assert_eq!(inspected(&read).counts(), "hard_swish 1");
 }

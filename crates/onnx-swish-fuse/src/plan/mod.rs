@@ -5,6 +5,7 @@
 
 mod analysis;
 mod between;
+mod borders;
 mod calls;
 mod carried;
 mod decide;

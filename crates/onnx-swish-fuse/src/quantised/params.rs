@@ -14,7 +14,7 @@ const MAX_STEPS: usize = 16;
 const TABLE: u32 = 256;
 
 /// Codes of `TensorProto.DataType`.
-pub(super) mod code {
+pub(crate) mod code {
     pub(crate) const U8: i32 = 2;
     pub(crate) const I8: i32 = 3;
     pub(crate) const U16: i32 = 4;
@@ -217,7 +217,7 @@ pub(crate) fn code_type(graph: &Graph<'_>, value: Value) -> Option<i32> {
 }
 
 /// The type of the codes that a QuantizeLinear without a zero point makes.
-pub(super) fn default_code(graph: &Graph<'_>, node: Node) -> i32 {
+pub(crate) fn default_code(graph: &Graph<'_>, node: Node) -> i32 {
     match graph.int(node, b"output_dtype") {
         Attribute::Is(code) if code != 0 => i32::try_from(code).unwrap_or(i32::MAX),
         Attribute::Unknown => i32::MAX,
