@@ -11,7 +11,7 @@ use numpy::{
     PyUntypedArrayMethods,
 };
 use onnx_swish::{Element, ElementType, Tensor};
-use pyo3::exceptions::{PyModuleNotFoundError, PyTypeError};
+use pyo3::exceptions::{PyException, PyMemoryError, PyModuleNotFoundError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
@@ -67,10 +67,14 @@ fn array_of<'py>(
 ) -> PyResult<Bound<'py, PyUntypedArray>> {
     let py = given.py();
     let unfit = |error: PyErr| {
-        input_error(format!(
-            "input `{name}` cannot be made an array: {}",
-            error.value(py)
-        ))
+        // An interruption, an exit and a lack of memory are not about the input.
+        if !error.is_instance_of::<PyException>(py) || error.is_instance_of::<PyMemoryError>(py) {
+            return error;
+        }
+        let said = error.value(py);
+        let unfit = input_error(format!("input `{name}` cannot be made an array: {said}"));
+        unfit.set_cause(py, Some(error));
+        unfit
     };
     let mut array = match given.cast::<PyUntypedArray>() {
         Ok(array) => array.as_any().clone(),
@@ -133,13 +137,24 @@ fn read<T: Element + Copy + NumpyElement>(
             "input `{name}` is being written to by somebody else"
         ))
     })?;
-    Ok(copied(array.as_array(), spare))
+    copied(array.as_array(), spare)
 }
 
-fn copied<T: Element + Copy>(values: ArrayViewD<'_, T>, spare: Option<Tensor>) -> Tensor {
+fn copied<T: Element + Copy>(values: ArrayViewD<'_, T>, spare: Option<Tensor>) -> PyResult<Tensor> {
     let spare = spare.filter(|spare| spare.shape() == values.shape());
     let used = spare.and_then(|mut spare| written_over(&mut spare, &values).then_some(spare));
-    used.unwrap_or_else(|| Tensor::from(values))
+    match used {
+        Some(used) => Ok(used),
+        None => {
+            has_room(T::TYPE, values.shape())?;
+            Ok(Tensor::from(values))
+        }
+    }
+}
+
+/// MemoryError where there is no memory for a copy.
+fn has_room(element_type: ElementType, shape: &[usize]) -> PyResult<()> {
+    Tensor::check_room(element_type, shape).map_err(raised)
 }
 
 /// Whether the tensor has these values now.
@@ -170,17 +185,22 @@ fn other_tensor(
         let bits = bits.as_array();
         let slice = bits.as_slice().map(HalfBitsSliceExt::reinterpret_cast);
         let values = slice.and_then(|slice| ArrayViewD::from_shape(bits.shape(), slice).ok());
-        return Ok(match values {
+        return match values {
             Some(values) => copied::<bf16>(values, spare),
-            None => copied(bits.mapv(bf16::from_bits).view(), spare),
-        });
+            None => {
+                has_room(ElementType::BF16, bits.shape())?;
+                copied(bits.mapv(bf16::from_bits).view(), spare)
+            }
+        };
     }
     if kind == 'b' {
         // A view of other memory may hold any byte, and Rust knows two.
         let bytes = array.call_method1("view", ("uint8",))?;
         let bytes = bytes.cast_into::<PyArrayDyn<u8>>()?;
         let bytes = bytes.readonly();
-        return Ok(Tensor::from(bytes.as_array().mapv(|byte| byte != 0)));
+        let bytes = bytes.as_array();
+        has_room(ElementType::Bool, bytes.shape())?;
+        return Ok(Tensor::from(bytes.mapv(|byte| byte != 0)));
     }
     if matches!(kind, 'U' | 'O' | 'T') {
         let flat: Vec<String> = array
@@ -225,6 +245,7 @@ pub fn array<'py>(py: Python<'py>, tensor: Tensor) -> PyResult<Bound<'py, PyAny>
                         Ok(bits) => bits,
                         Err(tensor) => {
                             let values = tensor.view::<bf16>().map_err(raised)?;
+                            has_room(ElementType::BF16, values.shape())?;
                             values.mapv(bf16::to_bits).into_pyarray(py)
                         }
                     };
@@ -262,6 +283,7 @@ fn written<'py, T: Element + NumpyElement>(
     match lent(py, tensor, as_they_are::<T>)? {
         Ok(array) => Ok(array.into_any()),
         Err(tensor) => {
+            has_room(tensor.element_type(), tensor.shape())?;
             let values = tensor.to_array::<T>().map_err(raised)?;
             Ok(values.into_pyarray(py).into_any())
         }

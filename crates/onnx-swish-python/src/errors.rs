@@ -5,7 +5,9 @@
 use std::error::Error as _;
 use std::io;
 
-use onnx_swish::{Error, FuseError, ModelError, Obstacles, RunError as EngineError, SaveError};
+use onnx_swish::{
+    Error, FuseError, ModelError, Obstacles, RunError as EngineError, SaveError, TestDataError,
+};
 use pyo3::PyErr;
 use pyo3::exceptions::{
     PyFileExistsError, PyFileNotFoundError, PyIsADirectoryError, PyMemoryError,
@@ -49,6 +51,7 @@ pub fn raised(error: impl Into<Error>) -> PyErr {
         Error::Memory { .. } | Error::Run(EngineError::Memory { .. }) => {
             PyMemoryError::new_err(text)
         }
+        Error::TestData(TestDataError::Io { source, .. }) => of_system(source, text),
         Error::TestData(_)
         | Error::NotComparable(_)
         | Error::Run(EngineError::UnknownOutput { .. }) => python::InputError::new_err(text),

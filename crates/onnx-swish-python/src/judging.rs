@@ -81,6 +81,11 @@ impl<'py> Comparing<'py> {
     /// The reference, and the sets of inputs to run on.
     fn reference(&self, model: &Model) -> PyResult<(Reference, Vec<NamedTensors>)> {
         let sets = sets(self.inputs.as_ref())?;
+        if self.inputs.is_some() && sets.is_empty() {
+            return Err(input_error(
+                "inputs holds no sets of arrays to run on; leave it out to run on random ones",
+            ));
+        }
         if let Some(folder) = &self.test_data {
             if self.expected.is_some() || !sets.is_empty() {
                 return Err(input_error(

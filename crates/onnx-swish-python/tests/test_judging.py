@@ -66,7 +66,7 @@ def test_test_data_of_the_onnx_project_is_a_reference(tmp_path, hardswish, x):
     (folder / "input_0.pb").write_bytes(numpy_helper.from_array(x, "x").SerializeToString())
     (folder / "output_0.pb").write_bytes(numpy_helper.from_array(y).SerializeToString())
     assert onnx_swish.verify(hardswish, test_data=tmp_path)
-    with pytest.raises(ValueError):
+    with pytest.raises(FileNotFoundError, match="nosuch"):
         onnx_swish.verify(hardswish, test_data=tmp_path / "nosuch")
 
 
@@ -174,3 +174,8 @@ except KeyboardInterrupt:
     finally:
         process.kill()
     assert out == "interrupted True\n" and process.returncode == 0
+
+
+def test_no_inputs_at_all_are_no_proof(hardswish):
+    with pytest.raises(onnx_swish.InputError, match="inputs holds no sets"):
+        onnx_swish.verify(hardswish, inputs=[])

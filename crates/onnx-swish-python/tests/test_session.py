@@ -420,3 +420,38 @@ print(onnx_swish.Session(fused).run(None, {"x": numpy.ones((1, 3, 48, 192), nump
     done = subprocess.run([sys.executable, "-c", program, os.fspath(real)], check=True, capture_output=True, text=True)
     x = np.ones((1, 3, 48, 192), np.float32)
     np.testing.assert_allclose(eval(done.stdout), onnxruntime_session(real).run(None, {"x": x})[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.bool_, np.float16])
+def test_an_input_beyond_memory_is_a_memory_error(kind):
+    """It is copied in; what it is a view of takes no memory."""
+    types = {np.float32: TensorProto.FLOAT, np.bool_: TensorProto.BOOL, np.float16: TensorProto.FLOAT16}
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [value("x", types[kind], ["n"])], [value("y", types[kind], ["n"])])
+    session = onnx_swish.Session(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    with pytest.raises(MemoryError, match="shape"):
+        session.run(None, {"x": np.broadcast_to(kind(1), (10**14,))})
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, MemoryError])
+def test_what_is_not_about_the_input_is_not_said_of_it(hardswish, raised):
+    class Lazy:
+        def __array__(self, dtype=None, copy=None):
+            raise raised
+
+    session = onnx_swish.Session(hardswish)
+    name = session.get_inputs()[0].name
+    with pytest.raises(raised):
+        session.run(None, {name: Lazy()})
+
+
+def test_why_something_is_no_array_is_kept(hardswish):
+    class Broken:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("the disk is gone")
+
+    session = onnx_swish.Session(hardswish)
+    name = session.get_inputs()[0].name
+    with pytest.raises(onnx_swish.InputError, match="the disk is gone") as caught:
+        session.run(None, {name: Broken()})
+    assert isinstance(caught.value.__cause__, RuntimeError)

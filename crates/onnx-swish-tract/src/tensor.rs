@@ -11,6 +11,7 @@ use ndarray::{Array, ArrayBase, ArrayD, ArrayViewD, ArrayViewMutD, Data, Dimensi
 use tract_core::internal as tract;
 
 use crate::error::{Error, Result};
+use crate::guard::Stage;
 
 /// The element types that tensors have here, under their NumPy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -206,6 +207,15 @@ impl Tensor {
             values: zeros.map_err(failed)?.into(),
             element_type,
         })
+    }
+
+    /// Whether the system has memory for a tensor of this type and shape. Making one where it has not ends the process.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if it has not.
+    pub fn check_room(element_type: ElementType, shape: &[usize]) -> Result<()> {
+        crate::arena::room_for(element_type.datum_type(), shape)
+            .map_err(|error| Stage::Run.error(error))
     }
 
     pub(crate) fn from_tract(values: tract::Arc<tract::Tensor>) -> Result<Tensor> {
