@@ -7,8 +7,8 @@
 //! next to the middle between two codes goes to one on this side and to the other on that side, and layers behind it see codes that
 //! differ by one here and there, and round again. Float tolerances say nothing about that: one step is 1/255 of the whole range. So
 //! what is allowed grows with the number of quantisations on the way, as a sum of independent roundings does: with its root for the
-//! distance, and linearly for how many elements are met. A wrong layer may move
-//! values by no more than that: `layers` looks at each by itself.
+//! distance, and linearly for how many elements are met. A wrong layer may move values by no more than that, and a network that
+//! amplifies moves them farther: `layers` looks at each by itself, and decides where it can.
 
 use serde::Serialize;
 

@@ -63,6 +63,8 @@ pub enum JudgedBy {
     Tolerance,
     /// How many steps of its quantisation it moved, and how often.
     Codes,
+    /// Each layer between quantisations, given the reference's own values.
+    Layers,
     /// Its rows as a set: rows of nearly equal score changed places.
     Rows,
 }

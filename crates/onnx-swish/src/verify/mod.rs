@@ -110,14 +110,6 @@ pub fn verify(
     for outputs in seen.settled(&models, &mut report.warnings) {
         report.add(outputs);
     }
-    if report.has_moved_codes() {
-        progress(Progress::Loading("layers"));
-        report.look_into(if has_values {
-            layers::compare(&models)
-        } else {
-            Err("of known outputs the values in front are not known".to_owned())
-        });
-    }
     report.on_codes = seen.on_codes;
     report.coverage = named(seen.watcher.seen, fused)?;
     let each = options.each && has_values;
@@ -129,6 +121,14 @@ pub fn verify(
                 counted(report.coverage.len(), "activation")
             ));
         }
+    }
+    if report.has_moved_codes() {
+        progress(Progress::Loading("layers"));
+        report.look_into(if has_values {
+            layers::compare(&models)
+        } else {
+            Err("of known outputs the values in front are not known".to_owned())
+        });
     }
     let mut report = report.concluded();
     if each && let Some(first) = &mut report.first_off {

@@ -90,20 +90,28 @@ impl VerifyReport {
         }
     }
 
-    /// Whether an output lies outside the tolerance behind quantised values.
-    pub(super) fn has_moved_codes(&self) -> bool {
-        self.outputs
-            .iter()
-            .any(|it| it.judged_by == JudgedBy::Codes)
+    /// Whether a value lies outside the tolerance behind quantised values.
+    pub(super) fn has_moved_codes(&mut self) -> bool {
+        self.behind_codes().next().is_some()
     }
 
-    /// What the layers say of the outputs that are put down to rounding: none is where a layer is off.
+    /// The outputs, and values of activations, that are judged by how many codes moved and how far.
+    fn behind_codes(&mut self) -> impl Iterator<Item = &mut OutputComparison> {
+        let activations = self.coverage.iter_mut();
+        let activations = activations.filter_map(|it| it.against_reference.as_mut());
+        let all = self.outputs.iter_mut().chain(activations);
+        all.filter(|it| it.judged_by == JudgedBy::Codes)
+    }
+
+    /// What the layers say of what moved codes. They reach from the inputs to the outputs, and so where each is right, what adds up
+    /// behind them is rounding; and where one is not, nothing is put down to it.
     pub(super) fn look_into(&mut self, layers: Result<Layers, String>) {
         match layers {
             Ok(layers) => {
-                let off = layers.first_off.is_some();
-                for output in &mut self.outputs {
-                    output.equal &= !(off && output.judged_by == JudgedBy::Codes);
+                let right = layers.first_off.is_none();
+                for one in self.behind_codes() {
+                    one.equal = right;
+                    one.judged_by = JudgedBy::Layers;
                 }
                 self.layers = Some(layers);
             }
@@ -169,20 +177,26 @@ fn remarks(output: &OutputComparison) -> Vec<String> {
         ));
     }
     if let Some(codes) = &output.codes
-        && output.judged_by == JudgedBy::Codes
+        && [JudgedBy::Codes, JudgedBy::Layers].contains(&output.judged_by)
     {
+        let decides = if output.judged_by == JudgedBy::Layers {
+            "; whether that is rounding, each layer says by itself".to_owned()
+        } else {
+            format!(
+                ", rounding may add up to {:.1} steps in {:.0} % of the elements",
+                codes.allowed_steps(),
+                100.0 * codes.allowed_fraction()
+            )
+        };
         remarks.push(format!(
             "output `{name}` comes from quantised values, which sums that round differently move: outside the tolerance are \
-             {} of {}, by {:.1} steps of {:.1e} at most, and {} count as moved; behind {}, rounding may \
-             add up to {:.1} steps in {:.0} % of the elements",
+             {} of {}, by {:.1} steps of {:.1e} at most, and {} count as moved; behind {}{decides}",
             output.outside,
             counted(codes.elements, "element"),
             codes.largest,
             codes.step,
             codes.moved,
             counted(codes.depth, "quantisation"),
-            codes.allowed_steps(),
-            100.0 * codes.allowed_fraction()
         ));
     }
     // Where another set of inputs differs after all, the excuse is none.

@@ -324,6 +324,8 @@ fn answer(text: &mut String, report: &VerifyReport) {
         let Tolerance { rtol, atol, .. } = output.tolerance;
         let tolerance = if output.judged_by == JudgedBy::Codes {
             "codes by how many moved and how far".to_owned()
+        } else if output.judged_by == JudgedBy::Layers {
+            "codes layer by layer".to_owned()
         } else if !output.element_type.contains("float") {
             "whole numbers exactly".to_owned()
         } else {

@@ -6,6 +6,7 @@
 
 mod cut;
 mod places;
+mod settle;
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ use serde::Serialize;
 use super::OutputComparison;
 use super::codes::Codes;
 use super::judge::{by_codes, narrower};
-use super::origin::{self, Origin, Quantiser};
+use super::origin::{self, Origin};
 use super::reference::Runner;
 use super::tolerance::Tolerance;
 use super::values::{BUDGET, Models, with_outputs};
@@ -23,6 +24,7 @@ use crate::engine::{EngineOptions, engine};
 use crate::error::{Error, Result};
 use crate::words::counted;
 use crate::{NamedTensors, Outputs, Tensor};
+use settle::Layer;
 
 /// Layers of a quantised network, each given the reference's values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,6 +36,10 @@ pub struct Layers {
     pub elements: usize,
     /// How many of these are others than the reference's: for codes any, for floats those outside the tolerance.
     pub moved: usize,
+    /// How many of these are codes of which the reference says what it rounded.
+    pub looked_at: usize,
+    /// How far the farthest of those that it says was from the middle between two codes, in steps.
+    pub from_middle: f64,
     /// The first layer, in the order of the file, whose values rounding does not explain: what it makes against what the reference makes.
     pub first_off: Option<OutputComparison>,
 }
@@ -54,6 +60,8 @@ pub(super) fn compare(models: &Models<'_>) -> Result<Layers, String> {
             compared: 0,
             elements: 0,
             moved: 0,
+            looked_at: 0,
+            from_middle: 0.0,
             first_off: None,
         };
         for (set, inputs) in models.inputs.iter().enumerate() {
@@ -77,11 +85,13 @@ struct Cut<'a> {
     /// What the fused model makes of them.
     found: Outputs,
     origins: HashMap<String, Origin>,
+    /// Of which code each value is a function of one code.
+    tables: HashMap<&'a str, &'a str>,
 }
 
 impl<'a> Cut<'a> {
     fn run(
-        models: &Models<'_>,
+        models: &Models<'a>,
         names: &[&str],
         set: usize,
         inputs: &'a NamedTensors,
@@ -110,6 +120,7 @@ impl<'a> Cut<'a> {
             expected: expected.into_iter().chain(own).collect(),
             found,
             origins,
+            tables: places::tables(models.original),
         })
     }
 
@@ -136,32 +147,36 @@ impl<'a> Cut<'a> {
                 open.push(Layer {
                     expected,
                     found,
+                    code: self.code(name),
+                    inside: None,
                     comparison: one,
+                    from_middle: Vec::new(),
                 });
             }
         }
         self.settle(models, &mut open)?;
+        for from_middle in open.iter().flat_map(|layer| &layer.from_middle) {
+            layers.looked_at += 1;
+            layers.from_middle = layers.from_middle.max(*from_middle);
+        }
         let off = open.into_iter().find(|layer| !layer.comparison.equal);
         layers.first_off = off.map(|layer| layer.comparison);
         Ok(())
     }
 
-    /// Judges codes by the values that they were rounded from, where the reference has them.
+    /// The codes that a value is a function of, each of one.
+    fn code(&self, name: &str) -> Option<&Tensor> {
+        let code = self.tables.get(name)?;
+        let mut given = self.expected.iter().chain(self.inputs);
+        given.find(|(own, _)| own == code).map(|(_, tensor)| tensor)
+    }
+
+    /// Judges layers by the values that were rounded to codes, where the reference has them.
     fn settle(&self, models: &Models<'_>, layers: &mut [Layer<'_>]) -> Result<()> {
-        let names = layers.iter().map(|layer| layer.comparison.name.clone());
-        let names: Vec<String> = names.collect();
-        let quantisers = origin::quantisers(models.original, names.iter().map(String::as_str));
-        let mut open: Vec<(&mut Layer<'_>, &Quantiser)> = layers
-            .iter_mut()
-            .filter_map(|layer| {
-                let quantiser = quantisers.get(layer.comparison.name.as_str())?;
-                Some((layer, quantiser))
-            })
-            .collect();
-        let mut rest = open.as_mut_slice();
+        let mut rest = layers;
         while !rest.is_empty() {
             let mut bytes = 0usize;
-            let fits = rest.iter().take_while(|(layer, _)| {
+            let fits = rest.iter().take_while(|layer| {
                 bytes = bytes.saturating_add(layer.expected.len() * size_of::<f64>());
                 bytes <= BUDGET
             });
@@ -173,58 +188,35 @@ impl<'a> Cut<'a> {
         Ok(())
     }
 
-    fn settle_group(
-        &self,
-        models: &Models<'_>,
-        group: &mut [(&mut Layer<'_>, &Quantiser)],
-    ) -> Result<()> {
-        let names: Vec<&str> = group.iter().map(|(_, it)| it.input.as_str()).collect();
-        let original = with_outputs(models.original, &names)?;
-        let before = Runner::load(&original, models.options)?.run(self.set, self.inputs)?;
-        for (layer, quantiser) in group {
+    fn settle_group(&self, models: &Models<'_>, group: &mut [Layer<'_>]) -> Result<()> {
+        let inside: Vec<Vec<&str>> = group
+            .iter()
+            .map(|layer| places::inside(models.original, &self.tables, &layer.comparison.name))
+            .collect();
+        let names: Vec<String> = group.iter().map(|it| it.comparison.name.clone()).collect();
+        let all = names.iter().map(String::as_str);
+        let all = all.chain(inside.iter().flatten().copied());
+        let quantisers = origin::quantisers(models.original, all);
+        for (layer, inside) in group.iter_mut().zip(&inside) {
+            let inside = inside.iter().map(|name| quantisers.get(name).cloned());
+            layer.inside = inside.collect();
+        }
+        let mut names_before: Vec<&str> = quantisers.values().map(|it| it.input.as_str()).collect();
+        names_before.sort_unstable();
+        let original = with_outputs(models.original, &names_before)?;
+        let before = if names_before.is_empty() {
+            Vec::new()
+        } else {
+            Runner::load(&original, models.options)?.run(self.set, self.inputs)?
+        };
+        let value = |name: &str| {
             let mut values = before.iter().chain(self.inputs);
-            let Some((_, before)) = values.find(|(name, _)| *name == quantiser.input) else {
-                continue;
-            };
-            layer.settle(quantiser, before, models);
+            values.find(|(own, _)| own == name).map(|(_, it)| it)
+        };
+        for (layer, name) in group.iter_mut().zip(&names) {
+            layer.settle(quantisers.get(name.as_str()), value, models);
         }
         Ok(())
-    }
-}
-
-/// A layer that makes other values than the reference.
-struct Layer<'a> {
-    expected: &'a Tensor,
-    found: &'a Tensor,
-    comparison: OutputComparison,
-}
-
-impl Layer<'_> {
-    /// Whether the codes are those of values within the tolerance of what the reference rounded.
-    fn settle(&mut self, quantiser: &Quantiser, before: &Tensor, models: &Models<'_>) {
-        let values = (before.to_f64(), self.expected.to_f64(), self.found.to_f64());
-        let (Some(before_codes), Some(expected), Some(found)) = values else {
-            return;
-        };
-        if before_codes.len() != expected.len() || found.len() != expected.len() {
-            return;
-        }
-        let tolerance = Tolerance::chosen(models.options, before.element_type(), models.narrowest);
-        let finite = before_codes.iter().filter(|value| value.is_finite());
-        let largest = finite.fold(0.0, |most: f64, value| most.max(value.abs()));
-        let near = |(x, (a, b)): (&f64, (&f64, &f64))| {
-            let steps = tolerance.allowed(*x, largest) / quantiser.scale;
-            let at = x / quantiser.scale + quantiser.zero;
-            // From the value to the nearer end of those that the code stands for; the code that the reference made stands for it.
-            a == b || (at - b).abs() <= 0.5 + steps
-        };
-        let explained = before_codes
-            .iter()
-            .zip(expected.iter().zip(&found))
-            .all(near);
-        let depth = self.comparison.codes.map_or(0, |codes| codes.depth);
-        // Where other quantisations are inside, what they round comes in.
-        self.comparison.equal = explained || (depth > 1 && self.comparison.equal);
     }
 }
 
@@ -243,12 +235,27 @@ impl std::fmt::Display for Layers {
         }
         write!(
             f,
-            "given the reference's own values, each of {} between quantisations makes the same, but for {} of {} next to the middle between \
-             two codes: such roundings add up behind them",
+            "given the reference's own values, each of {} between quantisations makes the same",
             counted(self.compared, "layer"),
-            self.moved,
-            counted(self.elements, "element")
-        )
+        )?;
+        if self.moved == 0 {
+            return Ok(());
+        }
+        let elements = counted(self.elements, "element");
+        write!(f, ", but for {} of {elements}", self.moved)?;
+        if self.looked_at > 0 {
+            let these = if self.looked_at == self.moved {
+                "which were".to_owned()
+            } else {
+                format!("{} of which were", self.looked_at)
+            };
+            write!(
+                f,
+                ", {these} within {:.1e} of a step of the middle between two codes",
+                self.from_middle
+            )?;
+        }
+        f.write_str(": such roundings add up behind them")
     }
 }
 

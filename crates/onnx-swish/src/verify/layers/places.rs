@@ -69,6 +69,30 @@ pub(super) fn of(model: &Model) -> Vec<&str> {
         .collect()
 }
 
+/// Which code each value that a function of one code makes is made of.
+pub(super) fn tables(model: &Model) -> HashMap<&str, &str> {
+    let roots = Graph::of(model)
+        .map(|graph| graph.roots)
+        .unwrap_or_default();
+    let text = |name| std::str::from_utf8(name).ok();
+    let others = roots.iter().filter(|(value, root)| value != root);
+    let named = others.map(|(value, root)| Some((text(value)?, text(root)?)));
+    named.flatten().collect()
+}
+
+/// The codes that are made within the function of one code that makes a value.
+pub(super) fn inside<'m>(model: &'m Model, tables: &HashMap<&str, &str>, of: &str) -> Vec<&'m str> {
+    let Some((main, root)) = model.scopes().first().zip(tables.get(of)) else {
+        return Vec::new();
+    };
+    let nodes = main.nodes().iter().map(|it| model.node_ref(it));
+    let codes = nodes.filter(|node| makes_codes(*node));
+    let codes = codes.filter_map(|node| std::str::from_utf8(node.outputs().next()?).ok());
+    codes
+        .filter(|code| *code != of && tables.get(code) == Some(root))
+        .collect()
+}
+
 /// The values that nodes of the main graph make, but for its outputs.
 pub(super) fn made(model: &Model) -> HashSet<&[u8]> {
     let Some(main) = model.scopes().first() else {

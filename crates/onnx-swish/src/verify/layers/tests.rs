@@ -11,8 +11,12 @@ use onnx_swish_model::schema::{
 use onnx_swish_model::{DataType, Model};
 use prost::Message as _;
 
-use super::places;
-use crate::verify::{JudgedBy, VerifyOptions, VerifyReport, verify};
+use super::{Layers, places};
+use crate::verify::codes::Step;
+use crate::verify::judge::by_codes;
+use crate::verify::origin::{Origin, Quantised};
+use crate::verify::{JudgedBy, OutputComparison, Tolerance, VerifyOptions, VerifyReport, verify};
+use crate::{ElementType, Tensor};
 
 const DEPTH: usize = 50;
 const WIDTH: usize = 32;
@@ -247,7 +251,7 @@ fn damage_that_rounding_could_reach_is_found_in_its_layer() {
         let report = judged(&original, &model);
         assert!(!report.equal, "{what}");
         let output = &report.outputs[0];
-        assert_eq!(output.judged_by, JudgedBy::Codes, "{what}");
+        assert_eq!(output.judged_by, JudgedBy::Layers, "{what}");
         // By how far the output moved alone, it would pass.
         assert!(
             output.codes.is_some_and(|codes| codes.is_rounding()),
@@ -298,4 +302,83 @@ fn damage_between_dynamic_quantisations_is_found() {
     assert!(!report.equal);
     let layers = report.layers.unwrap();
     assert_eq!(layers.first_off.unwrap().name, "t48");
+}
+
+#[test]
+fn one_channel_that_is_off_is_no_rounding() {
+    let mut other = dynamic();
+    let tensors = &mut other.graph.as_mut().unwrap().initializer;
+    let wrong = tensors
+        .iter_mut()
+        .find(|it| it.name.as_deref() == Some(b"w48"));
+    let weights = wrong.unwrap().int32_data.iter_mut();
+    weights
+        .skip(5)
+        .step_by(WIDTH)
+        .for_each(|weight| *weight = *weight * 9 / 10);
+    let report = judged(&dynamic(), &other);
+    assert!(!report.equal);
+    let off = report.layers.unwrap().first_off.unwrap();
+    assert_eq!(off.name, "t48");
+    assert!(off.codes.is_some_and(|codes| codes.moved <= 16), "{off:?}");
+}
+
+/// SiLU of codes, whose Sigmoid is rounded to codes by a scale of its own.
+fn rounded_inside(scale: f32) -> ModelProto {
+    let mut net = Net::default();
+    net.rounded("x", "a", 0.02);
+    net.node("Sigmoid", &["a"], &["g"]);
+    net.rounded("g", "h", scale);
+    net.node("Mul", &["a", "h"], &["m"]);
+    net.rounded("m", "n", 0.05);
+    net.model("n")
+}
+
+#[test]
+fn a_scale_within_a_table_is_no_rounding() {
+    let original = rounded_inside(0.01);
+    assert!(judged(&original, &original).equal);
+    let report = judged(&original, &rounded_inside(0.0101));
+    assert!(!report.equal);
+    assert_eq!(report.layers.unwrap().first_off.unwrap().name, "n.codes");
+}
+
+#[test]
+fn what_adds_up_is_no_difference_where_each_layer_makes_the_same() {
+    let floats = |by: f32| {
+        let values = ndarray::Array1::from_shape_fn(100, |at| at as f32 + by);
+        Tensor::from(values.into_dyn())
+    };
+    let (expected, found) = (floats(0.0), floats(9.0));
+    let origin = Origin {
+        quantised: Some(Quantised {
+            step: Step::Of(1.0),
+            front: None,
+            depth: 4,
+        }),
+        ranked: None,
+    };
+    let tolerance = Tolerance::usual(ElementType::F32);
+    let output = OutputComparison::of("y", &expected, &found, tolerance, 0);
+    let mut output = output.unwrap();
+    by_codes(&mut output, origin, &expected, &found);
+    assert!(!output.equal);
+    let layers = |first_off| Layers {
+        compared: 4,
+        elements: 400,
+        moved: 1,
+        looked_at: 1,
+        from_middle: 1e-5,
+        first_off,
+    };
+    let concluded = |layers| {
+        let mut report = VerifyReport::new("tract".to_owned(), None);
+        report.add(vec![output.clone()]);
+        assert!(report.has_moved_codes());
+        report.look_into(layers);
+        report.concluded().equal
+    };
+    assert!(concluded(Ok(layers(None))));
+    assert!(!concluded(Ok(layers(Some(output.clone())))));
+    assert!(!concluded(Err("they are in a function".to_owned())));
 }
