@@ -9,10 +9,7 @@ use onnx_swish::{
     Error, FuseError, ModelError, Obstacles, RunError as EngineError, SaveError, TestDataError,
 };
 use pyo3::PyErr;
-use pyo3::exceptions::{
-    PyFileExistsError, PyFileNotFoundError, PyIsADirectoryError, PyMemoryError,
-    PyNotADirectoryError, PyOSError, PyPermissionError,
-};
+use pyo3::exceptions::{PyFileExistsError, PyMemoryError, PyOSError};
 
 /// The package's own classes, by their names there.
 mod python {
@@ -64,7 +61,7 @@ fn of_model(error: &ModelError, text: String) -> PyErr {
     match error {
         ModelError::Io { source, .. } => of_system(source, text),
         ModelError::Save(SaveError::Exists { .. } | SaveError::DataExists { .. }) => {
-            PyFileExistsError::new_err(text)
+            PyFileExistsError::new_err((17, text))
         }
         ModelError::Save(_) | ModelError::NotAFile { .. } => python::InputError::new_err(text),
         _ => python::ModelError::new_err(text),
@@ -72,18 +69,23 @@ fn of_model(error: &ModelError, text: String) -> PyErr {
 }
 
 /// OSError chooses its own subclass by the number: FileNotFoundError, PermissionError.
+///
+/// These numbers are the same on every system; of other kinds the system's own is told. Python says the number itself.
 fn of_system(error: &io::Error, text: String) -> PyErr {
-    match error.raw_os_error() {
-        Some(number) => PyOSError::new_err((number, text)),
-        // Without a number, as where something was said about it on the way.
-        None => match error.kind() {
-            io::ErrorKind::NotFound => PyFileNotFoundError::new_err(text),
-            io::ErrorKind::PermissionDenied => PyPermissionError::new_err(text),
-            io::ErrorKind::NotADirectory => PyNotADirectoryError::new_err(text),
-            io::ErrorKind::IsADirectory => PyIsADirectoryError::new_err(text),
-            _ => PyOSError::new_err(text),
-        },
-    }
+    let number = match error.kind() {
+        io::ErrorKind::NotFound => Some(2),
+        io::ErrorKind::PermissionDenied => Some(13),
+        io::ErrorKind::AlreadyExists => Some(17),
+        io::ErrorKind::NotADirectory => Some(20),
+        io::ErrorKind::IsADirectory => Some(21),
+        _ => error.raw_os_error(),
+    };
+    let Some(number) = number else {
+        return PyOSError::new_err(text);
+    };
+    let own = error.raw_os_error().map(|own| format!(" (os error {own})"));
+    let text = own.map_or(text.clone(), |own| text.replace(&own, ""));
+    PyOSError::new_err((number, text))
 }
 
 /// The error's sentence, its causes where they say more, and what to write in Python where the command names an option.

@@ -52,7 +52,8 @@ impl Session {
     #[pyo3(signature = (
         model, *, input_shapes = None, threads = Whole::Fits(1), fuse = true, convolutions = "auto", tables = true, codes = true,
         native_half = false, cached_shapes = None, max_nodes = None, max_build_time = None, base_dir = None
-    ))]
+    ), text_signature = "(model, *, input_shapes=None, threads=1, fuse=True, convolutions='auto', tables=True, codes=True, \
+        native_half=False, cached_shapes=None, max_nodes=None, max_build_time=None, base_dir=None)")]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,

@@ -2,6 +2,7 @@
 
 import collections
 import gc
+import inspect
 import os
 import subprocess
 import sys
@@ -455,3 +456,8 @@ def test_why_something_is_no_array_is_kept(hardswish):
     with pytest.raises(onnx_swish.InputError, match="the disk is gone") as caught:
         session.run(None, {name: Broken()})
     assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_the_signature_says_the_defaults():
+    parameters = inspect.signature(onnx_swish.Session).parameters
+    assert parameters["threads"].default == 1 and parameters["convolutions"].default == "auto"

@@ -109,7 +109,7 @@ class _Where:
     """Where a result goes."""
 
     def __init__(self, model: Any, output: Any, in_place: bool, force: bool, copy_external: bool) -> None:
-        self.output = None if output is None else os.fspath(output)
+        self.output = None if output is None else os.fsdecode(output)
         if in_place and self.output is not None:
             raise InputError("in_place replaces the model, and output names another file: give one of them")
         if _in_memory(model):

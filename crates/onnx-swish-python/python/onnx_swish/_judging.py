@@ -142,12 +142,12 @@ class Verification(Document):
         ]
         parts = [html_text(repr(self)), html_table(head, rows)]
         if self.coverage:
-            head = ("activation", "output", "given", "max ulp", "allowed", "equal")
-            rows = [
+            covered = [
                 (one.op, one.output, f"{one.min} to {one.max}", one.max_ulp, one.allowed_ulp, one.equal)
                 for one in self.coverage
             ]
-            parts.append(html_table(head, rows))
+            titles = ("activation", "output", "given", "max ulp", "allowed", "equal")
+            parts.append(html_table(titles, covered))
         return "".join(parts + [html_text(warning) for warning in self.warnings])
 
 
