@@ -14,7 +14,7 @@ use tract_num_traits::{One, PrimInt, WrappingAdd, WrappingMul, Zero};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
-use super::reduce::{Along, of_what_may_be_nothing};
+use super::reduce::{Along, may_be_nothing, sum_of_lanes};
 use super::wire::Wire;
 use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain};
@@ -159,18 +159,19 @@ impl Rewiring for Reduction {
         let x = *inputs.first().context("a reduction without an input")?;
         let fact = model.outlet_fact(x)?.clone();
         let whole = is_integer(fact.datum_type);
-        let adds = matches!(self.kind, Kind::Sum | Kind::Mean);
-        if !whole && !adds {
-            return own.wire(prefix, model, inputs);
-        }
         let axes = self.along.axes(model, inputs, fact.rank())?;
         let mut wire = Wire { prefix, model };
         if !whole {
-            let along = (&*axes, self.along.keep);
-            return match of_what_may_be_nothing(&mut wire, x, along, self.kind == Kind::Mean)? {
-                Some(outlet) => Ok(tvec!(outlet)),
-                None => own.wire(prefix, model, inputs),
+            if !may_be_nothing(&fact, &axes) {
+                return own.wire(prefix, model, inputs);
+            }
+            let summed = match self.kind {
+                Kind::L1 => wire.op("sizes", tract_core::ops::math::abs(), &[x])?,
+                Kind::SumSquare => wire.binary("squares", tract_core::ops::math::mul(), x, x)?,
+                Kind::Sum | Kind::Mean => x,
             };
+            let is_mean = self.kind == Kind::Mean;
+            return sum_of_lanes(&mut wire, summed, (&axes, self.along.keep), is_mean);
         }
         let summed = match self.kind {
             Kind::L1 => tvec!(wire.op("sizes", tract_core::ops::math::abs(), &[x])?),

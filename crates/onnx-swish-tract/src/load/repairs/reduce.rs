@@ -181,26 +181,27 @@ impl Reduction {
     }
 }
 
-/// A sum of floats, or their mean, of which there may be none: along `axes` of which data decides how long one is, or which are empty.
-/// tract divides by how many there are.
-pub(super) fn of_what_may_be_nothing(
+/// Whether there may be no floats to reduce: along axes of which data decides how long one is, or which are empty. tract divides by how many
+/// there are.
+pub(super) fn may_be_nothing(fact: &TypedFact, axes: &[usize]) -> bool {
+    let floats = matches!(fact.datum_type, DatumType::F32 | DatumType::F64);
+    let some = |axis: &usize| fact.shape.get(*axis).and_then(|dim| dim.as_i64()) > Some(0);
+    floats && !axes.iter().all(some)
+}
+
+/// A sum of floats, or their mean; of none it is 0.
+pub(super) fn sum_of_lanes(
     wire: &mut Wire<'_>,
     x: OutletId,
     (axes, keep): (&[usize], bool),
     is_mean: bool,
-) -> TractResult<Option<OutletId>> {
-    let fact = wire.fact(x)?;
-    let floats = matches!(fact.datum_type, DatumType::F32 | DatumType::F64);
-    let some = |axis: &usize| fact.shape.get(*axis).and_then(|dim| dim.as_i64()) > Some(0);
-    if !floats || axes.iter().all(some) {
-        return Ok(None);
-    }
+) -> TractResult<TVec<OutletId>> {
     let op = Reduce {
         axes: axes.to_vec(),
         kind: if is_mean { Kind::Mean } else { Kind::Sum },
         keep,
     };
-    wire.op("", Plain(op), &[x]).map(Some)
+    Ok(tvec!(wire.op("", Plain(op), &[x])?))
 }
 
 #[derive(Debug, Clone, PartialEq)]
