@@ -34,7 +34,7 @@ pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
     for id in summed {
         let node = model.node_mut(id);
         if repeats(node) {
-            node.op = Box::new(Repeat(node.op.clone()));
+            node.op = Box::new(Hidden(node.op.clone()));
         }
     }
     Ok(())
@@ -43,7 +43,7 @@ pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
 /// Puts tract's operators back, for an archive.
 pub(super) fn give_back(model: &mut TypedModel) {
     for node in &mut model.nodes {
-        if let Some(Repeat(own)) = node.op_as() {
+        if let Some(Hidden(own)) = node.op_as() {
             node.op = own.clone();
         }
     }
@@ -55,9 +55,9 @@ fn repeats(node: &TypedNode) -> bool {
 
 /// tract's own operator, which its rewrites do not recognise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Repeat(Box<dyn TypedOp>);
+pub(super) struct Hidden(pub Box<dyn TypedOp>);
 
-impl Op for Repeat {
+impl Op for Hidden {
     fn name(&self) -> StaticName {
         self.0.name()
     }
@@ -65,7 +65,7 @@ impl Op for Repeat {
     op_as_typed_op!();
 }
 
-impl EvalOp for Repeat {
+impl EvalOp for Hidden {
     op_out_of_plan!();
 
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -73,7 +73,7 @@ impl EvalOp for Repeat {
     }
 }
 
-impl TypedOp for Repeat {
+impl TypedOp for Hidden {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         self.0.output_facts(inputs)
     }

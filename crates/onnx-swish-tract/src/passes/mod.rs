@@ -11,6 +11,7 @@ mod counts;
 mod elementary;
 mod expansions;
 mod gates;
+mod margins;
 mod products;
 mod selections;
 mod sizes;
@@ -107,6 +108,11 @@ const PASSES: &[Pass] = &[
             expansions::give_back(model);
             Ok(())
         },
+    },
+    Pass {
+        name: "margins",
+        when: When::Raw,
+        run: |model, _, _| margins::keep(model),
     },
     Pass {
         name: "casts to sizes",
