@@ -65,6 +65,6 @@ pub use plan::{Options, Plan, analyze};
 pub use report::{
     ActivationKind, AlreadyFused, BetaValue, FusionEntry, NearMissGroup, QuantisedEntry, Report,
 };
-pub use rewrite::{Rewrite, rewrite};
+pub use rewrite::{Rewrite, rewrite, rewrite_planned};
 pub use runtimes::{Loads, Reads, Runtime, Source, TooNew, UnknownRuntime, VersionOf};
 pub use view::{Origin, Place, Places, Size, ValueId, View};

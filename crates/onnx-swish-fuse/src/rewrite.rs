@@ -7,7 +7,7 @@ use onnx_swish_model::{Model, Spliced};
 use crate::Error;
 use crate::emit::apply::apply;
 use crate::expand::{Expansion, expand_for};
-use crate::plan::{Options, analyze};
+use crate::plan::{Options, Plan, analyze};
 use crate::report::Report;
 use crate::runtimes::Runtime;
 
@@ -29,14 +29,25 @@ pub struct Rewrite {
 /// # Errors
 /// The result exceeds what a model file may hold.
 pub fn rewrite(model: &Model, options: &Options) -> Result<Rewrite, Error> {
-    let plan = analyze(model, options);
+    rewrite_planned(model, options, &analyze(model, options))
+}
+
+/// The same, where somebody has the plan that [`analyze`] makes of the model and these options.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_planned(
+    model: &Model,
+    options: &Options,
+    plan: &Plan<'_>,
+) -> Result<Rewrite, Error> {
     let report = plan.report();
     if let Some(runtime) = options.runtime.filter(|_| !report.not_loaded.is_empty()) {
         return in_two_steps(model, options, runtime, report);
     }
     Ok(Rewrite {
         report,
-        file: apply(model, &plan)?,
+        file: apply(model, plan)?,
         in_two_steps: false,
     })
 }

@@ -2,7 +2,7 @@
 //! Given: bytes, and the name of a target.
 //! Promises: what `onnx-swish fuse` would write, byte for byte, and the sentences that it would say where something fails.
 
-use onnx_swish_fuse::{Emit, Obstacles, Options, Rewrite, Runtime, analyze, rewrite};
+use onnx_swish_fuse::{Emit, Obstacles, Options, Rewrite, Runtime, analyze, rewrite_planned};
 use onnx_swish_model::{Model, Segment, Spliced, display};
 use onnx_swish_report::{Document, html};
 use serde::Serialize;
@@ -107,7 +107,7 @@ impl Workshop {
             file,
             in_two_steps,
             ..
-        } = match rewrite(model, &options) {
+        } = match rewrite_planned(model, &options, &plan) {
             Ok(rewrite) => rewrite,
             Err(error) => return (failed(cannot(), &error), Vec::new()),
         };

@@ -2,7 +2,7 @@
 //!
 //! Given open models; promises that nothing is changed, and that a document of a fused file is about that very file.
 
-use onnx_swish_fuse::{Obstacles, Options, Rewrite, analyze, rewrite};
+use onnx_swish_fuse::{Obstacles, Options, Rewrite, analyze, rewrite_planned};
 use onnx_swish_model::Model;
 use onnx_swish_report::Document;
 
@@ -31,7 +31,7 @@ use crate::error::Result;
 pub fn report(model: &Model, options: &Options, fused: Option<&Model>) -> Result<Document> {
     let plan = analyze(model, options);
     let Some(fused) = fused else {
-        let Rewrite { report, file, .. } = rewrite(model, options)?;
+        let Rewrite { report, file, .. } = rewrite_planned(model, options, &plan)?;
         let mut document = Document::report(&plan, &file.into_model()?);
         if let Some(runtime) = &document.runtime {
             document.obstacles = Obstacles::of(runtime, &report).sentences;
