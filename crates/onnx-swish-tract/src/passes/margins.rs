@@ -2,7 +2,7 @@
 //!
 //! Given a graph before declutter; promises that such an image is as large as its margin makes it. At fault: tract-core,
 //! `ops/cnn/conv/conv.rs`, `Conv::change_axes`, which lets an axis of one pixel be taken away where the kernel has one tap along it, and the
-//! margin goes with it: what is left is the bias's row, or the image's, repeated.
+//! margin goes with it: what is left is the image's row, repeated. A Pad in front becomes such a margin (`declutter_precusor_padding`).
 
 use tract_core::internal::*;
 use tract_core::model::Rewriter;
@@ -12,6 +12,29 @@ use tract_core::ops::cnn::{Conv, PaddingSpec};
 use super::expansions::Hidden;
 
 pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
+    margins_apart(model)?;
+    for id in 0..model.nodes.len() {
+        if makes_one_more(model, id)? {
+            let pad = &mut model.node_mut(id).op;
+            *pad = Box::new(Hidden(pad.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a node is a Pad of an axis of one element.
+fn makes_one_more(model: &TypedModel, id: usize) -> TractResult<bool> {
+    let Some(pad) = model.node(id).op_as::<Pad>() else {
+        return Ok(false);
+    };
+    let facts = model.node_input_facts(id)?;
+    let shape = facts.first().map(|fact| fact.shape.dims());
+    let mut axes = pad.pads.iter().zip(shape.unwrap_or_default());
+    Ok(axes.any(|(pad, size)| *pad != (0, 0) && size.is_one()))
+}
+
+/// Makes a Pad of a margin around one row.
+fn margins_apart(model: &mut TypedModel) -> TractResult<()> {
     Rewriter::default()
         .with_rule_for::<Conv>("margins", |_, model, node, name, conv| {
             let Some(&image) = node.inputs.first().filter(|_| conv.q_params.is_none()) else {
@@ -52,9 +75,7 @@ pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
             };
             let mut patch = TypedModelPatch::default();
             let mut taps = patch.taps(model, &node.inputs)?;
-            // Seen by tract, it would be the convolution's margin again.
-            let padded = Hidden(Box::new(pad));
-            taps[0] = patch.wire_node(format!("{name}.margin"), padded, &taps[..1])?[0];
+            taps[0] = patch.wire_node(format!("{name}.margin"), pad, &taps[..1])?[0];
             let mut conv = conv.clone();
             conv.pool_spec.padding = PaddingSpec::Explicit(before, after);
             let wires = patch.wire_node(name, conv, &taps)?;
