@@ -245,9 +245,12 @@ impl PlanCache {
         let start = Instant::now();
         let plan = self.source.limits.within(|| {
             let model = self.typed_model(signature, &shapes, &values)?;
-            sharing(&self.shared, || {
-                Plan::build(model, &self.options, &self.threads)
-            })
+            let build = || Plan::build(model, &self.options, &self.threads);
+            if self.may_have_others(signature, &shapes) {
+                sharing(&self.shared, build)
+            } else {
+                build()
+            }
         })?;
         let plan = Arc::new(plan);
         self.options.listener.tell(|| {
@@ -270,6 +273,13 @@ impl PlanCache {
         cached.insert(0, entry);
         cached.truncate(self.capacity);
         Ok(plan)
+    }
+
+    /// Whether a plan may meet another, to share weights with: to look for them costs reading them all.
+    fn may_have_others(&self, signature: &Signature, shapes: &[Vec<usize>]) -> bool {
+        let mut inputs = signature.inputs.iter();
+        let fixed = inputs.all(|port| port.fixed_shape().is_some());
+        self.capacity > 1 && (!fixed || Self::may_need_values(shapes))
     }
 
     /// The type in which values that the file declares as `declared` are computed.
