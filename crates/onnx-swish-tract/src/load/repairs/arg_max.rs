@@ -8,6 +8,7 @@ use tract_hir::internal::*;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
+use super::unread::integer;
 use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain, resolved_axis};
 
@@ -20,12 +21,11 @@ pub(super) fn arg_min(ctx: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 fn described(node: &NodeProto, greatest: bool) -> TractResult<Extreme> {
-    let number = |name, usual| TractResult::Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(usual));
     Ok(Extreme {
         greatest,
-        axis: number("axis", 0)?,
-        keep: number("keepdims", 1)? != 0,
-        last: number("select_last_index", 0)? != 0,
+        axis: integer(node, "axis", 0)?,
+        keep: integer(node, "keepdims", 1)? != 0,
+        last: integer(node, "select_last_index", 0)? != 0,
     })
 }
 

@@ -13,7 +13,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
-use super::integers::{Sums, is_integer};
+use super::contraction::Contraction;
+use super::integers::is_integer;
 use super::wire::Wire;
 use crate::error::{Error, decline, demand};
 use crate::ops::function::{Function, Plain};
@@ -345,7 +346,7 @@ impl Expansion for Equation {
         }
         if is_integer(operating_dt) {
             let output = resolved.output;
-            return model.wire_node(prefix, Plain(Sums { terms, output }), &wires);
+            return model.wire_node(prefix, Plain(Contraction { terms, output }), &wires);
         }
         let terms: Vec<String> = terms.into_iter().map(String::from_iter).collect();
         let axes = AxesMapping::from_strs(&terms, &[String::from_iter(&resolved.output)])?;

@@ -3,12 +3,12 @@
 //! At fault: tract-core, `ops/logic/comparison.rs`, `comp_bin_mini_op`, which compares what it takes for numbers, and boolean is none of
 //! them; of sizes it compares how they are written, and a symbol may turn out to be the number that it is compared with.
 
-use tract_core::broadcast::multi_broadcast;
 use tract_core::ops::cast::{cast, wire_cast};
 use tract_hir::internal::*;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
+use super::pairs::{of_pairs, shape_of_pairs, types_of};
 use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain};
 
@@ -27,11 +27,7 @@ impl Rewiring for Equal {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let mut sizes = false;
-        for input in inputs {
-            sizes |= model.outlet_fact(*input)?.datum_type == DatumType::TDim;
-        }
-        if sizes {
+        if types_of(model, inputs)?.contains(&DatumType::TDim) {
             let wires = wire_cast(prefix, model, inputs, DatumType::TDim)?;
             return model.wire_node(prefix, Plain(EqualSizes), &wires);
         }
@@ -75,26 +71,12 @@ impl Function for EqualSizes {
     }
 
     fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let [a, b] = inputs else {
-            bail!("Equal takes two inputs");
-        };
-        let shape = multi_broadcast(&[&*a.shape, &*b.shape])?;
-        Ok(tvec!(DatumType::Bool.fact(shape)))
+        Ok(tvec!(DatumType::Bool.fact(shape_of_pairs(inputs)?)))
     }
 
     fn eval(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let (a, b) = args_2!(inputs);
-        let shape = multi_broadcast(&[a.shape(), b.shape()])?;
-        let (a, b) = (
-            a.to_plain_array_view::<TDim>()?,
-            b.to_plain_array_view::<TDim>()?,
-        );
-        let (Some(a), Some(b)) = (a.broadcast(&*shape), b.broadcast(&*shape)) else {
-            bail!("shapes that do not broadcast to {shape:?}");
-        };
-        let same = a.iter().zip(b.iter()).map(|(a, b)| equal_sizes(a, b));
-        let same: Vec<bool> = same.collect::<TractResult<_>>()?;
-        Ok(tvec!(Tensor::from_shape(&shape, &same)?.into_tvalue()))
+        Ok(tvec!(of_pairs(&a, &b, equal_sizes)?.into_tvalue()))
     }
 }
 

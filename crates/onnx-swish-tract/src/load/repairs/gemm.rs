@@ -8,7 +8,8 @@ use tract_hir::internal::*;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
-use super::integers::{Sums, is_integer};
+use super::contraction::Contraction;
+use super::integers::is_integer;
 use super::wire::Wire;
 use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::Plain;
@@ -59,7 +60,7 @@ impl Rewiring for Gemm {
         let axes = AxesMapping::for_numpy_matmul(2, a_turned, b_turned, false)?;
         let mut wire = Wire { prefix, model };
         let mut sum = if is_integer(dt) {
-            let sums = Sums {
+            let sums = Contraction {
                 terms: vec![term(a_turned, ['i', 'k']), term(b_turned, ['k', 'j'])],
                 output: vec!['i', 'j'],
             };

@@ -10,7 +10,8 @@ use tract_num_traits::{Float, PrimInt, WrappingAdd};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
-use super::integers::is_integer;
+use super::integers::{is_integer, of_integers};
+use super::pairs::{of_pairs, shape_of_pairs, types_of};
 use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain};
 
@@ -33,12 +34,8 @@ impl Rewiring for Modulo {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let types = inputs
-            .iter()
-            .map(|input| Ok(model.outlet_fact(*input)?.datum_type));
-        let types: Vec<DatumType> = types.collect::<TractResult<_>>()?;
         let plain = Plain(self.clone());
-        match *types {
+        match *types_of(model, inputs)? {
             [a, b] if a == b && (is_integer(a) || a.is_float()) => {
                 model.wire_node(prefix, plain, inputs)
             }
@@ -95,40 +92,25 @@ fn floored<T: PrimInt + WrappingAdd>(x: T, y: T) -> Option<T> {
     })
 }
 
-fn all<T: Datum + Copy>(
-    x: &Tensor,
-    y: &Tensor,
-    one: impl Fn(T, T) -> Option<T>,
-) -> TractResult<Tensor> {
-    let shape = tract_core::broadcast::multi_broadcast(&[x.shape(), y.shape()])?;
-    let broadcast = "sizes that do not fit each other";
-    let (x, y) = (x.to_plain_array_view::<T>()?, y.to_plain_array_view::<T>()?);
-    let x = x.broadcast(&*shape).context(broadcast)?;
-    let y = y.broadcast(&*shape).context(broadcast)?;
-    let rest = x.iter().zip(y.iter()).map(|(x, y)| one(*x, *y));
-    let rest = rest.collect::<Option<Vec<T>>>();
-    Tensor::from_shape(&shape, &rest.context("an integer divided by zero")?)
-}
-
 impl Modulo {
     fn floats<T: Datum + Float>(&self, x: &Tensor, y: &Tensor) -> TractResult<Tensor> {
-        if self.like_dividend {
-            all::<T>(x, y, |x, y| Some(x % y))
+        let one = if self.like_dividend {
+            |x, y| x % y
         } else {
-            all::<T>(x, y, |x, y| Some(of_floats(x, y)))
-        }
+            of_floats
+        };
+        of_pairs(x, y, |x: &T, y: &T| Ok(one(*x, *y)))
     }
+}
 
-    fn integers<T>(&self, x: &Tensor, y: &Tensor) -> TractResult<Tensor>
-    where
-        T: Datum + PrimInt + WrappingAdd,
-    {
-        if self.like_dividend {
-            all::<T>(x, y, truncated)
-        } else {
-            all::<T>(x, y, floored)
-        }
-    }
+fn integers<T>(by: &Modulo, x: &Tensor, y: &Tensor) -> TractResult<Tensor>
+where
+    T: Datum + PrimInt + WrappingAdd,
+{
+    let one = if by.like_dividend { truncated } else { floored };
+    of_pairs(x, y, |x: &T, y: &T| {
+        one(*x, *y).context("an integer divided by zero")
+    })
 }
 
 impl Function for Modulo {
@@ -137,12 +119,10 @@ impl Function for Modulo {
     }
 
     fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let [x, y] = inputs else {
-            bail!("Mod takes two inputs");
+        let [x, ..] = inputs else {
+            bail!("Mod of nothing");
         };
-        let shapes = [x.shape.to_tvec(), y.shape.to_tvec()];
-        let shape = tract_core::broadcast::multi_broadcast(&shapes)?;
-        Ok(tvec!(x.datum_type.fact(shape)))
+        Ok(tvec!(x.datum_type.fact(shape_of_pairs(inputs)?)))
     }
 
     fn eval(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -151,15 +131,7 @@ impl Function for Modulo {
             DatumType::F16 => self.floats::<f16>(&x, &y),
             DatumType::F32 => self.floats::<f32>(&x, &y),
             DatumType::F64 => self.floats::<f64>(&x, &y),
-            DatumType::I8 => self.integers::<i8>(&x, &y),
-            DatumType::I16 => self.integers::<i16>(&x, &y),
-            DatumType::I32 => self.integers::<i32>(&x, &y),
-            DatumType::I64 => self.integers::<i64>(&x, &y),
-            DatumType::U8 => self.integers::<u8>(&x, &y),
-            DatumType::U16 => self.integers::<u16>(&x, &y),
-            DatumType::U32 => self.integers::<u32>(&x, &y),
-            DatumType::U64 => self.integers::<u64>(&x, &y),
-            other => bail!("Mod of {other:?}"),
+            whole => of_integers!(whole, integers(self, &x, &y)),
         };
         Ok(tvec!(rest?.into_tvalue()))
     }

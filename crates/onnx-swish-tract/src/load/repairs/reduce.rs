@@ -11,6 +11,7 @@ use tract_num_traits::Float;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
+use super::unread::integer;
 use super::wire::Wire;
 use super::{Built, Delegate, Rewiring, rewired};
 use crate::ops::function::{Function, Plain, constant_integers, resolved_axes};
@@ -108,13 +109,10 @@ pub(super) struct Along {
 
 impl Along {
     pub fn of(node: &NodeProto) -> TractResult<Along> {
-        let flag = |name, default| {
-            TractResult::Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(default) != 0)
-        };
         Ok(Along {
             axes: node.get_attr_opt_vec("axes")?,
-            keep: flag("keepdims", 1)?,
-            none_is_none: flag("noop_with_empty_axes", 0)?,
+            keep: integer(node, "keepdims", 1)? != 0,
+            none_is_none: integer(node, "noop_with_empty_axes", 0)? != 0,
         })
     }
 
