@@ -259,10 +259,9 @@ impl Kernel for Swish<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for i in 0..self.registers {
-            let at = self.values.wrapping_add(i * S::LANES);
-            // SAFETY: `apply`, the one caller, has so many registers there.
-            unsafe { s.store(at, registers::swish(s, s.load(at), self.constants)) };
-        }
+        // SAFETY: `apply`, the one caller, has so many registers there, and nobody else uses them.
+        let values =
+            unsafe { std::slice::from_raw_parts_mut(self.values.cast::<S::V>(), self.registers) };
+        registers::swish_each(s, values, self.constants);
     }
 }

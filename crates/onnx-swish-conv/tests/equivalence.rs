@@ -309,6 +309,43 @@ fn a_nan_input_reaches_exactly_the_outputs_that_read_it() {
     }
 }
 
+/// Neighbouring rows and planes lie where the padding would be: a NaN at a row's end is what betrays a load that reaches for them.
+#[test]
+fn a_nan_at_a_rows_end_reaches_exactly_the_outputs_of_its_own_plane_that_read_it() {
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2)] {
+        for width in [5, 8, 9, 14, 15, 16, 17, 23, 28, 33] {
+            let (window, pad, height) = (Window::square(kernel, stride), kernel / 2, 11);
+            let frame = Frame::padded(&window, [height, width], [pad; 2], [pad; 2]).unwrap();
+            let spec = spec(window, [3, 3], 3, Activation::None);
+            let [out_height, out_width] = frame.output;
+            for (nan_y, nan_x) in [(0, 0), (4, 0), (4, width - 1), (height - 1, width - 1)] {
+                let mut input = noise(3 * height * width, 5);
+                input[(height + nan_y) * width + nan_x] = f32::NAN;
+                for isa in Isa::available() {
+                    let weights = noise(3 * kernel * kernel, 6);
+                    let conv = Conv2d::with_isa(isa, spec, &weights, &[]).unwrap();
+                    let mut output = vec![0.0; 3 * out_height * out_width];
+                    conv.run(1, &frame, only(&input), &mut *output, &Inline)
+                        .unwrap();
+                    for (i, v) in output.iter().enumerate() {
+                        let (channel, y) =
+                            (i / (out_height * out_width), i / out_width % out_height);
+                        let reads = |at: usize, from: usize| {
+                            (at * stride..at * stride + kernel).contains(&(from + pad))
+                        };
+                        assert_eq!(
+                            v.is_nan(),
+                            channel == 1 && reads(y, nan_y) && reads(i % out_width, nan_x),
+                            "{isa:?} {kernel} {stride} {width}: output {channel}, {y}, {}",
+                            i % out_width
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn wrong_lengths_are_errors() {
     let window = Window::square(3, 1);

@@ -46,7 +46,11 @@ impl<S: Simd> Use<S> for OfEach<'_, S::V> {
     fn with<A: Activation<S>>(self, s: S, f: A) {
         let mut beyond = false;
         if A::LIMITED {
-            for x in self.values.iter() {
+            let (groups, rest) = self.values.as_chunks::<4>();
+            for group in groups {
+                beyond |= s.any_beyond(*group, f.limit());
+            }
+            for x in rest {
                 beyond |= s.any_beyond([*x], f.limit());
             }
         }

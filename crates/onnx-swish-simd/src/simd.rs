@@ -136,6 +136,22 @@ pub trait Simd:
 
     /// The elements of `a` and then `b` at even and at odd places.
     fn deinterleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// As [`Simd::deinterleave`], but each half in an order of lanes that is the set's own, and cheaper where that is another than
+    /// the order of memory: for sums that [`Simd::settle`] puts in order at their end.
+    #[inline(always)]
+    fn unzip(self, a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        self.deinterleave(a, b)
+    }
+    /// What came of [`Simd::unzip`], in the order of memory.
+    #[inline(always)]
+    fn settle(self, v: Self::V) -> Self::V {
+        v
+    }
+    /// The lanes that [`Simd::settle`] makes lanes `from..to` of.
+    #[inline(always)]
+    fn unzipped_lanes(self, from: usize, to: usize) -> Self::M {
+        self.lanes(from, to)
+    }
     /// The elements of `a` and `b` in turn, `a` first, in two registers: the inverse of [`Simd::deinterleave`].
     fn interleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
     /// Lane `i` becomes what lane `(i + by) mod LANES` was.

@@ -377,6 +377,16 @@ fn lanes_move() {
             assert_eq!(lanes_of(s, even)[i], numbers[2 * i]);
             assert_eq!(lanes_of(s, odd)[i], numbers[2 * i + 1]);
         }
+        let (loose_even, loose_odd) = s.unzip(a, b);
+        assert_eq!(lanes_of(s, s.settle(loose_even)), lanes_of(s, even));
+        assert_eq!(lanes_of(s, s.settle(loose_odd)), lanes_of(s, odd));
+        for from in 0..S::LANES {
+            for to in 0..S::LANES + 2 {
+                let kept = s.keep(loose_odd, s.unzipped_lanes(from, to));
+                let expected = s.keep(odd, s.lanes(from, to));
+                assert_eq!(lanes_of(s, s.settle(kept)), lanes_of(s, expected));
+            }
+        }
         let (low, high) = s.interleave(even, odd);
         assert_eq!(lanes_of(s, low), lanes_of(s, a));
         assert_eq!(lanes_of(s, high), lanes_of(s, b));

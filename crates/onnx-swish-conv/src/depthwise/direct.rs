@@ -8,12 +8,13 @@ use std::mem::MaybeUninit;
 use onnx_swish_simd::{Kernel, Simd};
 
 use super::Planes;
+use super::rows::{Place, store};
 use crate::epilogue::Epilogue;
 use crate::scratch::{Scratch, bytes_for};
 use crate::{Frame, Isa, Window};
 
 /// Taps of the largest kernel, along an axis.
-const MOST_TAPS: usize = 7;
+pub(super) const MOST_TAPS: usize = 7;
 
 /// The kernels of mobile networks: square, of 3, 5 or 7 taps, strides 1 and 2, no dilation.
 pub(super) fn is_covered(window: &Window) -> bool {
@@ -187,10 +188,8 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Direct<'_, K, STRIDE, 
     }
 
     /// Applies the epilogue to the sums of rows `y..y + R` and stores them in `output`, which begins with their plane.
-    ///
-    /// What a whole vector leaves beyond its row is overwritten when the turn of the rows and planes below comes.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments, unused_assignments)]
+    #[allow(clippy::too_many_arguments)]
     fn finish<S: Simd>(
         s: S,
         epilogue: &Epilogue,
@@ -201,36 +200,18 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Direct<'_, K, STRIDE, 
         columns: &Columns<S>,
         total: Option<&mut S::V>,
     ) {
-        let [height, width] = frame.output;
-        let rows = R.min(height - y);
-        let at = y * width + columns.x;
-        assert!(output.len() >= height * width);
-        let whole = STRIDE == 1 && at + (rows - 1) * width + S::LANES <= output.len();
         let mut rows_of_one = [sums];
         epilogue.apply(s, &mut rows_of_one);
         let [sums] = rows_of_one;
-        let mut to = output.as_mut_ptr().wrapping_add(at);
-        unrolled!(r < R, {
-            if r < rows {
-                // SAFETY: rows `y..y + rows` exist, and `outputs` are columns of theirs; `whole` says that a whole vector
-                // fits behind the start of the last of them.
-                unsafe {
-                    if whole {
-                        s.store(to, sums[r]);
-                    } else {
-                        s.store_lanes(to, sums[r], columns.masks.outputs);
-                    }
-                }
-            }
-            to = to.wrapping_add(width);
-        });
-        if let Some(total) = total {
-            unrolled!(r < R, {
-                if r < rows {
-                    *total = s.add(*total, s.keep(sums[r], columns.masks.fresh));
-                }
-            });
-        }
+        let place = Place {
+            frame,
+            y,
+            x: columns.x,
+            outputs: columns.masks.outputs,
+            fresh: columns.masks.fresh,
+        };
+        // With stride 2 the last lanes are no columns.
+        store(s, &sums, output, &place, STRIDE == 1, total);
     }
 }
 

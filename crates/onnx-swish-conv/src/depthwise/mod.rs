@@ -6,12 +6,18 @@
 //! | module | has |
 //! |---|---|
 //! | `direct` | the usual windows, straight from the input, on sets with masked loads |
+//! | `paired` | the same with few registers: whole loads, two vectors of columns for each weight |
 //! | `padded` | all others, through a padded copy of a band of rows |
+//! | `rows` | how the first two store what they computed |
 
 #[allow(unsafe_code)]
 mod direct;
 #[allow(unsafe_code)]
 mod padded;
+#[allow(unsafe_code)]
+mod paired;
+#[allow(unsafe_code)]
+mod rows;
 
 use onnx_swish_threads::Workers;
 
@@ -42,10 +48,16 @@ pub(crate) struct Depthwise {
 /// How images of one size are computed.
 #[derive(Debug)]
 struct Plan {
-    /// Of the copies, unless the input is read as it lies.
-    bands: Option<Bands>,
+    way: Way,
     /// Bytes that a task needs.
     scratch: usize,
+}
+
+#[derive(Debug)]
+enum Way {
+    Direct,
+    Paired,
+    Padded(Bands),
 }
 
 /// What one task computes: whole planes of the output.
@@ -81,16 +93,22 @@ impl Depthwise {
     }
 
     fn plan(&self, frame: &Frame) -> Plan {
-        if direct::is_covered(&self.window) && self.isa.masked() {
+        if !direct::is_covered(&self.window) || !self.isa.masked() {
+            let bands = Bands::new(self.isa, &self.window, frame);
             return Plan {
-                bands: None,
-                scratch: direct::scratch(self.isa, &self.window, frame),
+                scratch: bands.scratch(),
+                way: Way::Padded(bands),
             };
         }
-        let bands = Bands::new(self.isa, &self.window, frame);
+        if paired::is_better(self.isa, &self.window, frame) {
+            return Plan {
+                scratch: paired::scratch(self.isa, frame),
+                way: Way::Paired,
+            };
+        }
         Plan {
-            scratch: bands.scratch(),
-            bands: Some(bands),
+            scratch: direct::scratch(self.isa, &self.window, frame),
+            way: Way::Direct,
         }
     }
 
@@ -161,9 +179,10 @@ impl Planes<'_> {
         assert_eq!(conv.out_channels % conv.in_channels, 0);
         assert_eq!(conv.weights.len(), conv.out_channels * conv.window.taps());
         assert_eq!(conv.bias.len(), conv.out_channels);
-        match &plan.bands {
-            None => direct::compute(self, scratch),
-            Some(bands) => padded::compute(self, bands, scratch),
+        match &plan.way {
+            Way::Direct => direct::compute(self, scratch),
+            Way::Paired => paired::compute(self, scratch),
+            Way::Padded(bands) => padded::compute(self, bands, scratch),
         }
     }
 

@@ -174,15 +174,29 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn deinterleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
-        instruction!({
-            // The shuffles work within 128 bits; the permutation puts the four halves in order.
-            let even = _mm256_castps_pd(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
-            let odd = _mm256_castps_pd(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
-            (
-                _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(even)),
-                _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(odd)),
-            )
-        })
+        // The shuffles work within 128 bits; the permutation puts the four halves in order.
+        let (even, odd) = self.unzip(a, b);
+        (self.settle(even), self.settle(odd))
+    }
+    #[inline(always)]
+    fn unzip(self, a: __m256, b: __m256) -> (__m256, __m256) {
+        instruction!((
+            _mm256_shuffle_ps::<0b10_00_10_00>(a, b),
+            _mm256_shuffle_ps::<0b11_01_11_01>(a, b),
+        ))
+    }
+    #[inline(always)]
+    fn settle(self, v: __m256) -> __m256 {
+        instruction!(_mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(
+            _mm256_castps_pd(v)
+        )))
+    }
+    #[inline(always)]
+    fn unzipped_lanes(self, from: usize, to: usize) -> __m256i {
+        // The permutation of `settle` is its own inverse.
+        instruction!(_mm256_permute4x64_epi64::<0b11_01_10_00>(
+            self.lanes(from, to)
+        ))
     }
     #[inline(always)]
     fn interleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
