@@ -208,6 +208,7 @@ repairs! {
         factors_whose_product_is_no_number
         floats_of_16_bits_in_a_loop
         number_of_the_boxes_that_are_kept
+        arithmetic_between_several_codes
         margins_around_one_row
         pools_of_codes_whose_channels_come_last
         pools_of_special_values

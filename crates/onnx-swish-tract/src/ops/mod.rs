@@ -21,6 +21,7 @@ mod rounding;
 mod sampling;
 mod selection;
 mod softmax;
+mod stepwise;
 pub(crate) mod stride;
 mod swish_by;
 
@@ -50,3 +51,4 @@ pub(crate) use rounding::Round;
 pub(crate) use sampling::Sampling;
 pub(crate) use selection::{Ranking, Selection};
 pub(crate) use softmax::{OwnAxes, Softmax};
+pub(crate) use stepwise::Stepwise;

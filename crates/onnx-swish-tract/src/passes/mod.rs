@@ -153,7 +153,7 @@ const PASSES: &[Pass] = &[
         name: "arithmetic as written",
         when: When::Archived,
         run: |model, _, _| {
-            tables::as_written::give_back(model);
+            tables::as_written::give_all_back(model);
             Ok(())
         },
     },

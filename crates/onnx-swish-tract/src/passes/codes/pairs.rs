@@ -10,13 +10,14 @@ use tract_core::ops::math::{Add, Max, Mul};
 use tract_core::ops::nn::{Reduce, Reducer};
 
 use super::{dequantized, only_reader, quantized};
-use crate::ops::{CodePair, CodeSums, Second};
+use crate::ops::{CodePair, CodeSums, Exact, Second};
 use crate::passes::{CodeTable, Findings};
 
 pub(super) fn take_over(model: &mut TypedModel, findings: &mut Findings) -> TractResult<()> {
     for id in model.eval_order()? {
         let node = model.node(id);
-        let patch = if let Some(TypedBinOp(op, None)) = node.op_as::<TypedBinOp>() {
+        let patch = if let Some(op) = node.op_as::<TypedBinOp>().filter(|op| op.1.is_none()) {
+            let op = Exact::behind(op);
             if op.is::<Add>() || op.is::<Mul>() {
                 pair(model, node, op.is::<Add>())?
             } else {

@@ -12,7 +12,7 @@ use tract_core::ops::math;
 use tract_core::ops::nn;
 
 use super::regions::Region;
-use crate::ops::{Activation, Dequantize, Exact, Gate, Quantize};
+use crate::ops::{Activation, Dequantize, Exact, Gate, Quantize, Stepwise};
 
 const SILU: &str = "SiLU";
 const SWISH: &str = "Swish";
@@ -125,6 +125,9 @@ fn form(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
 }
 
 fn unary(op: &ElementWiseOp, x: &Form) -> Option<Form> {
+    if let Some(plain) = Stepwise::undone(op) {
+        return unary(&plain, x);
+    }
     let op = &op.0;
     if let (Some(quantize), Form::Shifted(alpha, beta)) = (op.downcast_ref::<Quantize>(), x) {
         return Some(saturated(quantize, *alpha, *beta));

@@ -1,6 +1,7 @@
-//! Tables of chains of operators against float32, step by step.
+//! What stands between codes against float32, step by step.
 //!
-//! Given random chains with constants between two codes; promises the codes that each step, rounded once, gives, for all 256 codes.
+//! Given random chains with constants between two codes, and arithmetic of two; promises the codes that each step, rounded once, gives, for
+//! all codes and all pairs of them.
 
 use proptest::prelude::*;
 use tract_core::internal::*;
@@ -9,7 +10,7 @@ use tract_core::ops::math;
 
 use crate::conv::Convolutions;
 use crate::load::{Operators, finished};
-use crate::ops::{Clamp, Extremum, Gate};
+use crate::ops::{Activation, Clamp, Extremum, Gate};
 use crate::passes::written::{Net, U8};
 use crate::passes::{self, CodeTable, Wanted};
 
@@ -221,4 +222,131 @@ fn two_factors_are_two_products() {
 fn the_square_of_a_root_is_rounded_twice() {
     check((0.07, 0), &[Step::Root, Step::Power(2.0)], (0.07, 0));
     check((0.07, 0), &[Step::Root, Step::TimesEarlier(0)], (0.14, 0));
+}
+
+/// The codes of all pairs of codes of two tensors, by what is written and by what it means.
+#[track_caller]
+fn check_pairs(
+    scales: [Scale; 3],
+    write: impl FnOnce(&mut Net, OutletId, OutletId) -> OutletId,
+    means: impl Fn(f32, f32) -> f32,
+) {
+    let [a, b, to] = scales;
+    let mut net = Net(TypedModel::default());
+    let floats = [("a", a), ("b", b)].map(|(name, (scale, zero_point))| {
+        let codes = net.0.add_source(name, u8::fact([256, 256])).unwrap();
+        net.dequantize(codes, scale, zero_point)
+    });
+    let end = write(&mut net, floats[0], floats[1]);
+    let end = net.quantize(end, to.0, to.1, U8);
+    net.0.select_output_outlets(&[end]).unwrap();
+    let mut model = finished(net.0, Operators::OnnxSwish, Convolutions::Auto).unwrap();
+    let wanted = Wanted {
+        tables: true,
+        codes: true,
+        convolutions: Convolutions::Ours,
+    };
+    passes::lower(&mut model, Operators::OnnxSwish, wanted).unwrap();
+    let pairs = (0..=255u8).flat_map(|a| (0..=255u8).map(move |b| [a, b]));
+    let pairs: Vec<[u8; 2]> = pairs.collect();
+    let given = [0, 1].map(|of| {
+        let codes: Vec<u8> = pairs.iter().map(|pair| pair[of]).collect();
+        Tensor::from_shape(&[256, 256], &codes)
+            .unwrap()
+            .into_tvalue()
+    });
+    let result = TypedSimplePlan::new(model)
+        .unwrap()
+        .run(given.into_iter().collect());
+    let result = result.unwrap().remove(0);
+    let plain = result.try_as_plain_ram().unwrap();
+    for (&[x, y], &found) in pairs.iter().zip(plain.as_slice::<u8>().unwrap()) {
+        let float = |code: u8, (scale, zero): Scale| (i32::from(code) - zero) as f32 * scale;
+        let quotient = (means(float(x, a), float(y, b)) / to.0).round_ties_even();
+        let expected = (f64::from(quotient) + f64::from(to.1)).clamp(0.0, 255.0) as u8;
+        assert_eq!(found, expected, "codes {x} and {y} of {scales:?}");
+    }
+}
+
+fn number_of(net: &mut Net, c: f32) -> OutletId {
+    net.constant(tensor0(c).broadcast_into_rank(2).unwrap())
+}
+
+#[test]
+fn constants_between_two_codes_divide_and_multiply_one_after_the_other() {
+    for scales in [
+        [(0.06, 128), (0.02, 3), (0.02, 127)],
+        [(0.02, 0), (0.06, 255), (0.004, 1)],
+    ] {
+        check_pairs(
+            scales,
+            |net, a, b| {
+                let sum = net.wire(math::add(), &[a, b]);
+                let six = number_of(net, 6.0);
+                net.wire(math::div(), &[sum, six])
+            },
+            |a, b| (a + b) / 6.0,
+        );
+        check_pairs(
+            scales,
+            |net, a, b| {
+                let (p, q) = (number_of(net, 0.3), number_of(net, 0.7));
+                let product = net.wire(math::mul(), &[a, b]);
+                let product = net.wire(math::mul(), &[product, p]);
+                net.wire(math::mul(), &[product, q])
+            },
+            |a, b| a * b * 0.3 * 0.7,
+        );
+    }
+}
+
+#[test]
+fn what_divides_by_channel_divides() {
+    let rows: Vec<f32> = (0..256).map(|row| [6.0, 3.0, 0.7][row % 3]).collect();
+    let (a, to): (Scale, Scale) = ((0.06, 128), (0.02, 128));
+    let mut net = Net(TypedModel::default());
+    let codes = net.0.add_source("codes", u8::fact([256, 256])).unwrap();
+    let x = net.dequantize(codes, a.0, a.1);
+    let by = net.constant(Tensor::from_shape(&[256, 1], &rows).unwrap());
+    let end = net.wire(math::div(), &[x, by]);
+    let end = net.quantize(end, to.0, to.1, U8);
+    net.0.select_output_outlets(&[end]).unwrap();
+    let mut model = finished(net.0, Operators::OnnxSwish, Convolutions::Auto).unwrap();
+    passes::lower(&mut model, Operators::OnnxSwish, Wanted::default()).unwrap();
+    let all: Vec<u8> = (0..256).flat_map(|_| 0..=255u8).collect();
+    let given = Tensor::from_shape(&[256, 256], &all).unwrap().into_tvalue();
+    let result = TypedSimplePlan::new(model).unwrap().run(tvec!(given));
+    let result = result.unwrap().remove(0);
+    let plain = result.try_as_plain_ram().unwrap();
+    let found = plain.as_slice::<u8>().unwrap().chunks(256).zip(&rows);
+    for (found, by) in found {
+        for (code, found) in (0..=255u8).zip(found) {
+            let expected = expected(code, a, &[Step::Over(*by)], to);
+            assert_eq!(Some(*found), expected, "code {code} over {by}");
+        }
+    }
+}
+
+#[test]
+fn hard_gates_round_the_product_and_the_sum() {
+    let alpha = f64::from(1.0f32 / 6.0);
+    let gate = |x: f32| (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0);
+    let scales = [(0.03, 128), (0.02, 3), (0.004, 0)];
+    check_pairs(
+        scales,
+        |net, a, b| {
+            let sum = net.wire(math::add(), &[a, b]);
+            let gate = Gate::HardSigmoid { alpha, beta: 0.5 };
+            net.wire(gate.into_op(), &[sum])
+        },
+        |a, b| gate(a + b),
+    );
+    check_pairs(
+        scales,
+        |net, a, b| {
+            let sum = net.wire(math::add(), &[a, b]);
+            net.wire(Activation::HardSwish.into_op(), &[sum])
+        },
+        |a, b| (a + b) * gate(a + b),
+    );
 }
