@@ -4,6 +4,7 @@
 //! what it means in the file, or an error that names the node.
 
 mod behind;
+mod concatenations;
 pub(crate) mod dequantized;
 mod graphs;
 mod limits;

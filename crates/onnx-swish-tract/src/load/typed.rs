@@ -8,7 +8,7 @@ use tract_core::optim::Optimizer;
 use tract_hir::internal::*;
 use tract_onnx::pb::ModelProto;
 
-use super::{Operators, Signature, Widening, dequantized, limits, planes};
+use super::{Operators, Signature, Widening, concatenations, dequantized, limits, planes};
 use crate::conv::{Convolutions, keeps_planes};
 use crate::error::Error;
 use crate::passes;
@@ -120,16 +120,17 @@ pub(crate) fn declutter(model: &mut TypedModel) -> TractResult<()> {
     declutter_with(model, false)
 }
 
-/// `planes`: whether channels stay before their pixels.
-fn declutter_with(model: &mut TypedModel, planes: bool) -> TractResult<()> {
+/// `ours`: whether our kernels compute convolutions, whose channels then stay before their pixels, and whose concatenations stay whole.
+fn declutter_with(model: &mut TypedModel, ours: bool) -> TractResult<()> {
     passes::rewrite_bodies(model, &mut declutter)?;
     let mut optimizer = Optimizer::declutter();
     if let Some(fold) = Optimizer::prop_consts().passes.pop() {
         let before_axes = optimizer.passes.len().saturating_sub(1);
         optimizer.add_pass(before_axes, fold);
     }
-    if planes {
+    if ours {
         planes::keep(&mut optimizer);
+        concatenations::keep(&mut optimizer);
     }
     super::watch_passes(&mut optimizer);
     optimizer.optimize(model)
