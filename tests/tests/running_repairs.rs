@@ -202,6 +202,7 @@ repairs! {
     }
     of_passes {
         attention_of_heads
+        celu_and_softplus_between_codes
         codes_in_branches_and_loops
         dynamic_quantisation_of_no_numbers
         dynamic_quantisation_of_zeros

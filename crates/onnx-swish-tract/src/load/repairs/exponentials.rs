@@ -4,6 +4,7 @@
 //! `ln(1 + e^x)` literally, infinite from 89 on and zero below -17; `ops/nn/layer_max.rs`: `LayerLogSoftmax` takes the logarithm of
 //! a softmax that has become zero; tract-onnx, `ops/nn/mod.rs`: Selu's defaults end after five digits.
 
+use tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 use tract_hir::internal::*;
 use tract_num_traits::Float;
 use tract_onnx::model::ParsingContext;
@@ -80,7 +81,14 @@ impl Rewiring for Kind {
     ) -> TractResult<TVec<OutletId>> {
         let x = *inputs.first().context("an operator without an input")?;
         match model.outlet_fact(x)?.datum_type {
-            DatumType::F32 | DatumType::F64 => model.wire_node(prefix, Plain(*self), &[x]),
+            DatumType::F32 | DatumType::F64 => match self {
+                Kind::LogSoftmax { .. } => model.wire_node(prefix, Plain(*self), &[x]),
+                // So that regions between codes go through it.
+                Kind::Celu { .. } | Kind::Softplus => {
+                    let op = ElementWiseOp(Box::new(OneByOne(*self)), None);
+                    model.wire_node(prefix, op, &[x])
+                }
+            },
             _ => own.wire(prefix, model, inputs),
         }
     }
@@ -111,6 +119,27 @@ impl Kind {
                 y
             }
         })
+    }
+}
+
+/// One that is computed element by element.
+#[derive(Debug, Clone, PartialEq)]
+struct OneByOne(Kind);
+
+// A NaN alpha only makes two operators look different.
+impl Eq for OneByOne {}
+
+impl ElementWiseMiniOp for OneByOne {
+    fn name(&self) -> String {
+        Function::name(&self.0).to_owned()
+    }
+
+    fn eval_in_place(&self, x: &mut Tensor, _: Option<DatumType>) -> TractResult<()> {
+        *x = match x.datum_type() {
+            DatumType::F64 => self.0.of::<f64>(x)?,
+            _ => self.0.of::<f32>(x)?,
+        };
+        Ok(())
     }
 }
 
