@@ -95,7 +95,7 @@ struct Columns<'a, S: Simd> {
 
 /// The first column of vector `v`. The last vector of a row moves back over its neighbour, so that it can be stored whole.
 #[inline(always)]
-fn first_column(v: usize, step: usize, width: usize) -> usize {
+pub(super) fn first_column(v: usize, step: usize, width: usize) -> usize {
     (v * step).min(width.saturating_sub(step))
 }
 

@@ -134,7 +134,7 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Banded<'_, 
 
 /// The weights of a kernel that is unrolled, one in each register.
 #[inline(always)]
-fn splats<S: Simd, const K: usize>(s: S, weights: &[f32]) -> [S::V; MOST_TAPS] {
+pub(super) fn splats<S: Simd, const K: usize>(s: S, weights: &[f32]) -> [S::V; MOST_TAPS] {
     let mut splats = [s.splat(0.0); MOST_TAPS];
     macro_rules! each {
         ($taps:literal) => {{

@@ -12,7 +12,8 @@ use std::mem::MaybeUninit;
 use onnx_swish_simd::{Kernel, Simd};
 
 use super::Planes;
-use super::direct::MOST_TAPS;
+use super::direct::{MOST_TAPS, first_column};
+use super::padded::splats;
 use super::rows::{Place, store};
 use crate::scratch::{Scratch, bytes_for};
 use crate::{Frame, Isa, Window};
@@ -78,18 +79,12 @@ struct Masks<S: Simd> {
     fresh: S::M,
 }
 
-/// The first column of vector `v` of a row. The last vector moves back over its neighbour, so that it can be stored whole.
-#[inline(always)]
-fn first_column<S: Simd>(v: usize, width: usize) -> usize {
-    (v * S::LANES).min(width.saturating_sub(S::LANES))
-}
-
 impl<S: Simd> Masks<S> {
     /// For vector `v` of a row, with a bit for each tap of which a lane that is stored meets padding.
     #[inline(always)]
     fn new(s: S, frame: &Frame, window: &Window, v: usize) -> (Masks<S>, u32) {
         let (width, stride, pad) = (frame.output[1], window.stride[1], frame.pad[1]);
-        let x = first_column::<S>(v, width);
+        let x = first_column(v, S::LANES, width);
         let stored = S::LANES.min(width - x);
         let mut inside = [s.lanes(0, 0); MOST_TAPS];
         let mut padded = 0;
@@ -159,14 +154,14 @@ impl<V> Plane<'_, V> {
 }
 
 impl<const K: usize, const STRIDE: usize, const R: usize> Paired<'_, K, STRIDE, R> {
-    /// The elements of the tensor from `at` on; those that it does not have are zero if `CHECKED`.
+    /// The elements of the tensor from `at` on; those that it does not have are zero if `PADDING` is [`ANY`].
     ///
     /// # Safety
-    /// The tensor has all of them, or `CHECKED`.
+    /// The tensor has all of them, or `PADDING` is [`ANY`].
     #[inline(always)]
-    unsafe fn load<S: Simd, const CHECKED: bool>(s: S, tensor: &[f32], at: isize) -> S::V {
+    unsafe fn load<S: Simd, const PADDING: u8>(s: S, tensor: &[f32], at: isize) -> S::V {
         let from = tensor.as_ptr().wrapping_offset(at);
-        if CHECKED {
+        if PADDING == ANY {
             let before = at.min(0).unsigned_abs();
             let to = (tensor.len() as isize - at).max(0).unsigned_abs();
             // SAFETY: these lanes are elements of the tensor.
@@ -210,11 +205,11 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Paired<'_, K, STRIDE, 
                         // SAFETY: the caller's promise, or the loads check.
                         unsafe {
                             if STRIDE == 1 {
-                                inputs[v] = Self::load_for::<S, PADDING>(s, plane.tensor, at);
+                                inputs[v] = Self::load::<S, PADDING>(s, plane.tensor, at);
                             } else if i.is_multiple_of(2) {
-                                let low = Self::load_for::<S, PADDING>(s, plane.tensor, at);
+                                let low = Self::load::<S, PADDING>(s, plane.tensor, at);
                                 let next = at + S::LANES as isize;
-                                let high = Self::load_for::<S, PADDING>(s, plane.tensor, next);
+                                let high = Self::load::<S, PADDING>(s, plane.tensor, next);
                                 (inputs[v], odd[v]) = s.unzip(low, high);
                             } else {
                                 inputs[v] = odd[v];
@@ -248,22 +243,6 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Paired<'_, K, STRIDE, 
         sums
     }
 
-    /// [`Paired::load`], as careful as the padding asks for.
-    ///
-    /// # Safety
-    /// The tensor has all elements, or `PADDING` is [`ANY`].
-    #[inline(always)]
-    unsafe fn load_for<S: Simd, const PADDING: u8>(s: S, tensor: &[f32], at: isize) -> S::V {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if PADDING == ANY {
-                Self::load::<S, true>(s, tensor, at)
-            } else {
-                Self::load::<S, false>(s, tensor, at)
-            }
-        }
-    }
-
     /// Output rows `y..y + R` of the plane that `output` begins with, for `NV` vectors of columns from `first` on; the total is added to
     /// if wanted.
     #[inline(always)]
@@ -284,7 +263,7 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Paired<'_, K, STRIDE, 
         let behind = before << (K / 2 + 1);
         let (mut any, mut outer) = (0, true);
         unrolled!(v < NV, of 3, {
-            columns[v] = first_column::<S>(first + v, row.width);
+            columns[v] = first_column(first + v, S::LANES, row.width);
             let met = if v == 0 { before } else { 0 } | if v + 1 == NV { behind } else { 0 };
             any |= padded[v];
             outer &= padded[v] & !met == 0;
@@ -351,19 +330,14 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Paired<'_, 
         for i in 0..output.len() / area {
             let (input, weights, bias) = planes.of_plane(i);
             let start = input.as_ptr().addr() - planes.input.as_ptr().addr();
-            // So many as the compiler knows.
-            let weights = &weights[..K * K];
             let bias = s.splat(bias);
-            let mut plane = Plane {
+            let plane = Plane {
                 tensor: planes.input,
                 start: (start / size_of::<f32>()) as isize,
                 frame,
-                weights: [bias; MOST_TAPS * MOST_TAPS],
+                weights: splats::<S, K>(s, weights),
                 bias,
             };
-            for (splat, weight) in plane.weights.iter_mut().zip(weights) {
-                *splat = s.splat(*weight);
-            }
             let mut total = s.splat(0.0);
             let wanted = totals.is_some();
             let output = &mut output[i * area..];
