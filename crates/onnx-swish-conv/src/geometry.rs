@@ -107,14 +107,18 @@ impl Frame {
         }
     }
 
-    /// The frame without its rows where these mean nothing: to a kernel of one tap that reads every element.
-    pub(crate) fn flattened(&self, window: &Window) -> Option<Frame> {
-        let pointwise = window.taps() == 1
+    /// Whether each output meets the input element in its own place and no other.
+    pub(crate) fn is_flat(&self, window: &Window) -> bool {
+        window.taps() == 1
             && window.stride == [1, 1]
             && self.pad == [0, 0]
-            && self.input == self.output;
+            && self.input == self.output
+    }
+
+    /// The frame without its rows where these mean nothing: to a kernel of one tap that reads every element.
+    pub(crate) fn flattened(&self, window: &Window) -> Option<Frame> {
         let area = self.output_area();
-        pointwise.then_some(Frame {
+        self.is_flat(window).then_some(Frame {
             input: [1, area],
             output: [1, area],
             pad: [0, 0],

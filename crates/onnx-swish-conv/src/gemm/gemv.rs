@@ -2,6 +2,7 @@
 //! Given: the columns' elements, one behind the other.
 //! Promise: filters are read once, in registers along the rows.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use onnx_swish_simd::{Kernel, Simd};
@@ -13,9 +14,9 @@ use crate::columns::columns_apart;
 use crate::scratch::{Scratch, bytes_for};
 use crate::tuning::L2_COPY;
 
-/// Elements that a single column takes: registers may look behind its end.
-pub(super) fn vector_len(lanes: usize, depth: usize) -> usize {
-    depth + lanes
+/// Elements that a single column takes: each of its own once for every row of a tile, as filters lie.
+pub(super) fn vector_len(tile_rows: usize, depth: usize) -> usize {
+    depth * tile_rows
 }
 
 /// Images all of whose columns are single ones. Their tiles go through the whole depth at once: a product of a matrix and a
@@ -33,7 +34,7 @@ impl Vectors {
     /// Images with so many output elements in a channel, if they are few.
     pub(super) fn new(gemm: &Gemm, area: usize) -> Option<Vectors> {
         let lanes = gemm.isa.lanes();
-        let pitch = vector_len(lanes, gemm.filters.depth());
+        let pitch = vector_len(gemm.filters.tile_rows(), gemm.filters.depth());
         let fits = area * pitch * size_of::<f32>() <= L2_COPY;
         (columns_apart(lanes, area) == area && fits).then(|| Vectors {
             columns: area,
@@ -68,12 +69,11 @@ impl Share<'_> {
                 columns: vectors.columns,
                 to: &mut columns[step..],
                 pitch: vectors.pitch,
+                times: self.gemm.filters.tile_rows(),
             });
-            step += block.depth;
+            step += vector_len(self.gemm.filters.tile_rows(), block.depth);
         }
-        for tile in tiles {
-            self.gemv(blocks, tile, 0..vectors.columns, columns, vectors.pitch);
-        }
+        self.gemv(blocks, tiles, 0..vectors.columns, columns, vectors.pitch);
     }
 
     /// Unfolds a few columns over one block, and brings the elements of each together, `pitch` elements apart.
@@ -92,14 +92,15 @@ impl Share<'_> {
             columns: columns.len(),
             pitch,
             to: vectors,
+            times: self.gemm.filters.tile_rows(),
         });
     }
 
-    /// One tile of single columns over some blocks of the depth, whose elements `vectors` has, `pitch` elements apart.
+    /// Tiles of single columns over some blocks of the depth, whose elements `vectors` has, `pitch` elements apart.
     pub(super) fn gemv(
         &self,
         blocks: &[Block],
-        tile: usize,
+        tiles: Range<usize>,
         columns: Range<usize>,
         vectors: &[f32],
         pitch: usize,
@@ -107,8 +108,9 @@ impl Share<'_> {
         let first = blocks.first().is_some_and(|block| block.first);
         let last = blocks.last().is_some_and(|block| block.last);
         self.gemm.isa.run(Gemv {
-            tile: &self.tile(tile, columns.start, first, last),
-            filters: |i: usize| blocks.get(i).map(|block| self.filters(block, tile)),
+            tiles,
+            tile: |tile: usize| self.tile(tile, columns.start, first, last),
+            filters: |tile: usize, i: usize| blocks.get(i).map(|block| self.filters(block, tile)),
             vectors,
             pitch,
             columns: columns.len(),
@@ -124,6 +126,8 @@ struct Transpose<'a> {
     /// Where the first column goes; the others follow each `pitch` elements further.
     to: &'a mut [f32],
     pitch: usize,
+    /// How often each element is written: the rows of a tile of filters, which then multiply it without a permutation.
+    times: usize,
 }
 
 impl Kernel for Transpose<'_> {
@@ -131,19 +135,22 @@ impl Kernel for Transpose<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let rows = self.panel.chunks_exact(PANEL_VECTORS * S::LANES);
-        for (k, row) in rows.take(self.depth).enumerate() {
-            for (column, x) in row[..self.columns].iter().enumerate() {
-                self.to[column * self.pitch + k] = *x;
+        let pitch = PANEL_VECTORS * S::LANES;
+        for column in 0..self.columns {
+            let to = self.to[column * self.pitch..].chunks_exact_mut(self.times);
+            let from = self.panel[column..].iter().step_by(pitch);
+            for (to, x) in to.zip(from).take(self.depth) {
+                to.fill(*x);
             }
         }
     }
 }
 
-/// A tile of rows of single columns: registers along the rows, several steps of the depth in one.
-struct Gemv<'a, F> {
-    tile: &'a Tile<'a>,
-    /// The tile's filters in each block: `[depth][tile row]`.
+/// Tiles of rows of single columns: registers along the rows, several steps of the depth in one.
+struct Gemv<'a, T, F> {
+    tiles: Range<usize>,
+    tile: T,
+    /// A tile's filters in each block: `[depth][tile row]`.
     filters: F,
     vectors: &'a [f32],
     /// From one column in `vectors` to the next.
@@ -151,7 +158,11 @@ struct Gemv<'a, F> {
     columns: usize,
 }
 
-impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Kernel for Gemv<'a, F> {
+impl<'a, T, F> Kernel for Gemv<'a, T, F>
+where
+    T: Fn(usize) -> Tile<'a>,
+    F: Fn(usize, usize) -> Option<&'a [f32]>,
+{
     type Output = ();
 
     #[inline(always)]
@@ -164,19 +175,26 @@ impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Kernel for Gemv<'a, F> {
     }
 }
 
-impl<'a, F: Fn(usize) -> Option<&'a [f32]>> Gemv<'a, F> {
+impl<'a, T, F> Gemv<'a, T, F>
+where
+    T: Fn(usize) -> Tile<'a>,
+    F: Fn(usize, usize) -> Option<&'a [f32]>,
+{
     #[inline(always)]
     fn rows<S: Simd, const MR: usize>(self, s: S) {
-        for (column, mut vector) in (0..self.columns).zip(self.vectors.chunks(self.pitch)) {
-            let mut chains = [s.splat(0.0); CHAINS];
-            let mut block = 0;
-            while let Some(filters) = (self.filters)(block) {
-                accumulate::<S, MR>(s, filters, vector, &mut chains);
-                vector = &vector[filters.len() / MR..];
-                block += 1;
+        for i in self.tiles {
+            let tile = (self.tile)(i);
+            for (column, mut vector) in (0..self.columns).zip(self.vectors.chunks(self.pitch)) {
+                let mut chains = [s.splat(0.0); CHAINS];
+                let mut block = 0;
+                while let Some(filters) = (self.filters)(i, block) {
+                    accumulate::<S, MR>(s, filters, vector, &mut chains);
+                    vector = &vector[filters.len()..];
+                    block += 1;
+                }
+                let sums = add_up::<S, MR>(s, chains);
+                tile.finish_column::<S, MR>(s, column, sums);
             }
-            let sums = add_up::<S, MR>(s, chains);
-            self.tile.finish_column::<S, MR>(s, column, sums);
         }
     }
 }
@@ -244,7 +262,27 @@ unsafe fn gather<S: Simd>(s: S, from: *const f32, step: usize, n: usize) -> S::V
         if step == 1 {
             return s.load_lanes(from, s.lanes(0, n));
         }
-        let mut lanes = [0.0f32; MOST_LANES];
+        if S::LANES <= 8 {
+            return gather_into::<S, 8>(s, from, step, n);
+        }
+        gather_into::<S, MOST_LANES>(s, from, step, n)
+    }
+}
+
+/// [`gather`] by way of `ROOM` elements of memory.
+///
+/// # Safety
+/// As there; a register has no more lanes.
+#[inline(always)]
+unsafe fn gather_into<S: Simd, const ROOM: usize>(
+    s: S,
+    from: *const f32,
+    step: usize,
+    n: usize,
+) -> S::V {
+    let mut lanes = [0.0f32; ROOM];
+    // SAFETY: the caller's promise.
+    unsafe {
         for (i, lane) in lanes.iter_mut().enumerate().take(n) {
             *lane = from.add(i * step).read();
         }
@@ -263,10 +301,11 @@ unsafe fn scatter<S: Simd>(s: S, to: *mut f32, step: usize, n: usize, v: S::V) {
         if step == 1 {
             return s.store_lanes(to, v, s.lanes(0, n));
         }
-        let mut lanes = [0.0f32; MOST_LANES];
-        s.store(lanes.as_mut_ptr(), v);
-        for (i, lane) in lanes.iter().enumerate().take(n) {
-            to.add(i * step).write(*lane);
+        let mut lanes = MaybeUninit::<[f32; MOST_LANES]>::uninit();
+        let lanes = lanes.as_mut_ptr().cast::<f32>();
+        s.store(lanes, v);
+        for i in 0..n {
+            to.add(i * step).write(lanes.add(i).read());
         }
     }
 }
@@ -274,7 +313,7 @@ unsafe fn scatter<S: Simd>(s: S, to: *mut f32, step: usize, n: usize, v: S::V) {
 /// Independent sums, so that none waits for the one before.
 const CHAINS: usize = 4;
 
-/// Adds the products of filters, `[depth][MR]`, and a column to `chains`, lane by lane.
+/// Adds the products of filters, `[depth][MR]`, and a column, whose elements are there `MR` times, to `chains`, lane by lane.
 ///
 /// A register has either several steps of the depth or, where it is shorter than the tile is tall, a part of one.
 #[inline(always)]
@@ -285,18 +324,16 @@ fn accumulate<S: Simd, const MR: usize>(
     chains: &mut [S::V; CHAINS],
 ) {
     let terms = filters.len();
-    let steps = (S::LANES / MR).max(1);
-    // A register may look at so many elements more than it needs.
-    assert!(terms.is_multiple_of(MR) && column.len() >= terms / MR + steps - 1);
+    assert!(terms.is_multiple_of(MR) && column.len() >= terms);
     let mut at = 0;
     while at + CHAINS * S::LANES <= terms {
         unrolled!(i < CHAINS, {
             let at = at + i * S::LANES;
-            // SAFETY: `filters` has `terms` elements, and `column` one for each `MR` of them.
+            // SAFETY: both have `terms` elements.
             let (w, x) = unsafe {
                 (
                     s.load(filters.as_ptr().add(at)),
-                    s.repeat(column.as_ptr().add(at / MR), S::LANES / steps),
+                    s.load(column.as_ptr().add(at)),
                 )
             };
             chains[i] = s.mul_add(w, x, chains[i]);
@@ -306,14 +343,11 @@ fn accumulate<S: Simd, const MR: usize>(
     let mut chain = 0;
     while at < terms {
         let rest = s.lanes(0, terms - at);
-        // SAFETY: as above; lanes beyond the end are masked, and of the column a register's elements are there.
+        // SAFETY: as above; lanes beyond the end are masked.
         let (w, x) = unsafe {
             (
                 s.load_lanes(filters.as_ptr().add(at), rest),
-                s.keep(
-                    s.repeat(column.as_ptr().add(at / MR), S::LANES / steps),
-                    rest,
-                ),
+                s.load_lanes(column.as_ptr().add(at), rest),
             )
         };
         chains[chain] = s.mul_add(w, x, chains[chain]);

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use super::gemv::vector_len;
 use super::pack::Block;
-use super::tile::{Inputs, Spans, multiply};
-use super::unfold::Unfold;
+use super::tile::{Spans, Step, multiply_each};
+use super::unfold::{CopyPanels, Unfold};
 use super::{Gemm, PANEL_VECTORS, Share};
 use crate::columns::PanelColumns;
 use crate::scratch::{Scratch, bytes_for};
@@ -19,12 +19,21 @@ pub(super) struct Panels {
     pub columns: PanelColumns,
     /// Panels that are unfolded together.
     together: usize,
+    /// Whether to compute one tile for all of them after the other, and not one panel after the other.
+    tile_by_tile: bool,
     /// Where the vectors of a panel go, and those of the last.
     spans: [[Spans; PANEL_VECTORS]; 2],
     /// Elements of all panels that are unfolded together.
     unfolded_len: usize,
     /// Elements from one column apart to the next.
     apart_pitch: usize,
+}
+
+/// Elements from one panel to the next that is unfolded with it: an odd number of cache lines, so that rows of many panels, which
+/// are written side by side, do not all fall into a few sets of a cache.
+fn panel_pitch(each: usize, depth: usize) -> usize {
+    const LINE: usize = 64 / size_of::<f32>();
+    ((each * depth).div_ceil(LINE) | 1) * LINE
 }
 
 impl Panels {
@@ -36,18 +45,16 @@ impl Panels {
         let last = columns.last + columns.apart.len();
         let deepest = gemm.filters.deepest();
         let shallow = gemm.filters.blocks().len() == 1 && deepest <= SHALLOW_DEPTH;
-        let together = if shallow {
-            (L2_COPY / size_of::<f32>() / (deepest * each)).max(1)
-        } else {
-            1
-        };
+        let copies = L2_COPY / size_of::<f32>() / panel_pitch(each, deepest);
+        let together = if shallow { copies } else { copies / 2 }.max(1);
         let spans = |columns: usize| std::array::from_fn(|v| Spans::flat(lanes, v, columns));
         Panels {
             columns,
             together,
+            tile_by_tile: shallow,
             spans: [spans(each), spans(last)],
-            unfolded_len: together * deepest * each,
-            apart_pitch: vector_len(lanes, deepest),
+            unfolded_len: together * panel_pitch(each, deepest),
+            apart_pitch: vector_len(gemm.filters.tile_rows(), deepest),
         }
     }
 
@@ -91,43 +98,86 @@ impl Share<'_> {
                     let pitch = panels.apart_pitch;
                     self.unfold_vectors(block, apart.clone(), unfolded, vectors, pitch);
                 }
-                let of_panel = block.depth * panels.columns.each;
-                for (panel, unfolded) in run.clone().zip(unfolded.chunks_exact_mut(of_panel)) {
-                    let first = panel * panels.columns.each;
-                    self.unfold(block, first..first + panels.of(panel).0, unfolded);
+                let last = panels.columns.panels - 1;
+                let whole = run.start..run.end.min(last);
+                let rest = whole.end..run.end;
+                self.unfold_panels(panels, block, whole.clone(), run.start, unfolded);
+                self.unfold_panels(panels, block, rest.clone(), run.start, unfolded);
+                if panels.tile_by_tile {
+                    self.multiply_panels(panels, block, &tiles, whole, run.start, unfolded);
+                } else {
+                    for panel in whole {
+                        let panel = panel..panel + 1;
+                        self.multiply_panels(panels, block, &tiles, panel, run.start, unfolded);
+                    }
                 }
-                for tile in tiles.clone() {
-                    let unfolded = unfolded.chunks_exact(of_panel);
-                    for (panel, unfolded) in run.clone().zip(unfolded) {
-                        self.panel_tile(panels, block, tile, panel, unfolded);
-                    }
-                    if !apart.is_empty() {
-                        let (blocks, pitch) = (std::slice::from_ref(block), panels.apart_pitch);
-                        self.gemv(blocks, tile, apart.clone(), vectors, pitch);
-                    }
+                self.multiply_panels(panels, block, &tiles, rest, run.start, unfolded);
+                if !apart.is_empty() {
+                    let (blocks, pitch) = (std::slice::from_ref(block), panels.apart_pitch);
+                    self.gemv(blocks, tiles.clone(), apart.clone(), vectors, pitch);
                 }
             }
         }
     }
 
-    /// One tile and panel, over one block.
-    fn panel_tile(
+    /// Tiles by panels of one width, over one block. `unfolded` begins with the panel `first`.
+    fn multiply_panels(
         &self,
         panels: &Panels,
         block: &Block,
-        tile: usize,
-        panel: usize,
+        tiles: &Range<usize>,
+        range: Range<usize>,
+        first: usize,
         unfolded: &[f32],
     ) {
-        let (columns, spans) = panels.of(panel);
-        multiply(
+        let (columns, spans) = panels.of(range.start);
+        let each = panels.columns.each;
+        let (of_panel, pitch) = (block.depth * each, panel_pitch(each, block.depth));
+        multiply_each(
             self.gemm.isa,
-            &self.tile(tile, panel * panels.columns.each, block.first, block.last),
-            self.filters(block, tile),
-            Inputs::Unfolded(unfolded),
+            tiles.clone(),
+            range,
+            |tile, panel| Step {
+                tile: self.tile(tile, panel * each, block.first, block.last),
+                filters: self.filters(block, tile),
+                rows: &unfolded[(panel - first) * pitch..][..of_panel],
+            },
             spans,
             columns,
         );
+    }
+
+    /// Unfolds the input of panels of one width, over one block. `unfolded` begins with the panel `first`.
+    fn unfold_panels(
+        &self,
+        panels: &Panels,
+        block: &Block,
+        range: Range<usize>,
+        first: usize,
+        unfolded: &mut [f32],
+    ) {
+        let (columns, each) = (panels.of(range.start).0, panels.columns.each);
+        let pitch = panel_pitch(each, block.depth);
+        let unfolded = &mut unfolded[(range.start - first) * pitch..];
+        let (window, frame) = (&self.gemm.spec.window, &self.plan.frame);
+        if frame.is_flat(window) && columns == each {
+            let channels = block.channels.clone();
+            let from = channels.start * frame.input_area() + range.start * each;
+            self.gemm.isa.run(CopyPanels {
+                input: &self.input[from..],
+                area: frame.input_area(),
+                gate: self.gate.map(|gate| &gate[channels.clone()]),
+                channels: channels.len(),
+                panels: range.len(),
+                pitch,
+                unfolded,
+            });
+            return;
+        }
+        for (panel, unfolded) in range.zip(unfolded.chunks_mut(pitch)) {
+            let first = panel * each;
+            self.unfold(block, first..first + columns, unfolded);
+        }
     }
 
     /// Unfolds the input that output columns meet, over one block.

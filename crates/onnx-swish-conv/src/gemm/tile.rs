@@ -2,6 +2,8 @@
 //! Given: filters of a tile of rows, and the input elements that its columns meet.
 //! Promise: sums stay in registers over the block; bias and epilogue are applied before the store.
 
+use std::ops::Range;
+
 use onnx_swish_simd::{Kernel, Simd};
 
 use super::{PANEL_VECTORS, tile_rows};
@@ -90,8 +92,6 @@ impl Spans {
 /// The input rows that a tile's columns meet.
 #[derive(Clone, Copy)]
 pub(crate) enum Inputs<'a> {
-    /// `[depth][PANEL_VECTORS vectors]`.
-    Unfolded(&'a [f32]),
     /// The row of each step of the depth starts at its offset, and a panel fits behind the largest.
     Scattered(&'a [f32], &'a [usize]),
     /// `[depth][vectors of the tile's columns]`.
@@ -112,13 +112,6 @@ pub(crate) fn multiply(
     macro_rules! vectors {
         ($count:expr) => {
             match inputs {
-                Inputs::Unfolded(rows) => isa.run(Multiply::<{ $count }, UNFOLDED> {
-                    tile,
-                    filters,
-                    rows,
-                    offsets: &[],
-                    spans,
-                }),
                 Inputs::Scattered(rows, offsets) => isa.run(Multiply::<{ $count }, SCATTERED> {
                     tile,
                     filters,
@@ -141,6 +134,74 @@ pub(crate) fn multiply(
         1 => vectors!(1),
         2 => vectors!(2),
         _ => vectors!(PANEL_VECTORS),
+    }
+}
+
+/// One of many tiles, all of whose inputs are unfolded.
+pub(crate) struct Step<'a> {
+    pub tile: Tile<'a>,
+    /// `[depth][tile row]`.
+    pub filters: &'a [f32],
+    /// `[depth][PANEL_VECTORS vectors]`.
+    pub rows: &'a [f32],
+}
+
+/// The tiles of some rows by so many panels of equal width: all panels of the first rows, then those of the next.
+///
+/// One call for all: what a call has to find out takes as long as sixteen steps of the depth.
+#[inline(always)]
+pub(crate) fn multiply_each<'a>(
+    isa: Isa,
+    tiles: Range<usize>,
+    panels: Range<usize>,
+    step: impl Fn(usize, usize) -> Step<'a>,
+    spans: &'a [Spans; PANEL_VECTORS],
+    columns: usize,
+) {
+    macro_rules! vectors {
+        ($count:expr) => {
+            isa.run(MultiplyEach::<_, { $count }> {
+                tiles,
+                panels,
+                step,
+                spans,
+            })
+        };
+    }
+    match columns.div_ceil(isa.lanes()) {
+        0 => {}
+        1 => vectors!(1),
+        2 => vectors!(2),
+        _ => vectors!(PANEL_VECTORS),
+    }
+}
+
+/// Tiles by panels, of `NV` vectors of columns each.
+struct MultiplyEach<'a, F, const NV: usize> {
+    tiles: Range<usize>,
+    panels: Range<usize>,
+    step: F,
+    spans: &'a [Spans; PANEL_VECTORS],
+}
+
+impl<'a, F: Fn(usize, usize) -> Step<'a>, const NV: usize> Kernel for MultiplyEach<'a, F, NV> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for tile in self.tiles {
+            for panel in self.panels.clone() {
+                let step = (self.step)(tile, panel);
+                let multiply = Multiply::<NV, UNFOLDED> {
+                    tile: &step.tile,
+                    filters: step.filters,
+                    rows: step.rows,
+                    offsets: &[],
+                    spans: self.spans,
+                };
+                multiply.run(s);
+            }
+        }
     }
 }
 

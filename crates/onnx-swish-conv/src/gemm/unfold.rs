@@ -74,6 +74,58 @@ impl Kernel for Unfold<'_> {
     }
 }
 
+/// What a kernel of one tap and stride 1 meets: panels that follow each other, all columns of which are there.
+///
+/// Channel by channel through all panels, for that is how the input lies: caches fetch ahead of who reads on.
+pub(super) struct CopyPanels<'a> {
+    /// From the first column of the first channel on.
+    pub input: &'a [f32],
+    /// Elements from one channel to the next.
+    pub area: usize,
+    /// A factor for each channel.
+    pub gate: Option<&'a [f32]>,
+    pub channels: usize,
+    pub panels: usize,
+    /// Elements from one panel to the next.
+    pub pitch: usize,
+    /// `[panel][channel][PANEL_VECTORS vectors]`.
+    pub unfolded: &'a mut [f32],
+}
+
+impl Kernel for CopyPanels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.gate {
+            Some(gate) => self.copy(|channel, x| s.mul(x, s.splat(gate[channel])), s),
+            None => self.copy(|_, x| x, s),
+        }
+    }
+}
+
+impl CopyPanels<'_> {
+    #[inline(always)]
+    fn copy<S: Simd>(self, each: impl Fn(usize, S::V) -> S::V, s: S) {
+        let width = PANEL_VECTORS * S::LANES;
+        for (channel, row) in self.input.chunks(self.area).enumerate().take(self.channels) {
+            let row = row[..self.panels * width].chunks_exact(width);
+            let mut at = channel * width;
+            for from in row {
+                let to = &mut self.unfolded[at..][..width];
+                unrolled!(v < PANEL_VECTORS, {
+                    // SAFETY: both have `width` elements.
+                    unsafe {
+                        let x = s.load(from.as_ptr().add(v * S::LANES));
+                        s.store(to.as_mut_ptr().add(v * S::LANES), each(channel, x));
+                    }
+                });
+                at += self.pitch;
+            }
+        }
+    }
+}
+
 /// The planes to read.
 struct Planes<'a> {
     window: &'a Window,

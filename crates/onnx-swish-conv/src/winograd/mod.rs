@@ -30,7 +30,7 @@ use self::plan::{PLANES, Part, Plan};
 use self::store::Store;
 use self::transform::POINTS;
 use crate::epilogue::Epilogue;
-use crate::gemm::tile::{Inputs, Spans, Start, Tile, multiply};
+use crate::gemm::tile::{Spans, Start, Step, Tile, multiply_each};
 use crate::gemm::{PANEL_VECTORS, tile_rows};
 use crate::plan::LastPlans;
 use crate::scratch::{self, Scratch};
@@ -230,29 +230,31 @@ impl<'a> Share<'a> {
         assert!(vectors * lanes <= plan.product_row);
         assert!(conv.tile_rows * plan.product_row <= plan.product_step);
         assert!(products.len() >= POINTS * plan.product_step);
-        for point in 0..POINTS {
-            let filters = conv.of_tile(tile, point);
-            for first in (0..vectors).step_by(PANEL_VECTORS) {
-                let panel = first / PANEL_VECTORS * plan.panel_step;
-                let to = point * plan.product_step + first * lanes;
-                let tile = Tile {
-                    output: products.as_mut_ptr().wrapping_add(to),
-                    residual: None,
-                    row_step: plan.product_row,
-                    rows: conv.tile_rows,
-                    start: Start::Rows(&conv.zeros),
-                    epilogue: None,
-                };
-                multiply(
-                    conv.isa,
-                    &tile,
-                    filters,
-                    Inputs::Unfolded(&inputs[point * plan.input_step + panel..]),
-                    &spans,
-                    (vectors - first) * lanes,
-                );
-            }
-        }
+        let to = products.as_mut_ptr();
+        let step = |point: usize, panel: usize| Step {
+            tile: Tile {
+                output: to.wrapping_add(point * plan.product_step + panel * PANEL_VECTORS * lanes),
+                residual: None,
+                row_step: plan.product_row,
+                rows: conv.tile_rows,
+                start: Start::Rows(&conv.zeros),
+                epilogue: None,
+            },
+            filters: conv.of_tile(tile, point),
+            rows: &inputs[point * plan.input_step + panel * plan.panel_step..],
+        };
+        let whole = vectors / PANEL_VECTORS;
+        let rest = vectors % PANEL_VECTORS;
+        let each = PANEL_VECTORS * lanes;
+        multiply_each(conv.isa, 0..POINTS, 0..whole, step, &spans, each);
+        multiply_each(
+            conv.isa,
+            0..POINTS,
+            whole..whole + 1,
+            step,
+            &spans,
+            rest * lanes,
+        );
     }
 
     /// The way out of a tile of output channels.
