@@ -1,7 +1,7 @@
-//! What is computed from one 8-bit code alone, element by element, and what of it becomes codes again.
+//! What is computed from nothing but 8-bit codes and constants, element by element, and what of it becomes codes again.
 //! Given: the graph and its facts.
-//! Promises: true for every run and every call, and linear in the file. Between the two lies what engines make a table of, whatever it is;
-//! fusing there would move codes.
+//! Promises: true for every run and every call, and linear in the file. What lies between the two is the file's own arithmetic, whatever
+//! it is, of one tensor of codes or of several; fusing there would move codes.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use super::borders::Borders;
 use crate::facts::Facts;
 use crate::graph::{Graph, Node, Source, Value};
 use crate::ops::Op;
-use crate::quantised::params::{Quantiser, code_type, default_code};
+use crate::quantised::params::{Flaw, Quantiser, code, code_type, default_code};
 
 /// What decides about the elements of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,11 +17,9 @@ enum Kind {
     /// Nothing is known yet.
     #[default]
     Unseen,
-    /// One number, the same in every run.
-    Number,
-    /// Numbers that the file stores.
-    Stored,
-    /// For each element one code.
+    /// Numbers that are the same in every run.
+    Constant,
+    /// For each element a code, or several, and constants.
     Code,
     /// What comes in over a border does.
     Open,
@@ -34,8 +32,6 @@ enum Kind {
 pub(super) struct Between {
     borders: Borders,
     kinds: Vec<Kind>,
-    /// Two values with one origin have the same code at the same place.
-    origins: Vec<Value>,
     /// Values that somebody wants in floats.
     wanted: Vec<bool>,
     /// Values that become codes, whatever else they become.
@@ -61,7 +57,6 @@ impl Between {
         let mut between = Self {
             borders: Borders::new(graph, facts),
             kinds: vec![Kind::Unseen; count],
-            origins: vec![Value::ABSENT; count],
             ..Self::default()
         };
         // What is called stands before who calls it, and what a body gives back before what is made of it.
@@ -77,7 +72,7 @@ impl Between {
         between
     }
 
-    /// Whether for each element one 8-bit code alone decides about a value, which becomes codes only.
+    /// Whether 8-bit codes and constants alone decide about a value, element by element, which becomes codes only.
     pub(super) fn holds(&self, value: Value) -> bool {
         let is = |of: &[bool]| of.get(value.index()).copied().unwrap_or(false);
         matches!(self.kind(value), Kind::Code | Kind::Open) && is(&self.ending) && !is(&self.wanted)
@@ -106,7 +101,7 @@ impl Between {
         let given = graph.scope_inputs(scope).iter().copied();
         for input in given.filter(|&input| graph.source(input) == Source::Input) {
             let kind = if scope == 0 { Kind::Free } else { Kind::Open };
-            self.set(input, kind, input);
+            self.set(input, kind);
         }
         let start = steps.len();
         steps.extend(graph.order(scope).map(Step::Enter));
@@ -117,18 +112,9 @@ impl Between {
         self.kinds.get(value.index()).copied().unwrap_or_default()
     }
 
-    fn origin(&self, value: Value) -> Value {
-        let origin = self.origins.get(value.index()).copied();
-        origin.filter(|origin| !origin.is_absent()).unwrap_or(value)
-    }
-
-    fn set(&mut self, value: Value, kind: Kind, origin: Value) {
-        let slots = (
-            self.kinds.get_mut(value.index()),
-            self.origins.get_mut(value.index()),
-        );
-        if let (Some(slot), Some(of)) = slots {
-            (*slot, *of) = (kind, origin);
+    fn set(&mut self, value: Value, kind: Kind) {
+        if let Some(slot) = self.kinds.get_mut(value.index()) {
+            *slot = kind;
         }
     }
 
@@ -138,15 +124,24 @@ impl Between {
         if !matches!(known, Kind::Unseen | Kind::Open) {
             return known;
         }
-        let stand_in = self.borders.stand_in(value);
-        let kind = match facts.constant(graph, stand_in) {
-            Some(constant) if constant.number().is_some() => Kind::Number,
-            Some(_) => Kind::Stored,
-            None if known == Kind::Open => return known,
-            None => Kind::Free,
+        let kind = match self.is_constant(graph, facts, value) {
+            true => Kind::Constant,
+            false if known == Kind::Open => return known,
+            false => Kind::Free,
         };
-        self.set(value, kind, value);
+        self.set(value, kind);
         kind
+    }
+
+    /// Whether a value is the same in every run, however large it is.
+    fn is_constant(&self, graph: &Graph<'_>, facts: &mut Facts, value: Value) -> bool {
+        let stand_in = self.borders.stand_in(value);
+        let is_stored = match graph.source(stand_in) {
+            Source::Initializer(_) | Source::Sparse => true,
+            Source::Node(node) => graph.op(node) == Op::Constant,
+            Source::Input | Source::Nowhere => false,
+        };
+        is_stored || facts.constant(graph, stand_in).is_some()
     }
 
     fn come(&mut self, graph: &Graph<'_>, facts: &mut Facts, node: Node) {
@@ -154,117 +149,82 @@ impl Between {
         if op == Op::Unknown {
             return self.come_back(graph, node);
         }
-        let (kind, origin) = self.computed(graph, facts, node);
+        let kind = self.computed(graph, facts, node);
         let makes_data = if op == Op::Split { usize::MAX } else { 1 };
         for (position, &output) in graph.outputs(node).iter().enumerate() {
-            if output.is_absent() {
-                continue;
-            }
-            let own = facts.numbering.of(output);
             let kind = if position < makes_data {
                 kind
             } else {
                 Kind::Free
             };
-            self.set(output, kind, origin.unwrap_or(own));
+            self.set(output, kind);
         }
     }
 
-    /// What an operator makes, and the origin of it if it is not its own.
-    fn computed(
-        &mut self,
-        graph: &Graph<'_>,
-        facts: &mut Facts,
-        node: Node,
-    ) -> (Kind, Option<Value>) {
+    /// What an operator makes.
+    fn computed(&mut self, graph: &Graph<'_>, facts: &mut Facts, node: Node) -> Kind {
         let op = graph.op(node);
         let output = graph.outputs(node).first().copied();
-        let constant = output.and_then(|output| facts.constant(graph, output));
-        if let Some(constant) = constant {
-            let is_number = constant.number().is_some();
-            return (
-                if is_number {
-                    Kind::Number
-                } else {
-                    Kind::Stored
-                },
-                None,
-            );
+        if output.is_some_and(|output| facts.constant(graph, output).is_some()) {
+            return Kind::Constant;
         }
-        let (moves, computes) = (moves(graph, node), is_element_wise(op));
         let quantises = matches!(op, Op::QuantizeLinear | Op::DequantizeLinear);
-        if !moves && !computes && !quantises || quantises && !self.is_table(graph, facts, node) {
-            return (Kind::Free, None);
+        if quantises && !self.is_linear(graph, facts, node) {
+            return Kind::Free;
         }
-        let (kind, common) = self.operands(graph, facts, node, moves);
-        let code = graph.inputs(node).first().copied();
         match op {
-            // A code is where a number comes from, if nothing before it is.
-            Op::DequantizeLinear if kind == Kind::Code => (kind, common),
-            Op::DequantizeLinear => (Kind::Code, code.map(|code| facts.numbering.of(code))),
-            Op::QuantizeLinear if kind == Kind::Open => (kind, None),
-            _ if computes && kind != Kind::Free => match common {
-                Some(common) => (kind, Some(common)),
-                None if moves => (kind, None),
-                None => (Kind::Free, None),
-            },
-            _ => (kind, common.filter(|_| quantises)),
+            Op::DequantizeLinear => Kind::Code,
+            _ if quantises || moves(graph, node) || is_element_wise(op) => {
+                self.operands(graph, facts, node)
+            }
+            _ => Kind::Free,
         }
     }
 
-    /// What the data of a node are together, and the origin that they have in common.
-    fn operands(
-        &mut self,
-        graph: &Graph<'_>,
-        facts: &mut Facts,
-        node: Node,
-        moves: bool,
-    ) -> (Kind, Option<Value>) {
-        let data = graph
-            .op(node)
-            .data_inputs()
-            .map_or(usize::MAX, |data| data.end);
-        let start = graph.op(node).data_inputs().map_or(0, |data| data.start);
-        let (mut kind, mut common, mut differ) = (Kind::Unseen, None, false);
-        for &input in graph.inputs(node).iter().take(data).skip(start) {
-            if input.is_absent() {
-                continue;
-            }
-            let is_code_first = graph.op(node) == Op::DequantizeLinear;
-            match self.operand(graph, facts, input) {
-                Kind::Number if !is_code_first => continue,
-                Kind::Stored if moves => continue,
-                Kind::Open => kind = Kind::Open,
-                Kind::Code if kind != Kind::Open => kind = Kind::Code,
-                Kind::Code => {}
-                Kind::Unseen | Kind::Number | Kind::Stored | Kind::Free => {
-                    return (Kind::Free, None);
-                }
-            }
-            let origin = self.origin(input);
-            differ |= common.is_some_and(|common| common != origin);
-            common = Some(origin);
+    /// What the data of a node are together.
+    fn operands(&mut self, graph: &Graph<'_>, facts: &mut Facts, node: Node) -> Kind {
+        let data = graph.op(node).data_inputs();
+        let data = data.unwrap_or(0..usize::MAX);
+        let inputs = graph.inputs(node).iter().take(data.end).skip(data.start);
+        let mut kind = Kind::Unseen;
+        for &input in inputs.filter(|input| !input.is_absent()) {
+            kind = match (kind, self.operand(graph, facts, input)) {
+                (_, Kind::Unseen | Kind::Free) => return Kind::Free,
+                (Kind::Open, _) | (_, Kind::Open) => Kind::Open,
+                (Kind::Code, _) | (_, Kind::Code) => Kind::Code,
+                _ => Kind::Constant,
+            };
         }
-        match kind {
-            Kind::Unseen => (Kind::Free, None),
-            kind => (kind, common.filter(|_| !differ)),
+        if kind == Kind::Unseen {
+            Kind::Free
+        } else {
+            kind
         }
     }
 
     /// Whether a quantiser's codes are of 8 bits, and its numbers the same in every run.
-    fn is_table(&self, graph: &Graph<'_>, facts: &mut Facts, node: Node) -> bool {
-        let &[code, scale, ..] = graph.inputs(node) else {
+    fn is_linear(&self, graph: &Graph<'_>, facts: &mut Facts, node: Node) -> bool {
+        let &[data, scale, ..] = graph.inputs(node) else {
             return false;
         };
         let zero = graph.inputs(node).get(2).copied();
         let zero = zero.filter(|zero| !zero.is_absent());
         let outside = |value| self.borders.stand_in(value);
-        let code = match graph.op(node) {
-            Op::DequantizeLinear => code_type(graph, outside(code)),
+        let code_type = match graph.op(node) {
+            Op::DequantizeLinear => code_type(graph, outside(data)),
             _ => Some(default_code(graph, node)),
         };
-        let quantiser = Quantiser::new(graph, facts, outside(scale), zero.map(outside), code);
-        quantiser.flaw.is_none()
+        let quantiser = Quantiser::new(graph, facts, outside(scale), zero.map(outside), code_type);
+        match quantiser.flaw {
+            None => true,
+            // A scale for each channel is a constant as any.
+            Some(Flaw::PerChannel(_)) => {
+                let mut numbers = [Some(scale), zero].into_iter().flatten();
+                matches!(quantiser.code, Some(code::U8 | code::I8))
+                    && numbers.all(|number| self.is_constant(graph, facts, number))
+            }
+            Some(_) => false,
+        }
     }
 
     /// What bodies and functions give back.
@@ -274,42 +234,21 @@ impl Between {
             .iter()
             .filter(|output| !output.is_absent())
         {
-            let (mut kind, mut origins) = (Kind::Unseen, HashSet::new());
+            let mut kind = Kind::Unseen;
             for value in self.borders.back(output) {
                 kind = match (kind, self.kind(value)) {
                     (Kind::Unseen | Kind::Code, Kind::Code) => Kind::Code,
                     (Kind::Unseen | Kind::Code | Kind::Open, Kind::Code | Kind::Open) => Kind::Open,
                     _ => Kind::Free,
                 };
-                origins.insert(self.outside(graph, node, self.origin(value)));
             }
             let kind = if kind == Kind::Unseen {
                 Kind::Free
             } else {
                 kind
             };
-            let mut origins = origins.into_iter();
-            let origin = match (origins.next(), origins.next()) {
-                (Some(Some(one)), None) => one,
-                _ => output,
-            };
-            self.set(output, kind, origin);
+            self.set(output, kind);
         }
-    }
-
-    /// What the origin of a body's or function's result is to who reads that, if it is one of theirs.
-    fn outside(&self, graph: &Graph<'_>, node: Node, origin: Value) -> Option<Value> {
-        if let Some(function) = graph.callee(node) {
-            let position = self.borders.position(origin)?;
-            let body = graph.function_scopes(function).first()?;
-            let is_own = graph.value_scope(origin) as usize == *body;
-            let argument = graph.inputs(node).get(position).copied();
-            return argument
-                .filter(|_| is_own)
-                .map(|argument| self.origin(argument));
-        }
-        let scope = graph.value_scope(origin) as usize;
-        (!graph.bodies(node).any(|body| body == scope)).then_some(origin)
     }
 
     /// What comes in over a border, and what is made of it, is not of codes alone if not all that comes in is.
@@ -318,7 +257,7 @@ impl Between {
         for value in graph.values() {
             let is_entry = graph.source(value) == Source::Input && self.kind(value) == Kind::Open;
             if is_entry && self.borders.back(value).next().is_none() {
-                self.set(value, Kind::Free, value);
+                self.set(value, Kind::Free);
             }
             if matches!(self.kind(value), Kind::Free | Kind::Unseen) {
                 free.push(value);
@@ -338,7 +277,7 @@ impl Between {
             let made: Vec<Value> = made.chain(self.borders.onward(value)).collect();
             for value in made {
                 if matches!(self.kind(value), Kind::Open | Kind::Code) {
-                    self.set(value, Kind::Free, value);
+                    self.set(value, Kind::Free);
                     free.push(value);
                 }
             }
@@ -428,6 +367,20 @@ fn is_element_wise(op: Op) -> bool {
         || op.keeps_order()
         || matches!(
             op,
-            Op::Mul | Op::Identity | Op::Dropout | Op::Transpose | Op::Cast | Op::CastLike
+            Op::Mul
+                | Op::Identity
+                | Op::Dropout
+                | Op::Transpose
+                | Op::Cast
+                | Op::CastLike
+                | Op::Equal
+                | Op::Less
+                | Op::Greater
+                | Op::LessOrEqual
+                | Op::GreaterOrEqual
+                | Op::And
+                | Op::Or
+                | Op::Xor
+                | Op::Not
         )
 }

@@ -21,8 +21,6 @@ pub(super) struct Borders {
     backward: Vec<(Value, Value)>,
     /// Values that something reads of which nothing is known.
     pub(super) read: Vec<Value>,
-    /// Inputs of functions, by position.
-    positions: HashMap<Value, usize>,
     /// For an input of a function that is a constant or a code of one kind in every call, what one of them gives.
     stand_ins: HashMap<Value, Value>,
 }
@@ -60,11 +58,6 @@ impl Borders {
     /// The constant or the code that stands for a function's input; for another value itself.
     pub(super) fn stand_in(&self, value: Value) -> Value {
         self.stand_ins.get(&value).copied().unwrap_or(value)
-    }
-
-    /// Which input of its function a value is.
-    pub(super) fn position(&self, value: Value) -> Option<usize> {
-        self.positions.get(&value).copied()
     }
 
     fn holder(&mut self, graph: &Graph<'_>, node: Node) {
@@ -124,7 +117,6 @@ impl Borders {
             self.read.extend(arguments.iter().skip(given.len()));
         }
         for (position, &input) in given.iter().enumerate() {
-            self.positions.insert(input, position);
             let argument = |caller: &Node| graph.inputs(*caller).get(position).copied();
             let mut arguments = callers.iter().map(|caller| {
                 let argument = argument(caller).filter(|argument| !argument.is_absent());

@@ -47,7 +47,7 @@ pub(crate) use pairs::{CodePair, CodeSums, Second};
 pub(crate) use quantize::{Dequantize, Quantize};
 pub(crate) use quantize_by::{Direction, QuantizeBy};
 pub(crate) use reference::{Reference, UnfusedSigmoid};
-pub(crate) use rounding::Round;
+pub(crate) use rounding::{HalfByCodes, Round};
 pub(crate) use sampling::Sampling;
 pub(crate) use selection::{Ranking, Selection};
 pub(crate) use softmax::{OwnAxes, Softmax};

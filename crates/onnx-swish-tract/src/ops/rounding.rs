@@ -54,3 +54,24 @@ impl ElementWiseMiniOp for Round {
         Ok(())
     }
 }
+
+/// Float16 that DequantizeLinear makes or QuantizeLinear takes, in a widened model: kept where the codes that follow depend on it, and
+/// nothing elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HalfByCodes;
+
+impl HalfByCodes {
+    pub(crate) fn into_op(self) -> ElementWiseOp {
+        ElementWiseOp(Box::new(self), None)
+    }
+}
+
+impl ElementWiseMiniOp for HalfByCodes {
+    fn name(&self) -> String {
+        Round(Half::Float16).name()
+    }
+
+    fn eval_in_place(&self, tensor: &mut Tensor, to: Option<DatumType>) -> TractResult<()> {
+        Round(Half::Float16).eval_in_place(tensor, to)
+    }
+}

@@ -249,7 +249,9 @@ const PASSES: &[Pass] = &[
 
 /// Runs the passes for a graph that tract has not decluttered yet.
 pub(crate) fn raw(model: &mut TypedModel) -> TractResult<()> {
-    run(model, Convolutions::Tract, &|when| when == When::Raw).map(drop)
+    run(model, Convolutions::Tract, &|when| when == When::Raw)?;
+    // Bodies are told by the graphs around them which of these matter.
+    tables::as_written::drop_halves(model)
 }
 
 /// Runs the passes for a graph that may also be written out.

@@ -31,6 +31,11 @@ impl Body {
         Ok(Body::new(model))
     }
 
+    /// The graph as far as it was rewritten.
+    pub fn graph(&self) -> &TypedModel {
+        &self.model
+    }
+
     pub fn rewrite(
         &mut self,
         work: &mut dyn FnMut(&mut TypedModel) -> TractResult<()>,

@@ -393,6 +393,13 @@ impl Choice {
     pub(crate) fn bodies_mut(&mut self) -> impl Iterator<Item = &mut Body> {
         self.then.iter_mut().chain(&mut self.other)
     }
+
+    /// The branches that can be computed, in the order of [`Choice::bodies_mut`], with the node's inputs that theirs are.
+    pub(crate) fn bodies(&self) -> impl Iterator<Item = (&Body, &[usize])> {
+        let [then, other] = &self.slots;
+        let then = self.then.iter().map(move |body| (body, &**then));
+        then.chain(self.other.iter().map(move |body| (body, &**other)))
+    }
 }
 
 impl PartialEq for Choice {

@@ -13,7 +13,8 @@ use tract_onnx::pb::NodeProto;
 
 use super::Built;
 use crate::load::dequantized;
-use crate::ops::{Dequantize, Direction, Quantize, QuantizeBy};
+use crate::load::widen::HALF_BY_CODES;
+use crate::ops::{Dequantize, Direction, HalfByCodes, Quantize, QuantizeBy};
 
 pub(in crate::load) fn quantize(_: &ParsingContext, node: &NodeProto) -> Built {
     Ok((expand(Linear::of(node, Direction::Quantize)?), vec![]))
@@ -32,6 +33,8 @@ struct Linear {
     block: usize,
     /// What the attribute says.
     output: Option<DatumType>,
+    /// Whether the floats are float16 in the file.
+    half: bool,
 }
 
 impl Linear {
@@ -47,6 +50,7 @@ impl Linear {
             axis: node.get_attr_opt("axis")?.unwrap_or(1),
             block: node.get_attr_opt("block_size")?.unwrap_or(0),
             output,
+            half: node.get_attr_opt::<i64>(HALF_BY_CODES)?.is_some(),
         })
     }
 
@@ -116,6 +120,36 @@ impl Expansion for Linear {
     }
 
     fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let float = inputs.first().copied().context("no input")?;
+        if !self.half || model.outlet_fact(float)?.konst.is_some() {
+            return self.wire_single(prefix, model, inputs);
+        }
+        let half = HalfByCodes.into_op();
+        match self.direction {
+            Direction::Quantize => {
+                let half = model.wire_node(format!("{prefix}.float16"), half, &[float])?;
+                let inputs: TVec<OutletId> = half
+                    .into_iter()
+                    .chain(inputs[1..].iter().copied())
+                    .collect();
+                self.wire_single(prefix, model, &inputs)
+            }
+            Direction::Dequantize => {
+                let floats = self.wire_single(&format!("{prefix}.float32"), model, inputs)?;
+                model.wire_node(prefix, half, &floats)
+            }
+        }
+    }
+}
+
+impl Linear {
+    /// Of float32.
+    fn wire_single(
         &self,
         prefix: &str,
         model: &mut TypedModel,

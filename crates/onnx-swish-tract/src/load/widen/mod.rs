@@ -14,6 +14,7 @@ mod tensors;
 use std::collections::HashMap;
 use std::path::Path;
 
+use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, type_proto,
@@ -35,6 +36,9 @@ pub(super) const ROUNDINGS: [(&str, Half); 2] = [
     ("widened::Float16", Half::Float16),
     ("widened::Bfloat16", Half::Bfloat16),
 ];
+
+/// The attribute of a quantiser whose floats were float16.
+pub(super) const HALF_BY_CODES: &str = "widened::Float16";
 
 /// The attributes that name an element type, in whichever operator of ONNX's they appear.
 const TYPES: [&str; 6] = [
@@ -76,8 +80,11 @@ impl Widening {
 
     /// Widens a model; `base_dir` is where its external data lies.
     pub(super) fn apply(self, model: &mut ModelProto, base_dir: Option<&Path>) -> Result<()> {
+        // Graphs see the scales of those around them, which come first.
+        let mut scales = HashMap::new();
         try_for_each_graph(model, |graph| {
             let halves = self.known_halves(graph);
+            scales.extend(halves.clone());
             for tensor in &mut graph.initializer {
                 if let Some(half) = self.half(tensor.data_type) {
                     tensors::widen(tensor, half, base_dir)?;
@@ -89,6 +96,7 @@ impl Widening {
             }
             for node in &mut graph.node {
                 self.widen_cast(node, &halves);
+                self.note_half(node, &scales);
                 for attribute in &mut node.attribute {
                     self.widen_attribute(attribute, base_dir)?;
                 }
@@ -108,7 +116,12 @@ impl Widening {
             let to = node.attribute.iter().find(|it| it.name == "to")?;
             Some((node.output.first()?, i32::try_from(to.i).ok()?))
         });
-        let all = initializers.chain(values).chain(casts);
+        let constants = graph.node.iter().filter(|node| node.op_type == "Constant");
+        let constants = constants.filter_map(|node| {
+            let tensor = node.attribute.iter().find_map(|it| it.t.as_ref())?;
+            Some((node.output.first()?, tensor.data_type))
+        });
+        let all = initializers.chain(values).chain(casts).chain(constants);
         all.filter_map(|(name, code)| Some((name.clone(), self.half(code)?)))
             .collect()
     }
@@ -141,6 +154,20 @@ impl Widening {
             node.op_type = name.to_owned();
             node.input.truncate(1);
             node.attribute.clear();
+        }
+    }
+
+    /// Notes of a quantiser whose scale is float16 that its floats are.
+    fn note_half(self, node: &mut NodeProto, halves: &HashMap<String, Half>) {
+        let scale = node.input.get(1).and_then(|scale| halves.get(scale));
+        let is_quantiser = matches!(&*node.op_type, "QuantizeLinear" | "DequantizeLinear");
+        if is_quantiser && scale == Some(&Half::Float16) {
+            node.attribute.push(AttributeProto {
+                name: HALF_BY_CODES.to_owned(),
+                r#type: AttributeType::Int.into(),
+                i: 1,
+                ..AttributeProto::default()
+            });
         }
     }
 

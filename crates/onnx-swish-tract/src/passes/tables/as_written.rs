@@ -1,8 +1,9 @@
 //! What stands between 8-bit codes, kept as the file has it until tables are made of it.
 //!
 //! Given a graph that tract has not decluttered; promises that declutter changes no rounding where codes are computed from codes and
-//! constants, element by element, wherever the elements move in between.
+//! constants, element by element, wherever the elements move in between, the branches of If and the bodies of Loop among them.
 
+mod borders;
 #[cfg(test)]
 mod tests;
 
@@ -14,22 +15,51 @@ use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::change_axes::AxisOp;
 use tract_core::ops::cnn::MaxPool;
 use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::identity::Identity;
 
 use super::regions::is_element_wise;
-use crate::ops::{Exact, ExactRoot, QuantizeBy, Stepwise, is_code};
+use crate::load::Half;
+use crate::ops::{Exact, ExactRoot, HalfByCodes, QuantizeBy, Round, Stepwise, is_code};
+use crate::passes;
+use borders::Given;
+
+/// How many levels of graphs within graphs are told what comes in from outside.
+const DEEPEST: usize = 3;
 
 /// Puts operators in disguise.
 pub(in crate::passes) fn keep(model: &mut TypedModel) -> TractResult<()> {
+    keep_within(model, &Given::default(), false, DEEPEST)
+}
+
+/// As [`keep`], also of bodies, by what is given to them, and whether codes are made of what they give.
+fn keep_within(
+    model: &mut TypedModel,
+    given: &Given,
+    is_wanted: bool,
+    depth: usize,
+) -> TractResult<()> {
     let order = model.eval_order()?;
-    let codes = of_codes(model, &order)?;
+    let codes = borders::of_codes(model, &order, given, depth)?;
     let mut inside: HashSet<usize> = HashSet::new();
+    if is_wanted {
+        let outputs = model.output_outlets()?.iter();
+        inside.extend(outputs.filter(|it| codes.contains(it)).map(|it| it.node));
+    }
     for id in order.iter().rev() {
         let node = model.node(*id);
         let makes_codes = node.outputs.iter().any(|it| is_code(it.fact.datum_type));
-        if makes_codes || inside.contains(id) {
+        if makes_codes || inside.contains(id) || borders::hold_codes(node, depth) {
             let computed = node.inputs.iter().filter(|input| codes.contains(input));
             inside.extend(computed.map(|input| input.node));
         }
+    }
+    for id in order {
+        let within = borders::given_to(model, id, &codes, given, depth)?;
+        let mut within = within.iter();
+        borders::rewrite(model.node_mut(id), &mut |body| match within.next() {
+            Some(given) => keep_within(body, given, inside.contains(&id), depth - 1),
+            None => Ok(()),
+        })?;
     }
     for id in inside {
         let op = &model.node(id).op;
@@ -43,14 +73,30 @@ pub(in crate::passes) fn keep(model: &mut TypedModel) -> TractResult<()> {
             Exact::of(op).map(Into::into)
         } else {
             let op = op.downcast_ref::<ElementWiseOp>();
-            op.and_then(|op| ExactRoot::of(op).or_else(|| Stepwise::of(op).filter(|_| single)))
-                .map(Into::into)
+            op.and_then(|op| {
+                let half = op.0.is::<HalfByCodes>();
+                let half = half.then(|| Round(Half::Float16).into_op());
+                let stepwise = || Stepwise::of(op).filter(|_| single);
+                half.or_else(|| ExactRoot::of(op)).or_else(stepwise)
+            })
+            .map(Into::into)
         };
         if let Some(kept) = kept {
             model.node_mut(id).op = kept;
         }
     }
     Ok(())
+}
+
+/// Takes out what rounds to float16 where no codes depend on it.
+pub(in crate::passes) fn drop_halves(model: &mut TypedModel) -> TractResult<()> {
+    for node in &mut model.nodes {
+        let op = node.op_as::<ElementWiseOp>();
+        if op.is_some_and(|op| op.0.is::<HalfByCodes>()) {
+            node.op = Box::new(Identity);
+        }
+    }
+    passes::rewrite_bodies(model, &mut drop_halves)
 }
 
 /// Puts tract's operators back.
@@ -76,28 +122,6 @@ pub(in crate::passes) fn give_all_back(model: &mut TypedModel) {
             node.op = plain.into();
         }
     }
-}
-
-/// The values that codes alone decide about, with constants: the codes themselves, and what is computed from them element by element,
-/// wherever the elements move in between.
-fn of_codes(model: &TypedModel, order: &[usize]) -> TractResult<HashSet<OutletId>> {
-    let mut of_codes: HashSet<OutletId> = HashSet::new();
-    for id in order {
-        let node = model.node(*id);
-        let (mut any, mut all) = (false, computes(node) || moves(node));
-        for input in &node.inputs {
-            let is_of_codes = of_codes.contains(input);
-            any |= is_of_codes;
-            all &= is_of_codes || model.outlet_fact(*input)?.konst.is_some();
-        }
-        for (slot, output) in node.outputs.iter().enumerate() {
-            let is_code = is_code(output.fact.datum_type) && output.fact.konst.is_none();
-            if is_code || any && all {
-                of_codes.insert(OutletId::new(*id, slot));
-            }
-        }
-    }
-    Ok(of_codes)
 }
 
 /// Whether an element of the output is computed from those at its place, whichever scales codes have.
