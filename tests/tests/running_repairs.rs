@@ -209,7 +209,9 @@ repairs! {
         factors_whose_product_is_no_number
         floats_of_16_bits_in_a_loop
         number_of_the_boxes_that_are_kept
+        activations_of_several_codes
         arithmetic_between_several_codes
+        arithmetic_on_codes_from_outside_a_branch
         margins_around_one_row
         pools_of_codes_whose_channels_come_last
         pools_of_special_values
@@ -218,6 +220,7 @@ repairs! {
         products_of_operands_in_any_order
         recurrent_layers_of_nan
         samples_at_nan
+        scales_of_float16
         samples_beyond_the_border
         special_values_in_a_loop
         special_values_in_a_scan

@@ -115,12 +115,69 @@ fn whoever_reads_floats_gets_them_fused() {
     }
     // The number behind the code is not the activation.
     left(&net(&format!("{D}; {a}; l = Relu(d); {z}")), &["k"], &[]);
-    // Another tensor flows in before there is a code again.
-    let sum = "u = QuantizeLinear(x, sz, zy); w = DequantizeLinear(u, sz, zy); kt = Add(kv, w)";
+    // Floats flow in before there is a code again.
     let a = a
         .replace("Linear(kv", "Linear(kt")
-        .replace("k = ", &format!("{sum}; k = "));
+        .replace("k = ", "kt = Add(kv, x); k = ");
     let found = inspected(&net(&format!("{D}; {a}; {Y}")));
+    assert_eq!(found.counts(), "hard_swish 1");
+}
+
+/// Codes of another tensor: `w` in floats.
+const OTHER: &str = "u = QuantizeLinear(x, sz, zy); w = DequantizeLinear(u, sz, zy)";
+
+/// What is computed from nothing but codes and constants is the file's own arithmetic.
+#[test]
+fn codes_of_several_tensors() {
+    let a = hard("d", "k", "sy")
+        .replace("Linear(kv", "Linear(kt")
+        .replace("k = ", &format!("{OTHER}; kt = Add(kv, w); k = "));
+    left(&net(&format!("{D}; {a}; {Y}")), &[], &["quantized"]);
+    let sum = |sum: &str| {
+        net(&format!(
+            "{D}; {OTHER}; {sum}; {}; {Y}",
+            hard("e", "k", "sy")
+        ))
+    };
+    left(&sum("e = Add(d, w)"), &[], &["quantized"]);
+    left(&sum("f = Mul(d, w); e = Max(f, six)"), &[], &["quantized"]);
+    let moved = "f = Transpose[perm=0:2:1:3](w); e = Add(d, f)";
+    left(&sum(moved), &[], &["quantized"]);
+    let chosen = "b = Greater(d, w); e = Where(b, d, w)";
+    left(&sum(chosen), &[], &["quantized"]);
+}
+
+#[test]
+fn a_constant_for_each_channel() {
+    let scaled = |other: &str| {
+        let a = hard("e", "k", "sy");
+        let net = net(&format!(
+            "{D}; {OTHER}; f = Mul(d, {other}); e = Add(f, w); {a}; {Y}"
+        ));
+        net.and("float[3,1,1] channels = 1, 2, 3")
+    };
+    left(&scaled("channels"), &[], &["quantized"]);
+}
+
+/// Real floats have no codes that could move: an activation of them is one operator, as before.
+#[test]
+fn floats_that_flow_into_codes() {
+    for sum in [
+        "Add(d, x)",
+        "Conv(d, weights)",
+        "ReduceMean(d)",
+        "AveragePool[kernel_shape=1:1](d)",
+    ] {
+        let a = hard("e", "k", "sy");
+        let net = net(&format!("{D}; e = {sum}; {a}; {Y}"));
+        let found = inspected(&net.and("float[4,3,1,1] weights = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"));
+        assert_eq!(found.counts(), "hard_swish 1", "{sum}");
+    }
+    // And so is one that somebody wants in floats.
+    let a = hard("e", "k", "sy");
+    let found = inspected(&net(&format!(
+        "{D}; {OTHER}; e = Add(d, w); {a}; l = DequantizeLinear(k, sy, zy); y = Add(l, kv)"
+    )));
     assert_eq!(found.counts(), "hard_swish 1");
 }
 

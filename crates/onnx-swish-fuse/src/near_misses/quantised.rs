@@ -86,11 +86,11 @@ impl Explainer<'_, '_> {
             Obstacle::Between => Words::new(
                 "quantized",
                 format!(
-                    "{} is a float activation of {} between two 8-bit codes, where it is not all that is computed: fusing would move codes",
+                    "{} is a float activation of {} between 8-bit codes, where it is not all that is computed: fusing would move codes",
                     self.name(self.miss.output),
                     self.name(self.miss.partner)
                 ),
-                "nothing: engines may make one table of all that lies between the codes",
+                "nothing: what lies between the codes is computed as the file has it",
             ),
             Obstacle::Broken(broken) => self.broken(broken),
         }

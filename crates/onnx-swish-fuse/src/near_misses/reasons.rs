@@ -98,7 +98,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("dropout", "a Dropout that may be in training mode"),
     (
         "quantized",
-        "the gate is quantised, what it multiplies or the result is not; or a float activation between two codes that is not all in between",
+        "the gate is quantised, what it multiplies or the result is not; or a float activation between codes that is not all in between",
     ),
     (
         "unquantized_gate",

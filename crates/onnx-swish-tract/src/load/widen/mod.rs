@@ -9,12 +9,14 @@
 //! `DatumType`). ONNX Runtime's CPU provider computes both in float32 as well, and rounds where a Cast of the model says so.
 
 mod external;
+mod quantisers;
 mod tensors;
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use tract_onnx::pb::attribute_proto::AttributeType;
+pub(super) use quantisers::HALF_BY_CODES;
+
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, type_proto,
@@ -36,9 +38,6 @@ pub(super) const ROUNDINGS: [(&str, Half); 2] = [
     ("widened::Float16", Half::Float16),
     ("widened::Bfloat16", Half::Bfloat16),
 ];
-
-/// The attribute of a quantiser whose floats were float16.
-pub(super) const HALF_BY_CODES: &str = "widened::Float16";
 
 /// The attributes that name an element type, in whichever operator of ONNX's they appear.
 const TYPES: [&str; 6] = [
@@ -90,13 +89,13 @@ impl Widening {
                     tensors::widen(tensor, half, base_dir)?;
                 }
             }
+            quantisers::note(graph, &scales);
             let values = graph.input.iter_mut().chain(&mut graph.output);
             for value in values.chain(&mut graph.value_info) {
                 self.widen_type(value);
             }
             for node in &mut graph.node {
                 self.widen_cast(node, &halves);
-                self.note_half(node, &scales);
                 for attribute in &mut node.attribute {
                     self.widen_attribute(attribute, base_dir)?;
                 }
@@ -154,20 +153,6 @@ impl Widening {
             node.op_type = name.to_owned();
             node.input.truncate(1);
             node.attribute.clear();
-        }
-    }
-
-    /// Notes of a quantiser whose scale is float16 that its floats are.
-    fn note_half(self, node: &mut NodeProto, halves: &HashMap<String, Half>) {
-        let scale = node.input.get(1).and_then(|scale| halves.get(scale));
-        let is_quantiser = matches!(&*node.op_type, "QuantizeLinear" | "DequantizeLinear");
-        if is_quantiser && scale == Some(&Half::Float16) {
-            node.attribute.push(AttributeProto {
-                name: HALF_BY_CODES.to_owned(),
-                r#type: AttributeType::Int.into(),
-                i: 1,
-                ..AttributeProto::default()
-            });
         }
     }
 
