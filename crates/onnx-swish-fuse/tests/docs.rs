@@ -106,7 +106,8 @@ roundings inside belong to its result.
   are the ones that are meant, if the numbers agree.
 - **In floats between codes.** DequantizeLinear, SiLU in floats, QuantizeLinear is such a region as well. If something reads the
   result that makes no codes of it, or no codes of it alone, it is fused instead, since that reader wants it in floats. One that is a step
-  of several between the codes stays, too: `quantized`. Steps are what computes element by element, and what moves or selects elements:
+  of several between the codes stays, too, whether these are of one tensor or of more: `quantized`. Steps are what computes element by
+  element from codes and constants, and what moves or selects elements:
   MaxPool, Concat, Where, a Cast. They are followed into If, Loop, Scan and functions of the file, and out of them.
 - **No table.** 16-bit and 8-bit float codes, scales with several elements, scales that are not finite, normal and above zero or whose
   quotients leave 32-bit integers, a gate that is quantised where x is not, a gate that is computed from x before x is quantised.

@@ -170,7 +170,8 @@ fn floats_that_flow_into_codes() {
     ] {
         let a = hard("e", "k", "sy");
         let net = net(&format!("{D}; e = {sum}; {a}; {Y}"));
-        let found = inspected(&net.and("float[4,3,1,1] weights = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"));
+        let found =
+            inspected(&net.and("float[4,3,1,1] weights = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"));
         assert_eq!(found.counts(), "hard_swish 1", "{sum}");
     }
     // And so is one that somebody wants in floats.
