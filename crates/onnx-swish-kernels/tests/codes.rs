@@ -367,3 +367,85 @@ fn sums_of_planes_are_exact() {
         }
     }
 }
+
+/// ONNX Runtime's operators: scales of models, round ones and powers of two, at which halves occur, and ones that float64 does not hold.
+fn combinations() -> Vec<QLinear> {
+    let scales = [
+        [0.0237, 0.0113, 0.0291],
+        [0.5, 0.25, 0.5],
+        [0.06, 0.02, 0.04],
+        [1e-9, 0.37, 0.01],
+        [3e-38, 1e-20, 1.0],
+    ];
+    let zeros = [[117, 3, 131], [0, 255, 77], [128, 128, 0]];
+    let mut all = Vec::new();
+    for operator in [Operator::Add, Operator::Mul] {
+        for scale in scales {
+            for zero in zeros {
+                for codes in [CodeType::U8, CodeType::I8] {
+                    let linear = |at: usize| Linear {
+                        scale: scale[at],
+                        zero_point: ZeroPoint::new(codes, zero[at] + codes.range()[0]).unwrap(),
+                    };
+                    all.extend(QLinear::new(operator, linear(0), linear(1), linear(2)));
+                }
+            }
+        }
+    }
+    assert_eq!(all.len(), 60);
+    all
+}
+
+/// Every pair, at once and in parts that end anywhere.
+#[test]
+fn pairs_are_combined_as_their_formula_says_on_every_set() {
+    let a: Vec<u8> = (0..65_536u32).map(|i| (i >> 8) as u8).collect();
+    let b: Vec<u8> = (0..65_536u32).map(|i| i as u8).collect();
+    for by in combinations() {
+        let expected: Vec<u8> = a.iter().zip(&b).map(|(a, b)| by.code(*a, *b)).collect();
+        for isa in Isa::available() {
+            let mut codes = vec![77; a.len()];
+            combine_with(isa, &by, &a, Second::Each(&b), &mut codes);
+            assert!(codes == expected, "{isa} {by:?}");
+            for n in (0..70).chain([127, 300]) {
+                let at = n * 211;
+                let mut codes = vec![0xaa; n + 3];
+                let (a, b) = (&a[at..at + n], &b[at..at + n]);
+                combine_with(isa, &by, a, Second::Each(b), &mut codes[..n]);
+                assert_eq!(codes[..n], expected[at..at + n], "{isa} {by:?} {n}");
+                assert_eq!(codes[n..], [0xaa; 3]);
+            }
+        }
+    }
+}
+
+/// Small planes are computed, large ones are looked up.
+#[test]
+fn planes_are_combined_with_one_code_each() {
+    for by in combinations() {
+        for (planes, plane) in [(0, 5), (3, 1), (5, 49), (2, 2000)] {
+            let (a, b) = (noise(planes * plane, 3), noise(planes, 4));
+            let each = a.iter().enumerate();
+            let expected: Vec<u8> = each.map(|(i, a)| by.code(*a, b[i / plane])).collect();
+            for isa in Isa::available() {
+                let mut codes = vec![77; a.len()];
+                combine_with(isa, &by, &a, Second::Planes(&b), &mut codes);
+                assert_eq!(codes, expected, "{isa} {by:?} {plane}");
+            }
+        }
+    }
+}
+
+#[test]
+fn codes_of_two_types_are_not_combined() {
+    let linear = |zero_point| Linear {
+        scale: 0.5,
+        zero_point,
+    };
+    let (unsigned, signed) = (linear(ZeroPoint::U8(3)), linear(ZeroPoint::I8(3)));
+    assert_eq!(
+        QLinear::new(Operator::Add, unsigned, signed, unsigned),
+        None
+    );
+    assert_eq!(QLinear::new(Operator::Mul, signed, signed, unsigned), None);
+}

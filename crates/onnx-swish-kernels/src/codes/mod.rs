@@ -12,6 +12,7 @@
 //! | [`look_up`] | `table[code]` | any function of one code |
 //! | [`add`] | the code of `a + b` | DequantizeLinear, Add, QuantizeLinear |
 //! | [`scale_planes`] | the code of `a·b`, one b for each plane of a | a squeeze-and-excite gate between codes |
+//! | [`combine`] | the code of `a + b` or `a·b` in another arithmetic | ONNX Runtime's QLinearAdd and QLinearMul |
 //! | [`plane_sums`] | the float of the exact sum of each plane's codes | a global average pool of codes |
 //! | [`requantize_in_place`] | the three of them, with or without a table | what stands between two float operators of a quantised model |
 //!
@@ -22,8 +23,12 @@
 mod loops;
 #[allow(unsafe_code)]
 mod pairs;
+#[allow(unsafe_code)]
+mod qlinear;
 
 use onnx_swish_simd::Isa;
+
+pub use qlinear::{Operator, QLinear, Second};
 
 pub(crate) use loops::{Round, requantize};
 
@@ -295,6 +300,31 @@ pub fn scale_planes_with(isa: Isa, pair: &Pair, a: &[u8], b: &[u8], codes: &mut 
     if !a.is_empty() {
         isa.run(pairs::Product { pair, a, b, codes });
     }
+}
+
+/// Writes the code of each pair.
+///
+/// # Panics
+/// If the lengths of `a` and `codes` differ, or that of `b`, or if that of planes does not divide them.
+pub fn combine(by: &QLinear, a: &[u8], b: Second<'_>, codes: &mut [u8]) {
+    combine_with(Isa::best(), by, a, b, codes);
+}
+
+/// [`combine`] on a given instruction set.
+///
+/// # Panics
+/// As [`combine`].
+pub fn combine_with(isa: Isa, by: &QLinear, a: &[u8], b: Second<'_>, codes: &mut [u8]) {
+    assert_eq!(a.len(), codes.len(), "a and codes differ in length");
+    match b {
+        Second::Each(b) => assert_eq!(b.len(), codes.len(), "b and codes differ in length"),
+        Second::Planes([]) => assert!(a.is_empty(), "{} codes in no planes", a.len()),
+        Second::Planes(b) => {
+            let whole = a.len().is_multiple_of(b.len());
+            assert!(whole, "{} codes in {} planes", a.len(), b.len());
+        }
+    }
+    isa.run(qlinear::Combine { by, a, b, codes });
 }
 
 /// Writes the float of the sum of each plane: `f32(Σ (code − zero point))·scale`, where the sum is exact.

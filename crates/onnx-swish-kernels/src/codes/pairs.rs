@@ -8,10 +8,10 @@ use super::loops::ROUND;
 use super::{Linear, Pair, Table, ZeroPoint};
 
 /// Codes of a plane from which on a table of all products is worth making.
-const WORTH_A_TABLE: usize = 768;
+pub(super) const WORTH_A_TABLE: usize = 768;
 
 /// The codes of a type, in order of their bytes.
-const EVERY: Table = {
+pub(super) const EVERY: Table = {
     let mut bytes = [0; 256];
     let mut i = 0;
     while i < 256 {
@@ -180,6 +180,11 @@ struct Codes<S: Simd> {
     low: S::V,
 }
 
+/// What becomes of floats, of which the store makes codes.
+pub(super) trait End<S: Simd>: Copy {
+    fn eval(&self, s: S, float: S::V) -> S::V;
+}
+
 impl<S: Simd> Codes<S> {
     #[inline(always)]
     fn new(s: S, pair: &Pair) -> Self {
@@ -192,7 +197,9 @@ impl<S: Simd> Codes<S> {
             low: s.splat(low),
         }
     }
+}
 
+impl<S: Simd> End<S> for Codes<S> {
     #[inline(always)]
     fn eval(&self, s: S, float: S::V) -> S::V {
         let q = s.div(s.at_least(self.low, float), self.scale);
@@ -201,7 +208,7 @@ impl<S: Simd> Codes<S> {
 }
 
 /// Floats that become codes, by their place.
-trait Source<S: Simd>: Copy {
+pub(super) trait Source<S: Simd>: Copy {
     /// # Safety
     /// There are four registers of them from place i on.
     unsafe fn group(self, s: S, i: usize) -> [S::V; 4];
@@ -278,9 +285,9 @@ impl<A: Lane, S: Simd> Source<S> for Products<A, S> {
 /// # Safety
 /// So many can be read from the source and written at `to`, which is no part of the source.
 #[inline(always)]
-unsafe fn write<C: Lane, S: Simd>(
+pub(super) unsafe fn write<C: Lane, S: Simd>(
     s: S,
-    codes: Codes<S>,
+    end: impl End<S>,
     source: impl Source<S>,
     to: *mut C,
     n: usize,
@@ -291,19 +298,19 @@ unsafe fn write<C: Lane, S: Simd>(
         while i + 4 * S::LANES <= n {
             let mut group = source.group(s, i);
             for floats in &mut group {
-                *floats = codes.eval(s, *floats);
+                *floats = end.eval(s, *floats);
             }
             C::store_group(s, to.add(i), group);
             i += 4 * S::LANES;
         }
         if n < S::LANES {
-            C::store_first(s, to, codes.eval(s, source.first(s, n)), n);
+            C::store_first(s, to, end.eval(s, source.first(s, n)), n);
             return;
         }
         while i < n {
             // The last register has some of the one before once more.
             let at = i.min(n - S::LANES);
-            C::store(s, to.add(at), codes.eval(s, source.register(s, at)));
+            C::store(s, to.add(at), end.eval(s, source.register(s, at)));
             i += S::LANES;
         }
     }
