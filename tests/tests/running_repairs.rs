@@ -218,6 +218,7 @@ repairs! {
         products_of_codes_quantised_at_run_time
         products_of_codes_with_a_scale_for_each_channel
         products_of_operands_in_any_order
+        sums_and_products_of_codes_in_onnxruntimes_arithmetic
         recurrent_layers_of_nan
         samples_at_nan
         scales_of_float16

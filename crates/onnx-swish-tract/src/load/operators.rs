@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use onnx_swish_kernels::codes::Operator;
 use tract_hir::internal::*;
 use tract_onnx::Onnx;
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
@@ -12,7 +13,7 @@ use tract_onnx::pb::{ModelProto, NodeProto};
 
 use crate::error::{Error, Result};
 use crate::load::graphs::{graphs, plain_domain};
-use crate::load::repairs::{Builder, Built, quantize, round};
+use crate::load::repairs::{Builder, Built, combined::combined, quantize, round};
 use crate::load::rules::{check_attributes, display_name};
 use crate::load::signature::check_constant;
 use crate::load::widen::ROUNDINGS;
@@ -24,7 +25,7 @@ const OUR_DOMAIN: &str = "onnx_swish";
 const QUICK_GELU_ALPHA: f32 = 1.702;
 
 /// Operators of the com.microsoft domain that tract implements with that domain's meaning.
-const CONTRIB: [&str; 15] = [
+const CONTRIB: [&str; 17] = [
     "BiasGelu",
     "DequantizeLinear",
     "DynamicQuantizeLSTM",
@@ -35,6 +36,8 @@ const CONTRIB: [&str; 15] = [
     "GroupQueryAttention",
     "MatMulNBits",
     "MultiHeadAttention",
+    "QLinearAdd",
+    "QLinearMul",
     "QuantizeLinear",
     "QuickGelu",
     "RotaryEmbedding",
@@ -110,11 +113,15 @@ impl Operators {
                     register.insert(name, fused);
                 }
                 register.insert("HardSigmoid", hard_sigmoid);
+                register.insert("QLinearAdd", |_, node| combined(node, Operator::Add, false));
+                register.insert("QLinearMul", |_, node| combined(node, Operator::Mul, false));
             }
             Operators::Reference => {
                 for name in OURS.into_iter().chain(THEIRS) {
                     register.insert(name, reference);
                 }
+                register.insert("QLinearAdd", |_, node| combined(node, Operator::Add, true));
+                register.insert("QLinearMul", |_, node| combined(node, Operator::Mul, true));
                 register.insert("Sigmoid", |_, _| {
                     Ok((UnfusedSigmoid.into_op().into_hir(), vec![]))
                 });

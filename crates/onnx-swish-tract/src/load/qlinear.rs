@@ -1,12 +1,12 @@
 //! Operators that take codes and give codes, written out as what they mean.
 //!
-//! Given a decoded model; promises DequantizeLinear, the operator on floats and QuantizeLinear in the place of each `QLinear...` operator of
+//! Given a decoded model; promises DequantizeLinear, the operator on floats and QuantizeLinear in the place of `QLinear...` operators of
 //! the standard and of com.microsoft, in nested graphs too. The passes make codes of them again where that pays; whoever does not
 //! run these computes the floats between.
 //!
 //! tract 0.23.9 knows two of them, `QLinearConv` and `QLinearMatMul`, and rounds in its own way. ONNX Runtime computes most of them as floats
-//! between codes, up to rounding: its QLinearAdd, QLinearMul and QLinearAveragePool add the zero point before they round, and so send
-//! halves to the other code where it is odd (`docs/quantised.md`); its QLinearConv rounds as [`onnx_swish_conv::Ending::Codes`] does.
+//! between codes, up to rounding (`docs/quantised.md`); its QLinearConv rounds as [`onnx_swish_conv::Ending::Codes`] does. Of QLinearAdd and
+//! QLinearMul the rounding is what they mean, and they are operators of their own (`repairs/combined.rs`).
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +20,7 @@ type Row = (&'static str, &'static str, fn(&NodeProto, &mut Nodes<'_>));
 
 const MICROSOFT: &str = "com.microsoft";
 
-const OPERATORS: [Row; 11] = [
+const OPERATORS: [Row; 9] = [
     ("", "QLinearConv", conv),
     ("", "QLinearMatMul", |node, nodes| {
         let a = nodes.dequantized(node, [0, 1, 2], None);
@@ -36,12 +36,6 @@ const OPERATORS: [Row; 11] = [
         nodes.quantized(node, y, [6, 7]);
     }),
     (MICROSOFT, "QGemm", gemm),
-    (MICROSOFT, "QLinearAdd", |node, nodes| {
-        binary(node, nodes, "Add")
-    }),
-    (MICROSOFT, "QLinearMul", |node, nodes| {
-        binary(node, nodes, "Mul")
-    }),
     (MICROSOFT, "QLinearSigmoid", |node, nodes| {
         unary(node, nodes, "Sigmoid", &[])
     }),
@@ -210,13 +204,6 @@ fn pool(node: &NodeProto, nodes: &mut Nodes, op_type: &str, options: &[&str]) {
     }
     let codes = nodes.standard(node, "QuantizeLinear", &codes, Vec::new());
     nodes.last(node, "Transpose", vec![codes], vec![permutation(to_back)]);
-}
-
-fn binary(node: &NodeProto, nodes: &mut Nodes, op_type: &str) {
-    let a = nodes.dequantized(node, [0, 1, 2], None);
-    let b = nodes.dequantized(node, [3, 4, 5], None);
-    let y = nodes.floats(node, op_type, &[a, b], &[]);
-    nodes.quantized(node, y, [6, 7]);
 }
 
 /// Scale and zero point of the result come first, then each input with its own.
@@ -415,7 +402,10 @@ mod tests {
 
     #[test]
     fn operators_of_other_domains_and_layouts_are_left() {
-        assert_eq!(types(model(node("my", "QLinearAdd", &[]))), ["QLinearAdd"]);
+        assert_eq!(
+            types(model(node("my", "QLinearConcat", &[]))),
+            ["QLinearConcat"]
+        );
         let mut pool = node(
             MICROSOFT,
             "QLinearGlobalAveragePool",
@@ -430,13 +420,6 @@ mod tests {
         });
         // Of no known rank.
         assert_eq!(types(model(pool)), ["QLinearGlobalAveragePool"]);
-        let mut add = node(MICROSOFT, "QLinearAdd", &[]);
-        add.attribute.push(AttributeProto {
-            name: "channels_last".to_owned(),
-            i: 1,
-            ..AttributeProto::default()
-        });
-        assert_eq!(types(model(add)), ["QLinearAdd"]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use serde::Serialize;
 use tract_core::internal::*;
 use tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 
-use crate::ops::{Dequantize, LookUp, Quantize, is_code};
+use crate::ops::{Dequantize, LookUp, QLinear, Quantize, is_code};
 use regions::Region;
 
 /// What a quantised model computes from one 8-bit code alone, and how it runs.
@@ -97,7 +97,22 @@ pub(super) fn take_over(model: &mut TypedModel) -> TractResult<Vec<CodeTable>> {
         // What lies within a region has no reader any more, and must not count as one.
         model.compact()?;
     }
+    found.extend(model.nodes().iter().filter_map(combined));
     Ok(found)
+}
+
+/// A sum or a product of codes that is no function of one code.
+fn combined(node: &TypedNode) -> Option<CodeTable> {
+    let op = node.op_as::<QLinear>()?;
+    let what = if op.is_sum() { "sum" } else { "product" };
+    Some(CodeTable {
+        node: node.name.clone(),
+        what: format!("{what} of two tensors"),
+        between_codes: true,
+        table: false,
+        left: None,
+        nodes: vec![node.name.clone()],
+    })
 }
 
 /// Makes activations of codes that nobody reads, and lists what floats still become codes for.

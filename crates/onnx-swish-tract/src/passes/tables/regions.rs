@@ -13,7 +13,7 @@ use tract_core::ops::identity::Identity;
 use tract_core::ops::logic::Iff;
 
 use super::{element_wise, is_sane};
-use crate::ops::{Dequantize, Quantize, is_code};
+use crate::ops::{Dequantize, QLinear, Quantize, is_code};
 
 /// From one code to another.
 pub(super) struct Region {
@@ -112,9 +112,11 @@ fn root_of(
     let Some(root) = root else {
         return Ok(None);
     };
+    // Of one element, ONNX Runtime's sum rounds in another order.
+    let one = node.op_is::<QLinear>() && output.fact.shape.volume() == 1.to_dim();
     // A constant of more axes, or another operand's, would broadcast.
     let same_shape = model.outlet_fact(root)?.shape == output.fact.shape;
-    Ok(same_shape.then_some(root))
+    Ok((same_shape && !one).then_some(root))
 }
 
 /// Whether a value is one constant.
@@ -136,6 +138,7 @@ pub(super) fn is_element_wise(node: &TypedNode) -> bool {
         || node.op_is::<Cast>()
         || node.op_is::<Identity>()
         || node.op_is::<Iff>()
+        || node.op_is::<QLinear>()
 }
 
 /// The nodes from behind the root to this one, if they are not too many.

@@ -2,11 +2,12 @@
 //!
 //! Given regions of every kind and what is almost one; promises the same bits, a table where one is due, and hands off the rest.
 
+use onnx_swish_kernels::codes::{self as kernels, Linear, Operator, ZeroPoint};
 use tract_core::internal::*;
 use tract_core::ops::cast::cast;
 use tract_core::ops::math::{add, max, mul};
 
-use crate::ops::{Activation, Dequantize, Gate, LookUp, Requantize};
+use crate::ops::{Activation, Dequantize, Gate, LookUp, QLinear, Requantize};
 use crate::passes::written::{I8, Net, U8};
 use crate::passes::{self, CodeTable, Wanted};
 
@@ -311,4 +312,58 @@ fn what_is_no_function_of_one_code_is_left() {
         let tables = usize::from(what == "16 bits");
         assert_eq!(count::<LookUp>(&rewritten), tables, "{what}: {words:?}");
     }
+}
+
+/// ONNX Runtime's operator on codes of u8, scales and zero points those of the operands and the result.
+fn combined(operator: Operator, parts: [(f32, u8); 3]) -> QLinear {
+    let [a, b, to] = parts.map(|(scale, zero_point)| {
+        let zero_point = ZeroPoint::U8(zero_point);
+        Linear { scale, zero_point }
+    });
+    let by = kernels::QLinear::new(operator, a, b, to).unwrap();
+    QLinear { by, plain: false }
+}
+
+/// As its quantiser writes SiLU with operators on codes; of a code and a constant, and of a code and itself.
+#[test]
+fn onnx_runtimes_operators_on_one_code_are_tables() {
+    let model = net(|net, codes| {
+        let gate = silu(net, codes, U8)[0];
+        let parts = [(0.05, 110), (1.0 / 255.0, 0), (0.031, 21)];
+        vec![net.wire(combined(Operator::Mul, parts), &[codes, gate])]
+    });
+    let (words, rewritten) = found(&model);
+    assert_eq!(words, [SILU]);
+    assert_eq!(rewritten.nodes().len(), 3);
+    for operator in [Operator::Add, Operator::Mul] {
+        let model = net(|net, codes| {
+            let three = net.constant(tensor1(&[60u8]));
+            let sum = combined(operator, [(0.05, 110), (0.05, 0), (0.0625, 131)]);
+            let twice = combined(operator, [(0.05, 110), (0.05, 110), (0.0625, 131)]);
+            let one = net.wire(sum, &[codes, three]);
+            vec![one, net.wire(twice, &[codes, codes])]
+        });
+        let (words, rewritten) = found(&model);
+        assert_eq!((words.len(), count::<LookUp>(&rewritten)), (2, 2));
+    }
+}
+
+/// Of two tensors, and of one that is repeated.
+#[test]
+fn onnx_runtimes_operators_on_several_codes_are_listed_as_they_are() {
+    let model = net(|net, codes| {
+        let constants: Vec<u8> = (0..8).map(|i| i * 31).collect();
+        let factors = net.constant(Tensor::from_shape(&[1, 8, 1, 1], &constants).unwrap());
+        let product = combined(Operator::Mul, [(0.05, 110), (0.01, 3), (0.02, 131)]);
+        let product = net.wire(product, &[codes, factors]);
+        let sum = combined(Operator::Add, [(0.02, 131), (0.05, 110), (0.06, 5)]);
+        vec![net.wire(sum, &[product, codes])]
+    });
+    let words = run(&model, true).1;
+    let words: Vec<String> = words.iter().map(CodeTable::description).collect();
+    let said = [
+        "product of two tensors from codes to codes",
+        "sum of two tensors from codes to codes",
+    ];
+    assert_eq!(words, said);
 }

@@ -12,7 +12,11 @@ use tract_core::ops::math;
 use tract_core::ops::nn;
 
 use super::regions::Region;
-use crate::ops::{Activation, Dequantize, Exact, Gate, Quantize, Stepwise};
+use onnx_swish_kernels::codes::Linear;
+
+use crate::ops::{
+    Activation, Dequantize, Exact, Gate, QLinear, Quantize, Stepwise, number as number_of,
+};
 
 const SILU: &str = "SiLU";
 const SWISH: &str = "Swish";
@@ -121,7 +125,33 @@ fn form(node: &TypedNode, inputs: &[(Option<Form>, Option<f64>)]) -> Form {
             return form;
         }
     }
+    if let (Some(op), [a, b]) = (node.op_as::<QLinear>(), inputs)
+        && let Some(form) = combined(op, a, b)
+    {
+        return form;
+    }
     operators(node, inputs)
+}
+
+/// What ONNX Runtime's operators make of codes, each of them a value of the root's or a constant.
+fn combined(
+    op: &QLinear,
+    a: &(Option<Form>, Option<f64>),
+    b: &(Option<Form>, Option<f64>),
+) -> Option<Form> {
+    let (x, by) = match (a, b) {
+        ((Some(x), _), (Some(gate), _)) if !op.is_sum() => {
+            return product(x, gate).or_else(|| product(gate, x));
+        }
+        ((Some(x), _), (None, Some(code))) => (x, number_of(op.by.b(), *code)),
+        ((None, Some(code)), (Some(x), _)) => (x, number_of(op.by.a(), *code)),
+        _ => return None,
+    };
+    match (x, op.is_sum()) {
+        (x, false) => multiple(x, by),
+        (&Form::Line(factor), true) => Some(saturated(op.by.to(), factor, by)),
+        _ => None,
+    }
 }
 
 fn unary(op: &ElementWiseOp, x: &Form) -> Option<Form> {
@@ -130,7 +160,10 @@ fn unary(op: &ElementWiseOp, x: &Form) -> Option<Form> {
     }
     let op = &op.0;
     if let (Some(quantize), Form::Shifted(alpha, beta)) = (op.downcast_ref::<Quantize>(), x) {
-        return Some(saturated(quantize, *alpha, *beta));
+        return Some(match quantize.linear() {
+            Some(linear) => saturated(linear, *alpha, *beta),
+            None => x.clone(),
+        });
     }
     if op.is::<Quantize>() || op.is::<Dequantize>() {
         return Some(x.clone());
@@ -202,11 +235,8 @@ fn clamped(alpha: f64, beta: f64, top: f64) -> Form {
 }
 
 /// Where the lowest code is zero, codes end a sum as a Clip from zero to what the highest stands for: quantisers leave such a Clip out.
-fn saturated(quantize: &Quantize, alpha: f64, beta: f64) -> Form {
+fn saturated(linear: Linear, alpha: f64, beta: f64) -> Form {
     let sum = Form::Shifted(alpha, beta);
-    let Some(linear) = quantize.linear() else {
-        return sum;
-    };
     let (low, high) = linear.zero_point.range();
     let zero = linear.zero_point.value();
     let top = f64::from(high - zero) * f64::from(linear.scale);
