@@ -73,7 +73,7 @@ const DECISIONS: &str = "
 ## Quantised activations
 
 A quantiser writes the same activations with QuantizeLinear and DequantizeLinear between the steps, or as QLinearSigmoid,
-QLinearMul and QLinearAdd, which are DequantizeLinear, the operator, QuantizeLinear. Forms are read through them: a code is the
+QLinearMul and QLinearAdd, which are DequantizeLinear, the operator, QuantizeLinear up to rounding. Forms are read through them: a code is the
 number that it stands for. A region from one 8-bit code to one code in which nothing but constants flows in is a function of
 256 numbers, and if its form is that of SiLU, Swish or HardSwish it is reported as quantised. The file keeps it, because the
 roundings inside belong to its result.

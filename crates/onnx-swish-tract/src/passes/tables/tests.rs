@@ -364,6 +364,8 @@ fn onnx_runtimes_operators_on_several_codes_are_listed_as_they_are() {
     let said = [
         "product of two tensors from codes to codes",
         "sum of two tensors from codes to codes",
+        // The net's own, of its floats.
+        "QuantizeLinear: QMul reads the codes",
     ];
     assert_eq!(words, said);
 }
