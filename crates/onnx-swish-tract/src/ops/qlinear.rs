@@ -42,9 +42,11 @@ impl QLinear {
         for codes in [a, b] {
             ensure!(codes.datum_type() == self.codes(), "codes of two types");
         }
+        let in_ones = end_in_ones(a.shape(), b.shape());
         let (a, b) = (bytes(a)?, bytes(b)?);
-        let write = |codes: &mut [u8]| match spans.kind {
-            Kind::First => self.write(&self.by.swapped(), &spans.swapped(), [b, a], codes),
+        let write = |codes: &mut [u8]| match (spans.kind, b) {
+            (Kind::First, _) => self.write(&self.by.swapped(), &spans.swapped(), [b, a], codes),
+            (Kind::Second, [b]) if in_ones => self.look_up(*b, a, codes),
             _ => self.write(&self.by, &spans, [a, b], codes),
         };
         if self.codes() == DatumType::I8 {
@@ -102,6 +104,18 @@ impl QLinear {
                 };
                 self.combine(by, &a[at_a..][..row], b, codes);
             }
+        });
+    }
+
+    /// Of one element of the second operand, as if it were the first.
+    fn look_up(&self, b: u8, a: &[u8], codes: &mut [u8]) {
+        let every: kernels::Table = std::array::from_fn(|code| code as u8);
+        let mut table = every;
+        let each = Second::Each(&every);
+        self.combine(&self.by.swapped(), &[b; 256], each, &mut table);
+        let total = codes.len();
+        in_chunks(codes, 1, total, |first, codes| {
+            kernels::look_up(&table, &a[first..][..codes.len()], codes);
         });
     }
 
@@ -316,6 +330,14 @@ impl Spans {
     }
 }
 
+/// Whether both have one element along each of the last axes, as many as either has. The first then counts as broadcast, whichever is.
+fn end_in_ones(a: &[usize], b: &[usize]) -> bool {
+    let common = a.len().min(b.len()).max(1);
+    let both = [a, b].into_iter();
+    both.flat_map(|shape| shape.iter().rev().take(common))
+        .all(|size| *size == 1)
+}
+
 fn spans(a: &[usize], b: &[usize]) -> TractResult<(TVec<usize>, Spans)> {
     let shape = multi_broadcast(&[a, b])?;
     let mut groups: Vec<([bool; 2], Group)> = Vec::new();
@@ -422,6 +444,11 @@ mod tests {
             (&[3, 5, 1, 7], &[3, 1, 4, 1], false),
             (&[1, 1], &[1], true),
             (&[], &[], true),
+            (&[40, 5, 1], &[], true),
+            (&[40, 5, 1], &[1], true),
+            (&[40, 5, 1], &[1, 1], false),
+            (&[2, 40, 1, 1], &[1, 1], true),
+            (&[40, 5], &[], false),
             (&[0, 3], &[3], false),
         ];
         for operator in [Operator::Add, Operator::Mul] {

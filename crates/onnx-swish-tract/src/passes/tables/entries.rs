@@ -65,14 +65,18 @@ impl Small {
         wire.with_context(|| format!("{outlet:?} is in no region"))
     }
 
-    /// Its rank is the root's, so that operands fit as they are.
+    /// Its rank is the root's, so that operands fit as they are, and codes lie along the last axis that may have several elements:
+    /// which axes have one decides about roundings of ONNX Runtime's sums.
     fn add_root(&mut self, model: &TypedModel, root: OutletId) -> TractResult<()> {
         if self.wires.contains_key(&root) {
             return Ok(());
         }
         let fact = model.outlet_fact(root)?;
         let mut shape: TVec<usize> = tvec!(1; fact.rank());
-        *shape.last_mut().context("a code without axes")? = CODES;
+        let several = fact.shape.iter().rposition(|size| *size != 1.to_dim());
+        let axis = several.or(fact.rank().checked_sub(1));
+        let size = axis.and_then(|axis| shape.get_mut(axis));
+        *size.context("a code without axes")? = CODES;
         let codes = match fact.datum_type {
             DatumType::I8 => {
                 let all: Vec<i8> = (0..=255u8).map(u8::cast_signed).collect();
