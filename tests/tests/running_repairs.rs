@@ -213,6 +213,7 @@ repairs! {
         arithmetic_between_several_codes
         arithmetic_on_codes_from_outside_a_branch
         margins_around_one_row
+        pools_of_codes_in_onnxruntimes_arithmetic
         pools_of_codes_whose_channels_come_last
         pools_of_special_values
         products_of_codes_quantised_at_run_time

@@ -13,7 +13,7 @@ use tract_onnx::pb::{ModelProto, NodeProto};
 
 use crate::error::{Error, Result};
 use crate::load::graphs::{graphs, plain_domain};
-use crate::load::repairs::{Builder, Built, combined::combined, quantize, round};
+use crate::load::repairs::{Builder, Built, code_average, combined::combined, quantize, round};
 use crate::load::rules::{check_attributes, display_name};
 use crate::load::signature::check_constant;
 use crate::load::widen::ROUNDINGS;
@@ -25,7 +25,7 @@ const OUR_DOMAIN: &str = "onnx_swish";
 const QUICK_GELU_ALPHA: f32 = 1.702;
 
 /// Operators of the com.microsoft domain that tract implements with that domain's meaning.
-const CONTRIB: [&str; 17] = [
+const CONTRIB: [&str; 19] = [
     "BiasGelu",
     "DequantizeLinear",
     "DynamicQuantizeLSTM",
@@ -37,6 +37,8 @@ const CONTRIB: [&str; 17] = [
     "MatMulNBits",
     "MultiHeadAttention",
     "QLinearAdd",
+    "QLinearAveragePool",
+    "QLinearGlobalAveragePool",
     "QLinearMul",
     "QuantizeLinear",
     "QuickGelu",
@@ -68,8 +70,10 @@ const OURS: [&str; 4] = [
 const THEIRS: [&str; 3] = ["Swish", "HardSwish", "QuickGelu"];
 
 /// Operators whose arithmetic is ours, but for tract as it is.
-const QUANTISED: [(&str, Builder); 2] = [
+const QUANTISED: [(&str, Builder); 4] = [
     ("DequantizeLinear", quantize::dequantize),
+    ("QLinearAveragePool", code_average::average),
+    ("QLinearGlobalAveragePool", code_average::global_average),
     ("QuantizeLinear", quantize::quantize),
 ];
 

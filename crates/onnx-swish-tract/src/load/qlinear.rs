@@ -6,7 +6,8 @@
 //!
 //! tract 0.23.9 knows two of them, `QLinearConv` and `QLinearMatMul`, and rounds in its own way. ONNX Runtime computes most of them as floats
 //! between codes, up to rounding (`docs/quantised.md`); its QLinearConv rounds as [`onnx_swish_conv::Ending::Codes`] does. Of QLinearAdd and
-//! QLinearMul the rounding is what they mean, and they are operators of their own (`repairs/combined.rs`).
+//! QLinearMul the rounding is what they mean, and they are operators of their own (`repairs/combined.rs`); so are the average pools
+//! (`repairs/code_average.rs`), which are only put between transposes where channels come last.
 
 use std::collections::{HashMap, HashSet};
 
@@ -42,20 +43,8 @@ const OPERATORS: [Row; 9] = [
     (MICROSOFT, "QLinearLeakyRelu", |node, nodes| {
         unary(node, nodes, "LeakyRelu", &["alpha"])
     }),
-    (MICROSOFT, "QLinearGlobalAveragePool", |node, nodes| {
-        pool(node, nodes, "GlobalAveragePool", &[]);
-    }),
-    (MICROSOFT, "QLinearAveragePool", |node, nodes| {
-        let options = [
-            "auto_pad",
-            "ceil_mode",
-            "count_include_pad",
-            "kernel_shape",
-            "pads",
-            "strides",
-        ];
-        pool(node, nodes, "AveragePool", &options);
-    }),
+    (MICROSOFT, "QLinearGlobalAveragePool", average_pool),
+    (MICROSOFT, "QLinearAveragePool", average_pool),
     (MICROSOFT, "QLinearConcat", concat),
 ];
 
@@ -184,11 +173,29 @@ fn unary(node: &NodeProto, nodes: &mut Nodes, op_type: &str, options: &[&str]) {
     nodes.quantized(node, y, [3, 4]);
 }
 
-/// A pool, whose codes are transposed before it and back where channels come last.
-fn pool(node: &NodeProto, nodes: &mut Nodes, op_type: &str, options: &[&str]) {
+/// It stays what it is, its channels first.
+fn average_pool(node: &NodeProto, nodes: &mut Nodes) {
     let Some(rank) = channels_last(node, nodes.ranks) else {
-        return unary(node, nodes, op_type, options);
+        return nodes.written.push(node.clone());
     };
+    between_transposes(node, nodes, rank, |first, nodes| {
+        let mut attributes = first.attribute.clone();
+        attributes.retain(|it| it.name != "channels_last");
+        let codes = nodes.standard(node, &node.op_type, &first.input, attributes);
+        if let Some(written) = nodes.written.last_mut() {
+            written.domain.clone_from(&node.domain);
+        }
+        codes
+    });
+}
+
+/// What `write` makes of the node with its codes transposed, transposed back.
+fn between_transposes(
+    node: &NodeProto,
+    nodes: &mut Nodes,
+    rank: usize,
+    write: impl FnOnce(&NodeProto, &mut Nodes) -> String,
+) {
     let last = rank as i64 - 1;
     let to_front = [0, last].into_iter().chain(1..last).collect();
     let to_back = [0].into_iter().chain(2..=last).chain([1]).collect();
@@ -197,12 +204,7 @@ fn pool(node: &NodeProto, nodes: &mut Nodes, op_type: &str, options: &[&str]) {
     if let Some(input) = first.input.first_mut() {
         *input = nodes.standard(node, "Transpose", &x, vec![permutation(to_front)]);
     }
-    let x = nodes.dequantized(&first, [0, 1, 2], None);
-    let mut codes = vec![nodes.floats(node, op_type, &[x], options), input(node, 3)];
-    if given(node, 4) {
-        codes.push(input(node, 4));
-    }
-    let codes = nodes.standard(node, "QuantizeLinear", &codes, Vec::new());
+    let codes = write(&first, nodes);
     nodes.last(node, "Transpose", vec![codes], vec![permutation(to_back)]);
 }
 
@@ -411,8 +413,7 @@ mod tests {
             "QLinearGlobalAveragePool",
             &["x", "s", "z", "s", "z"],
         );
-        let written = ["DequantizeLinear", "GlobalAveragePool", "QuantizeLinear"];
-        assert_eq!(types(model(pool.clone())), written);
+        assert_eq!(types(model(pool.clone())), ["QLinearGlobalAveragePool"]);
         pool.attribute.push(AttributeProto {
             name: "channels_last".to_owned(),
             i: 1,
@@ -441,17 +442,11 @@ mod tests {
         expand(&mut model);
         let nodes = model.graph.unwrap().node;
         let kinds: Vec<&str> = nodes.iter().map(|node| &*node.op_type).collect();
-        let expected = [
-            "Transpose",
-            "DequantizeLinear",
-            "AveragePool",
-            "QuantizeLinear",
-            "Transpose",
-        ];
-        assert_eq!(kinds, expected);
+        assert_eq!(kinds, ["Transpose", "QLinearAveragePool", "Transpose"]);
         assert_eq!(nodes[0].attribute[0].ints, [0, 3, 1, 2]);
-        assert_eq!(nodes[4].attribute[0].ints, [0, 2, 3, 1]);
-        assert_eq!(nodes[4].output, ["y"]);
+        assert_eq!(nodes[1].domain, MICROSOFT);
+        assert_eq!(nodes[2].attribute[0].ints, [0, 2, 3, 1]);
+        assert_eq!(nodes[2].output, ["y"]);
     }
 
     #[test]

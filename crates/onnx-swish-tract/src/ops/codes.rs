@@ -44,20 +44,29 @@ pub(crate) fn written(
     shape: &[usize],
     write: impl Fn(usize, &mut [u8]) + Sync,
 ) -> TractResult<Tensor> {
-    fn fill(ys: &mut [u8], write: impl Fn(usize, &mut [u8]) + Sync) {
-        let len = ys.len();
-        in_chunks(ys, 1, len, write);
-    }
+    let elements = shape.iter().product();
+    written_in_rows(dt, shape, 1, elements, write)
+}
+
+/// The same, of whole rows, given the number of the first, where so many elements are read.
+pub(super) fn written_in_rows(
+    dt: DatumType,
+    shape: &[usize],
+    row: usize,
+    elements: usize,
+    write: impl Fn(usize, &mut [u8]) + Sync,
+) -> TractResult<Tensor> {
+    let fill = |ys: &mut [u8]| in_chunks(ys, row, elements, &write);
     Ok(match dt {
         DatumType::U8 => {
             let mut output = uninitialized::<u8>(shape)?;
-            fill(output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?, write);
+            fill(output.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?);
             output
         }
         DatumType::I8 => {
             let mut output = uninitialized::<i8>(shape)?;
             let mut plain = output.try_as_plain_ram_mut()?;
-            fill(cast_slice_mut(plain.as_slice_mut::<i8>()?), write);
+            fill(cast_slice_mut(plain.as_slice_mut::<i8>()?));
             output
         }
         other => bail!("codes of {other:?}"),

@@ -223,7 +223,7 @@ impl QLinearBy {
 }
 
 /// The only element of a parameter.
-fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {
+pub(super) fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {
     demand!(
         tensor.len() == 1,
         "it has a scale or zero point of {} elements",

@@ -9,6 +9,7 @@ mod batch_normalization;
 mod bit_shift;
 mod body;
 mod branches;
+pub(super) mod code_average;
 pub(super) mod combined;
 mod constant_of_shape;
 mod contraction;

@@ -21,13 +21,14 @@ enum Must {
 }
 
 /// Operators that move a window over an image.
-pub(super) const WINDOWS: [&str; 7] = [
+pub(super) const WINDOWS: [&str; 8] = [
     "AveragePool",
     "Conv",
     "ConvInteger",
     "ConvTranspose",
     "LpPool",
     "MaxPool",
+    "QLinearAveragePool",
     "QLinearConv",
 ];
 

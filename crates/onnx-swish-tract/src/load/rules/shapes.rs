@@ -50,7 +50,7 @@ pub(super) fn check(node: &Node, known: &Known<'_>) -> Result<(), Error> {
         "Reshape" => reshape(node, known),
         "Expand" => expand(node, known),
         "Split" => split(node, known),
-        "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" => {
+        "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" | "QLinearGlobalAveragePool" => {
             known.rank(0).and_then(|rank| no_image(node, rank))
         }
         "RNN" => recurrent(node, known, 1),
