@@ -212,6 +212,7 @@ repairs! {
         activations_of_several_codes
         arithmetic_between_several_codes
         arithmetic_on_codes_from_outside_a_branch
+        constants_of_fewer_axes_between_codes
         margins_around_one_row
         pools_of_codes_in_onnxruntimes_arithmetic
         pools_of_codes_whose_channels_come_last

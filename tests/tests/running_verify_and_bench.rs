@@ -573,3 +573,20 @@ fn the_markdown_names_both_baselines() {
         report.warnings
     );
 }
+
+#[test]
+fn a_model_that_tract_alone_does_not_load_is_timed_without_its_rows() {
+    let model = open("repairs/pools_of_codes_in_onnxruntimes_arithmetic.onnx");
+    let options = BenchOptions {
+        runs: 2,
+        profile: true,
+        ..BenchOptions::default()
+    };
+    let report = bench(&model, &options, |_| ()).unwrap();
+    let names: Vec<&str> = report.variants.iter().map(|it| it.name).collect();
+    assert_eq!(names, ["onnx-swish-no-convolutions", "onnx-swish"]);
+    assert!(report.variants[0].over_previous.is_none());
+    assert!(report.profile.is_some() && report.tract_profile.is_none());
+    let said = report.warnings.iter().filter(|it| it.contains("QLinear"));
+    assert_eq!(said.count(), 1, "{:?}", report.warnings);
+}

@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::Model;
 use crate::diagnostics::Diagnostics;
 use crate::engine::{EngineOptions, Limits, engine};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inputs::{self, Shapes};
 use crate::progress::Progress;
 use crate::words::counted;
@@ -258,7 +258,8 @@ impl Contender {
 /// ```
 ///
 /// # Errors
-/// If the model cannot be fused, loaded or run, or a free dimension was not given.
+/// If the model cannot be fused, loaded or run, or a free dimension was not given. Rows of tract alone are left out, with a warning, where
+/// only that does not load it.
 pub fn bench(
     model: &Model,
     options: &BenchOptions,
@@ -266,9 +267,20 @@ pub fn bench(
 ) -> Result<BenchReport> {
     let mut contenders = Vec::new();
     let mut inputs = Vec::new();
+    let mut doubts = Vec::new();
     for kind in kinds(options) {
         progress(Progress::Loading(kind.name));
-        let mut contender = Contender::load(kind, model, options)?;
+        let is_stock = kind.operators == Operators::Stock;
+        let mut contender = match Contender::load(kind, model, options) {
+            Ok(contender) => contender,
+            Err(error) if is_stock => {
+                if doubts.is_empty() {
+                    doubts.push(left_out(&error));
+                }
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if inputs.is_empty() {
             let ports = contender.engine.inputs();
             inputs = inputs::random(ports, &options.shapes, options.seed, 1.0)?;
@@ -319,7 +331,17 @@ pub fn bench(
         .iter()
         .map(|(_, tensor)| tensor.shape().to_vec())
         .collect();
-    report(options, &contenders, &shapes)
+    let mut report = report(options, &contenders, &shapes)?;
+    report.warnings.splice(0..0, doubts);
+    Ok(report)
+}
+
+/// What tract alone does not load has no rows of its own.
+fn left_out(error: &Error) -> String {
+    // What it advises, another runtime, is not needed: ours is one.
+    let error = error.to_string();
+    let why = error.split("; ").next().unwrap_or_default();
+    format!("tract alone does not load this model, and its rows are left out: {why}")
 }
 
 fn named(inputs: &[(String, Tensor)]) -> impl Iterator<Item = (&String, &Tensor)> {

@@ -20,7 +20,7 @@ use serde::Serialize;
 use tract_core::internal::*;
 use tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 
-use crate::ops::{Dequantize, LookUp, QLinear, Quantize, is_code};
+use crate::ops::{Dequantize, LookUp, QAverage, QGlobalAverage, QLinear, Quantize, is_code};
 use regions::Region;
 
 /// What a quantised model computes from one 8-bit code alone, and how it runs.
@@ -101,13 +101,21 @@ pub(super) fn take_over(model: &mut TypedModel) -> TractResult<Vec<CodeTable>> {
     Ok(found)
 }
 
-/// A sum or a product of codes that is no function of one code.
+/// An operator on codes that is no function of one code.
 fn combined(node: &TypedNode) -> Option<CodeTable> {
-    let op = node.op_as::<QLinear>()?;
-    let what = if op.is_sum() { "sum" } else { "product" };
+    let what = if let Some(op) = node.op_as::<QLinear>() {
+        let what = if op.is_sum() { "sum" } else { "product" };
+        format!("{what} of two tensors")
+    } else if node.op_is::<QGlobalAverage>() {
+        "means of planes".to_owned()
+    } else if node.op_is::<QAverage>() {
+        "means of windows".to_owned()
+    } else {
+        return None;
+    };
     Some(CodeTable {
         node: node.name.clone(),
-        what: format!("{what} of two tensors"),
+        what,
         between_codes: true,
         table: false,
         left: None,

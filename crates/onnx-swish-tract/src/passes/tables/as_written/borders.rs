@@ -113,13 +113,19 @@ pub(super) fn of_codes(
     depth: usize,
 ) -> TractResult<HashSet<OutletId>> {
     let mut of_codes = given.codes.clone();
+    // What is computed of constants alone, such as one that gets axes to have as many as what it is added to.
+    let mut constants: HashSet<OutletId> = HashSet::new();
     for id in order {
         let node = model.node(*id);
         let (mut any, mut all) = (false, computes(node) || moves(node));
         for input in &node.inputs {
             let is_of_codes = of_codes.contains(input);
             any |= is_of_codes;
-            all &= is_of_codes || is_constant(model, *input, given)?;
+            let known = is_of_codes || constants.contains(input);
+            all &= known || is_constant(model, *input, given)?;
+        }
+        if all && !any && !node.inputs.is_empty() {
+            constants.extend((0..node.outputs.len()).map(|slot| OutletId::new(*id, slot)));
         }
         let from_bodies = from_bodies(model, *id, (&of_codes, given), depth)?;
         for (slot, output) in node.outputs.iter().enumerate() {
