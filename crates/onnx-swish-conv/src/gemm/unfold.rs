@@ -233,18 +233,15 @@ impl Planes<'_> {
         let room = pitch - run.at;
         let last = s.lanes(0, room - (vectors - 1) * S::LANES);
         let whole = vectors * S::LANES <= room;
-        // Channel by channel: all taps and vectors of a row read the same few lines, and the next channel is pages away.
-        for channel in 0..self.channels {
-            let plane = origin.wrapping_add(channel * area);
-            let gate = self.gate.map(|gate| s.splat(gate[channel]));
-            for (i, tap) in tap.iter().enumerate().take(taps) {
-                let row = ((first + i) * self.channels + channel) * pitch + run.at;
-                let to = rows.as_mut_ptr().wrapping_add(row);
-                let from = plane.wrapping_add((first + i) * self.window.dilation[1]);
-                for v in 0..vectors {
-                    let (low, high) = tap.inside[v];
-                    let from = from.wrapping_add(STRIDE * v * S::LANES);
-                    let to = to.wrapping_add(v * S::LANES);
+        for (i, tap) in tap.iter().enumerate().take(taps) {
+            for v in 0..vectors {
+                let (low, high) = tap.inside[v];
+                let at = (first + i) * self.window.dilation[1] + STRIDE * v * S::LANES;
+                let mut from = origin.wrapping_add(at);
+                let row = (first + i) * self.channels * pitch + run.at + v * S::LANES;
+                let mut to = rows.as_mut_ptr().wrapping_add(row);
+                let whole = whole || v + 1 < vectors;
+                for channel in 0..self.channels {
                     // SAFETY: the masks choose elements of row `y` of plane `channel`; the target's row ends with `room`.
                     unsafe {
                         let mut x = s.load_lanes(from, low);
@@ -252,15 +249,17 @@ impl Planes<'_> {
                             let next = s.load_lanes(from.wrapping_add(S::LANES), high);
                             x = s.deinterleave(x, next).0;
                         }
-                        if let Some(gate) = gate {
-                            x = s.keep(s.mul(x, gate), tap.gated[v]);
+                        if let Some(gate) = self.gate {
+                            x = s.keep(s.mul(x, s.splat(gate[channel])), tap.gated[v]);
                         }
-                        if whole || v + 1 < vectors {
+                        if whole {
                             s.store(to, x);
                         } else {
                             s.store_lanes(to, x, last);
                         }
                     }
+                    from = from.wrapping_add(area);
+                    to = to.wrapping_add(pitch);
                 }
             }
         }
