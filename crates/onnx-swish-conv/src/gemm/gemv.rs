@@ -62,15 +62,8 @@ impl Share<'_> {
         let blocks = self.gemm.filters.blocks();
         let mut step = 0;
         for block in blocks {
-            self.unfold(block, 0..vectors.columns, unfolded);
-            self.gemm.isa.run(Transpose {
-                panel: unfolded,
-                depth: block.depth,
-                columns: vectors.columns,
-                to: &mut columns[step..],
-                pitch: vectors.pitch,
-                times: self.gemm.filters.tile_rows(),
-            });
+            let to = &mut columns[step..];
+            self.unfold_vectors(block, 0..vectors.columns, unfolded, to, vectors.pitch);
             step += vector_len(self.gemm.filters.tile_rows(), block.depth);
         }
         self.gemv(blocks, tiles, 0..vectors.columns, columns, vectors.pitch);

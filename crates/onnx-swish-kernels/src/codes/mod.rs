@@ -119,6 +119,17 @@ impl ZeroPoint {
         }
     }
 
+    /// The byte of the code next to a number, of the even one in the middle between two, and of the lowest for NaN.
+    #[must_use]
+    pub fn nearest(self, number: f32) -> u8 {
+        let (low, high) = self.range();
+        if number.is_nan() {
+            return low as u8;
+        }
+        let rounded = number.round_ties_even();
+        rounded.clamp(low.into(), high.into()) as i16 as u8
+    }
+
     /// Whether codes are of the same type.
     #[must_use]
     pub fn is_like(self, other: ZeroPoint) -> bool {
@@ -310,11 +321,25 @@ pub fn combine(by: &QLinear, a: &[u8], b: Second<'_>, codes: &mut [u8]) {
     combine_with(Isa::best(), by, a, b, codes);
 }
 
+/// [`combine`] in scalar code, one by one.
+///
+/// # Panics
+/// As [`combine`].
+pub fn combine_one_by_one(by: &QLinear, a: &[u8], b: Second<'_>, codes: &mut [u8]) {
+    assert_combined(a, b, codes);
+    qlinear::one_by_one(by, a, b, codes);
+}
+
 /// [`combine`] on a given instruction set.
 ///
 /// # Panics
 /// As [`combine`].
 pub fn combine_with(isa: Isa, by: &QLinear, a: &[u8], b: Second<'_>, codes: &mut [u8]) {
+    assert_combined(a, b, codes);
+    isa.run(qlinear::Combine { by, a, b, codes });
+}
+
+fn assert_combined(a: &[u8], b: Second<'_>, codes: &[u8]) {
     assert_eq!(a.len(), codes.len(), "a and codes differ in length");
     match b {
         Second::Each(b) => assert_eq!(b.len(), codes.len(), "b and codes differ in length"),
@@ -324,7 +349,6 @@ pub fn combine_with(isa: Isa, by: &QLinear, a: &[u8], b: Second<'_>, codes: &mut
             assert!(whole, "{} codes in {} planes", a.len(), b.len());
         }
     }
-    isa.run(qlinear::Combine { by, a, b, codes });
 }
 
 /// Writes the float of the sum of each plane: `f32(Σ (code − zero point))·scale`, where the sum is exact.

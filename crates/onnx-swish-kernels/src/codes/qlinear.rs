@@ -106,12 +106,7 @@ impl QLinear {
     #[must_use]
     pub fn code(&self, a: u8, b: u8) -> u8 {
         let number = self.terms().number(self.value(a), self.value(b));
-        let (low, high) = self.to.zero_point.range();
-        if number.is_nan() {
-            return low as u8;
-        }
-        let rounded = number.round_ties_even();
-        rounded.clamp(low.into(), high.into()) as i16 as u8
+        self.to.zero_point.nearest(number)
     }
 
     fn value(&self, byte: u8) -> f32 {
@@ -219,7 +214,7 @@ impl Kernel for Combine<'_> {
 
 /// Without instructions that round once, where there is no other way.
 #[inline(never)]
-fn one_by_one(by: &QLinear, a: &[u8], b: Second<'_>, codes: &mut [u8]) {
+pub(super) fn one_by_one(by: &QLinear, a: &[u8], b: Second<'_>, codes: &mut [u8]) {
     match b {
         Second::Each(b) => {
             for ((code, a), b) in codes.iter_mut().zip(a).zip(b) {

@@ -49,7 +49,7 @@ pub(crate) use matmul::BatchedMatMul;
 pub(crate) use pairs::{CodePair, CodeSums, Second};
 pub(crate) use qaverage::QAverage;
 pub(crate) use qglobal::QGlobalAverage;
-pub(crate) use qlinear::{QLinear, QLinearBy, number};
+pub(crate) use qlinear::{QLinear, QLinearBy, input, number};
 pub(crate) use quantize::{Dequantize, Quantize};
 pub(crate) use quantize_by::{Direction, QuantizeBy};
 pub(crate) use reference::{Reference, UnfusedSigmoid};

@@ -7,8 +7,8 @@ use onnx_swish_kernels::codes::Linear;
 use tract_core::internal::*;
 use tract_core::ops::cnn::PaddingSpec;
 
-use super::codes::{self, bytes, written_in_rows};
-use super::qlinear::one;
+use super::codes::{bytes, written_in_rows};
+use super::qlinear::{self, input};
 use crate::error::demand;
 
 /// Axes of the largest images that it takes.
@@ -64,36 +64,15 @@ impl QAverage {
     }
 }
 
-/// What codes stand for, with the scale and the zero point at these inputs of the node.
+/// What codes stand for, with the scale and the zero point in these places of the node.
 pub(super) fn linear(
     at: &[Option<usize>],
     inputs: &[TValue],
     [scale, zero_point]: [usize; 2],
     codes: DatumType,
 ) -> TractResult<Linear> {
-    let scale = one::<f32>(input(at, inputs, scale)?)?;
-    let zero_point = match at.get(zero_point).copied().flatten() {
-        None => 0,
-        Some(_) => {
-            let zero_point = input(at, inputs, zero_point)?;
-            demand!(
-                zero_point.datum_type() == codes,
-                "its codes and zero points are of two types"
-            );
-            one::<i32>(zero_point)?
-        }
-    };
-    codes::linear(scale, zero_point, codes).context("its codes are not of 8 bits")
-}
-
-/// An input of the node.
-pub(super) fn input<'a>(
-    at: &[Option<usize>],
-    inputs: &'a [TValue],
-    slot: usize,
-) -> TractResult<&'a TValue> {
-    let at = at.get(slot).copied().flatten();
-    at.and_then(|at| inputs.get(at)).context("no such input")
+    let zero_point = input(at, inputs, zero_point).ok();
+    qlinear::linear(input(at, inputs, scale)?, zero_point.map(|it| &**it), codes)
 }
 
 /// Windows along an axis.
@@ -176,13 +155,7 @@ impl Means<'_> {
 
     fn code(&self, mean: f32) -> u8 {
         let zero_point = self.to.zero_point;
-        let (low, high) = zero_point.range();
-        let number = mean / self.to.scale + f32::from(zero_point.value());
-        if number.is_nan() {
-            return low as u8;
-        }
-        let rounded = number.round_ties_even();
-        rounded.clamp(low.into(), high.into()) as i16 as u8
+        zero_point.nearest(mean / self.to.scale + f32::from(zero_point.value()))
     }
 }
 
@@ -255,9 +228,7 @@ impl EvalOp for QAverage {
 
 impl TypedOp for QAverage {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let image = self.at[0]
-            .and_then(|at| inputs.get(at))
-            .context("no image")?;
+        let image = input(&self.at, inputs, 0)?;
         let shape = self.output_shape(&image.shape.to_tvec())?;
         Ok(tvec!(image.datum_type.fact(&shape)))
     }

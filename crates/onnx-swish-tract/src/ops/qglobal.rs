@@ -7,7 +7,8 @@ use onnx_swish_kernels::codes::{self as kernels, Linear};
 use tract_core::internal::*;
 
 use super::codes::{bytes, written_in_rows};
-use super::qaverage::{input, linear};
+use super::qaverage::linear;
+use super::qlinear::input;
 
 /// The operator, whose parameters are inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +49,7 @@ impl EvalOp for QGlobalAverage {
         let shape = Self::output_shape(images.shape());
         let size: usize = images.shape().iter().skip(2).product();
         let factor = from.scale / (to.scale * size as f32);
-        let (low, high) = to.zero_point.range();
-        let zero_point = to.zero_point.value();
+        let zero_point = to.zero_point;
         let whole = Linear { scale: 1.0, ..from };
         let images = bytes(images)?;
         let written = written_in_rows(dt, &shape, 1, images.len(), |first, codes| {
@@ -59,12 +59,8 @@ impl EvalOp for QGlobalAverage {
                 kernels::plane_sums(images, whole, &mut sums);
             }
             for (code, sum) in codes.iter_mut().zip(sums) {
-                let number = (sum * factor).round_ties_even() + f32::from(zero_point);
-                *code = if number.is_nan() {
-                    low as u8
-                } else {
-                    number.clamp(low.into(), high.into()) as i16 as u8
-                };
+                let number = (sum * factor).round_ties_even();
+                *code = zero_point.nearest(number + f32::from(zero_point.value()));
             }
         })?;
         Ok(tvec!(written.into_tvalue()))
@@ -73,9 +69,7 @@ impl EvalOp for QGlobalAverage {
 
 impl TypedOp for QGlobalAverage {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let image = self.at[0]
-            .and_then(|at| inputs.get(at))
-            .context("no image")?;
+        let image = input(&self.at, inputs, 0)?;
         let shape = Self::output_shape(&image.shape.to_tvec());
         Ok(tvec!(image.datum_type.fact(&shape)))
     }

@@ -120,18 +120,10 @@ impl QLinear {
     }
 
     fn combine(&self, by: &kernels::QLinear, a: &[u8], b: Second<'_>, codes: &mut [u8]) {
-        if !self.plain {
-            return kernels::combine(by, a, b, codes);
-        }
-        let (b, plane) = match b {
-            Second::Each(b) => (b, 1),
-            Second::Planes(b) => (b, codes.len() / b.len().max(1)),
-        };
-        let planes = codes.chunks_mut(plane.max(1)).zip(a.chunks(plane.max(1)));
-        for ((codes, a), b) in planes.zip(b) {
-            for (code, a) in codes.iter_mut().zip(a) {
-                *code = by.code(*a, *b);
-            }
+        if self.plain {
+            kernels::combine_one_by_one(by, a, b, codes);
+        } else {
+            kernels::combine(by, a, b, codes);
         }
     }
 }
@@ -195,21 +187,13 @@ impl QLinearBy {
                 return Ok(None);
             };
             let zero_point = match self.at[zero_point] {
-                None => 0,
+                None => None,
                 Some(at) => match value(at)? {
                     None => return Ok(None),
-                    Some(zero_point) => {
-                        demand!(
-                            zero_point.datum_type() == codes,
-                            "its codes and zero points are of two types"
-                        );
-                        one::<i32>(&zero_point)?
-                    }
+                    given => given,
                 },
             };
-            codes::linear(one::<f32>(&scale)?, zero_point, codes)
-                .context("its codes are not of 8 bits")
-                .map(Some)
+            linear(&scale, zero_point.as_deref(), codes).map(Some)
         };
         let (Some(a), Some(b), Some(to)) = (linear(1, 2)?, linear(4, 5)?, linear(6, 7)?) else {
             return Ok(None);
@@ -222,8 +206,37 @@ impl QLinearBy {
     }
 }
 
+/// What codes stand for, by these parameters; the zero point that is not given is 0.
+pub(super) fn linear(
+    scale: &Tensor,
+    zero_point: Option<&Tensor>,
+    codes: DatumType,
+) -> TractResult<Linear> {
+    let zero_point = match zero_point {
+        None => 0,
+        Some(zero_point) => {
+            demand!(
+                zero_point.datum_type() == codes,
+                "its codes and zero points are of two types"
+            );
+            one::<i32>(zero_point)?
+        }
+    };
+    codes::linear(one::<f32>(scale)?, zero_point, codes).context("its codes are not of 8 bits")
+}
+
+/// What a node of the file has in one of its places, where `at` says for each which of the inputs that is.
+pub(crate) fn input<'a, T>(
+    at: &[Option<usize>],
+    inputs: &'a [T],
+    place: usize,
+) -> TractResult<&'a T> {
+    let at = at.get(place).copied().flatten();
+    at.and_then(|at| inputs.get(at)).context("no such input")
+}
+
 /// The only element of a parameter.
-pub(super) fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {
+fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {
     demand!(
         tensor.len() == 1,
         "it has a scale or zero point of {} elements",
@@ -250,11 +263,7 @@ impl EvalOp for QLinearBy {
     op_out_of_plan!();
 
     fn eval(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let input = |slot: usize| {
-            let at = self.at.get(slot).copied().flatten();
-            at.and_then(|at| inputs.get(at)).context("no such input")
-        };
-        let (a, b) = (input(0)?, input(3)?);
+        let (a, b) = (input(&self.at, &inputs, 0)?, input(&self.at, &inputs, 3)?);
         let value = |at: usize| {
             let tensor = inputs.get(at).context("no such input")?;
             Ok(Some(tensor.clone().into_arc_tensor()))
@@ -267,11 +276,7 @@ impl EvalOp for QLinearBy {
 
 impl TypedOp for QLinearBy {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let input = |slot: usize| {
-            let at = self.at.get(slot).copied().flatten();
-            at.and_then(|at| inputs.get(at)).context("no such input")
-        };
-        let (a, b) = (input(0)?, input(3)?);
+        let (a, b) = (input(&self.at, inputs, 0)?, input(&self.at, inputs, 3)?);
         let shape = multi_broadcast(&[&*a.shape, &*b.shape])?;
         Ok(tvec!(a.datum_type.fact(shape)))
     }

@@ -4,15 +4,16 @@
 
 use tract_core::ops::cnn::PaddingSpec;
 use tract_hir::internal::*;
-use tract_onnx::model::{ParsingContext, optional_inputs};
+use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::Built;
+use super::combined::places;
 use crate::error::{decline, demand};
-use crate::ops::{QAverage, QGlobalAverage, is_code};
+use crate::ops::{QAverage, QGlobalAverage, input, is_code};
 
 pub(in crate::load) fn average(_: &ParsingContext, node: &NodeProto) -> Built {
-    let at = places(node)?;
+    let at = images(node)?;
     let Some(kernel) = node.get_attr_opt_tvec::<usize>("kernel_shape")? else {
         decline!("a pool without kernel_shape");
     };
@@ -24,28 +25,20 @@ pub(in crate::load) fn average(_: &ParsingContext, node: &NodeProto) -> Built {
         kernel,
         at,
     };
-    Ok((expand(Average(op)), vec![]))
+    Ok((expand(OnCodes(op)), vec![]))
 }
 
 pub(in crate::load) fn global_average(_: &ParsingContext, node: &NodeProto) -> Built {
-    let op = QGlobalAverage { at: places(node)? };
-    Ok((expand(GlobalAverage(op)), vec![]))
+    let op = QGlobalAverage { at: images(node)? };
+    Ok((expand(OnCodes(op)), vec![]))
 }
 
-/// Where the inputs of a node are.
-fn places(node: &NodeProto) -> TractResult<[Option<usize>; 5]> {
-    let mut at = [None; 5];
-    for (at, input) in at.iter_mut().zip(optional_inputs(node)) {
-        *at = input;
-    }
-    demand!(
-        [0, 1, 3].iter().all(|needed| at[*needed].is_some()),
-        "its codes or one of its scales is missing"
-    );
+/// Where the inputs of a node are, whose channels come first.
+fn images(node: &NodeProto) -> TractResult<[Option<usize>; 5]> {
     if node.get_attr_opt::<i64>("channels_last")?.unwrap_or(0) != 0 {
         decline!("channels that come last");
     }
-    Ok(at)
+    places(node, &[0, 1, 3])
 }
 
 /// Whatever `pads` says, `auto_pad` goes first.
@@ -72,53 +65,44 @@ fn padding(node: &NodeProto, axes: usize) -> TractResult<PaddingSpec> {
     }
 }
 
-#[derive(Debug, Clone)]
-struct Average(QAverage);
+/// A pool of codes.
+trait Pool: TypedOp + Clone {
+    /// The operator of the file.
+    const NAME: &'static str;
+    fn at(&self) -> &[Option<usize>];
+    fn shape(&self, image: &[TDim]) -> TractResult<TVec<TDim>>;
+}
 
-impl Expansion for Average {
-    fn name(&self) -> StaticName {
-        "QLinearAveragePool".into()
+impl Pool for QAverage {
+    const NAME: &'static str = "QLinearAveragePool";
+
+    fn at(&self) -> &[Option<usize>] {
+        &self.at
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, self.0.at.iter().flatten().count())?;
-        check_output_arity(outputs, 1)?;
-        let image = self.0.at[0].and_then(|at| inputs.get(at));
-        let image = image.context("its codes are missing")?;
-        s.equals(&image.datum_type, &outputs[0].datum_type)?;
-        s.given(&image.shape, move |s, shape| {
-            let shape = self.0.output_shape(&shape)?;
-            s.equals(&outputs[0].shape, ShapeFactoid::from(shape))
-        })
+    fn shape(&self, image: &[TDim]) -> TractResult<TVec<TDim>> {
+        self.output_shape(image)
+    }
+}
+
+impl Pool for QGlobalAverage {
+    const NAME: &'static str = "QLinearGlobalAveragePool";
+
+    fn at(&self) -> &[Option<usize>] {
+        &self.at
     }
 
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let image = self.0.at[0].and_then(|at| inputs.get(at));
-        let image = *image.context("its codes are missing")?;
-        demand!(
-            is_code(model.outlet_fact(image)?.datum_type),
-            "its codes are not of 8 bits"
-        );
-        model.wire_node(prefix, self.0.clone(), inputs)
+    fn shape(&self, image: &[TDim]) -> TractResult<TVec<TDim>> {
+        Ok(Self::output_shape(image))
     }
 }
 
 #[derive(Debug, Clone)]
-struct GlobalAverage(QGlobalAverage);
+struct OnCodes<P>(P);
 
-impl Expansion for GlobalAverage {
+impl<P: Pool> Expansion for OnCodes<P> {
     fn name(&self) -> StaticName {
-        "QLinearGlobalAveragePool".into()
+        P::NAME.into()
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -127,13 +111,12 @@ impl Expansion for GlobalAverage {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, self.0.at.iter().flatten().count())?;
+        check_input_arity(inputs, self.0.at().iter().flatten().count())?;
         check_output_arity(outputs, 1)?;
-        let image = self.0.at[0].and_then(|at| inputs.get(at));
-        let image = image.context("its codes are missing")?;
+        let image = input(self.0.at(), inputs, 0)?;
         s.equals(&image.datum_type, &outputs[0].datum_type)?;
         s.given(&image.shape, move |s, shape| {
-            let shape = QGlobalAverage::output_shape(&shape);
+            let shape = self.0.shape(&shape)?;
             s.equals(&outputs[0].shape, ShapeFactoid::from(shape))
         })
     }
@@ -144,8 +127,7 @@ impl Expansion for GlobalAverage {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let image = self.0.at[0].and_then(|at| inputs.get(at));
-        let image = *image.context("its codes are missing")?;
+        let image = *input(self.0.at(), inputs, 0)?;
         demand!(
             is_code(model.outlet_fact(image)?.datum_type),
             "its codes are not of 8 bits"

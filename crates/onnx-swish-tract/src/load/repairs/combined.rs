@@ -14,20 +14,29 @@ use crate::ops::{QLinearBy, is_code};
 
 /// The operator of a node, in scalar code if `plain`.
 pub(in crate::load) fn combined(node: &NodeProto, operator: Operator, plain: bool) -> Built {
-    let mut at = [None; 8];
-    for (at, input) in at.iter_mut().zip(optional_inputs(node)) {
-        *at = input;
-    }
-    demand!(
-        [0, 1, 3, 4, 6].iter().all(|needed| at[*needed].is_some()),
-        "one of its codes or scales is missing"
-    );
     let op = QLinearBy {
         operator,
-        at,
+        at: places(node, &[0, 1, 3, 4, 6])?,
         plain,
     };
     Ok((expand(Combined(op)), vec![]))
+}
+
+/// Where the inputs of a node on codes are among those that are given, if those that it needs are.
+pub(super) fn places<const N: usize>(
+    node: &NodeProto,
+    needed: &[usize],
+) -> TractResult<[Option<usize>; N]> {
+    let mut at = [None; N];
+    for (at, input) in at.iter_mut().zip(optional_inputs(node)) {
+        *at = input;
+    }
+    let is_given = |place: &usize| at.get(*place).is_some_and(Option::is_some);
+    demand!(
+        needed.iter().all(is_given),
+        "one of its codes or scales is missing"
+    );
+    Ok(at)
 }
 
 #[derive(Debug, Clone)]
