@@ -9,6 +9,7 @@ mod events;
 mod outputs;
 mod plan;
 mod profile;
+mod waking;
 mod watch;
 
 pub use builder::SessionBuilder;

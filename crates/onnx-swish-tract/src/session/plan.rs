@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use onnx_swish_threads::Pool;
 use tract_core::internal::*;
 use tract_core::plan::eval;
-use tract_linalg::multithread::Executor;
+use tract_linalg::multithread::{Executor, multithread_tract_scope};
 
 use super::cache::PlanOptions;
 use super::lock;
+use super::waking::Waking;
 use crate::arena::{Arena, ArenaPlan, check_room};
 use crate::conv::Convolution;
 use crate::error::{Origin, Refused, Result};
@@ -41,6 +42,7 @@ pub(super) struct Plan {
     vzeroupper: bool,
     settled: bool,
     pool: Option<Arc<Pool>>,
+    waking: Waking,
     arena: Arc<ArenaPlan>,
     /// States that no call is using; all but the last without memory of their own.
     idle: Mutex<Vec<TypedSimpleState>>,
@@ -71,6 +73,7 @@ impl Plan {
                 .all(|output| output.fact.shape.is_concrete());
             Ok(Plan {
                 settled,
+                waking: Waking::of(plan.model()),
                 arena: Arc::new(arena),
                 plan,
                 vzeroupper: options.vzeroupper,
@@ -114,8 +117,13 @@ impl Plan {
                         onnx_swish_kernels::clean_vector_registers();
                     }
                     let mut op_state = op_state;
+                    let alone = self.pool.is_some() && !self.waking.is_worth(node, &inputs);
                     around(node, inputs, &mut |inputs| {
-                        eval(context, op_state.as_deref_mut(), node, inputs)
+                        let work = || eval(context, op_state.as_deref_mut(), node, inputs);
+                        match alone {
+                            true => multithread_tract_scope(Executor::SingleThread, work),
+                            false => work(),
+                        }
                     })
                     .map_err(|error| self.traced(node, error))
                 })
