@@ -24,7 +24,7 @@ use tract_core::internal::*;
 use tract_core::ops::cnn::Deconv;
 
 use crate::cost::macs;
-use crate::ops::{BatchedMatMul, CodePair, QLinear};
+use crate::ops::{BatchedMatMul, CodePair, QElementwise, QLinear};
 use chain::{Chain, Residuals};
 use policy::Policy;
 use root::{Found, Root};
@@ -149,6 +149,7 @@ pub(crate) fn is_ours(node: &TypedNode) -> bool {
         || node.op_is::<QConv>()
         || node.op_is::<CodePair>()
         || node.op_is::<QLinear>()
+        || node.op_is::<QElementwise>()
         || node.op_is::<BatchedMatMul>()
 }
 

@@ -8,6 +8,7 @@ mod bounds;
 pub(crate) mod codes;
 pub(crate) mod cut;
 mod elementary;
+pub(crate) mod elementwise;
 mod exact;
 pub(crate) mod function;
 mod gate;
@@ -44,6 +45,7 @@ pub(crate) enum Form {
 pub(crate) use bounds::{Clamp, Extremum, Tanh};
 pub(crate) use codes::{LookUp, Requantize, is_code};
 pub(crate) use elementary::Elementary;
+pub(crate) use elementwise::QElementwise;
 pub(crate) use exact::{Exact, ExactRoot};
 pub(crate) use matmul::BatchedMatMul;
 pub(crate) use pairs::{CodePair, CodeSums, Second};

@@ -213,6 +213,11 @@ const PASSES: &[Pass] = &[
         run: |model, _, who| products::take_over(model, who),
     },
     Pass {
+        name: "regions of several codes",
+        when: When::BeforeRunWithTables,
+        run: |model, findings, _| tables::several::take_over(model, &mut findings.tables),
+    },
+    Pass {
         name: "gates",
         when: When::BeforeRun,
         run: |model, _, _| gates::take_over(model),

@@ -8,6 +8,7 @@ mod entries;
 mod floats;
 mod left;
 mod regions;
+pub(super) mod several;
 mod words;
 
 #[cfg(test)]
@@ -23,7 +24,7 @@ use tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 use crate::ops::{Dequantize, LookUp, QAverage, QGlobalAverage, QLinear, Quantize, is_code};
 use regions::Region;
 
-/// What a quantised model computes from one 8-bit code alone, and how it runs.
+/// What a quantised model computes from 8-bit codes, element by element, and how it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CodeTable {

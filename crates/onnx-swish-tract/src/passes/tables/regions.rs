@@ -25,7 +25,7 @@ pub(super) struct Region {
 }
 
 /// More nodes than any activation has. What has more is left, so that a hostile file cannot ask for tables of tables without end.
-const MOST_NODES: usize = 256;
+pub(super) const MOST_NODES: usize = 256;
 
 /// The largest region of each code that is needed: of those within others only such as somebody else reads.
 pub(super) fn find(model: &TypedModel) -> TractResult<Vec<Region>> {

@@ -11,13 +11,14 @@ use tract_core::ops::identity::Identity;
 use tract_core::ops::math;
 use tract_core::ops::nn;
 
-use super::regions::Region;
+use super::regions::{Region, is_single};
 use onnx_swish_kernels::codes::Linear;
 
 use crate::ops::{
     Activation, Dequantize, Exact, Gate, QLinear, Quantize, Stepwise, number as number_of,
 };
 
+const ANOTHER_SCALE: &str = "another scale";
 const SILU: &str = "SiLU";
 const SWISH: &str = "Swish";
 const HARD_SWISH: &str = "HardSwish";
@@ -61,7 +62,7 @@ pub(super) fn of(model: &TypedModel, region: &Region) -> TractResult<String> {
         forms.insert(OutletId::new(*id, 0), last.clone());
     }
     Ok(match last {
-        Form::Line(_) => "another scale".to_owned(),
+        Form::Line(_) => ANOTHER_SCALE.to_owned(),
         Form::Sigmoid(1.0) => "Sigmoid".to_owned(),
         Form::Sigmoid(beta) => format!("Sigmoid of {beta}x"),
         Form::Clamped(top, alpha, beta) if is_one(top) => {
@@ -71,6 +72,77 @@ pub(super) fn of(model: &TypedModel, region: &Region) -> TractResult<String> {
         Form::Named(name) => name,
         other => words_of(&other).join(", "),
     })
+}
+
+/// What the nodes of a region compute that reads several values, its quantisation last.
+pub(super) fn of_several(
+    model: &TypedModel,
+    nodes: &[usize],
+    inputs: &[OutletId],
+) -> TractResult<String> {
+    let mut constants = 0;
+    for input in inputs {
+        constants += usize::from(model.outlet_fact(*input)?.konst.is_some());
+    }
+    let tensors = match inputs.len() - constants {
+        1 => "one tensor".to_owned(),
+        2 => "two tensors".to_owned(),
+        3 => "three tensors".to_owned(),
+        n => format!("{n} tensors"),
+    };
+    let with = match constants {
+        0 => tensors,
+        1 => format!("{tensors} and a constant"),
+        _ => format!("{tensors} and {constants} constants"),
+    };
+    let (joined, rest) = nodes.split_at(joined(model, nodes)?);
+    let binary = |id: &usize| model.node(*id).op_as::<TypedBinOp>().map(Exact::behind);
+    let head = match joined {
+        [only] if binary(only).is_some_and(|op| op.is::<math::Add>()) => format!("sum of {with}"),
+        [only] if binary(only).is_some_and(|op| op.is::<math::Mul>()) => {
+            format!("product of {with}")
+        }
+        _ => {
+            let mut names: Vec<String> = Vec::new();
+            for id in joined {
+                let form = operators(model.node(*id), &[]);
+                let new = words_of(&form).into_iter();
+                let new: Vec<String> = new.filter(|name| !names.contains(name)).collect();
+                names.extend(new);
+            }
+            [with, names.join(", ")].join(", ")
+        }
+    };
+    let (Some(last), Some(end)) = (joined.last(), rest.last()) else {
+        return Ok(format!("{head},"));
+    };
+    let region = Region {
+        root: (*last).into(),
+        end: (*end).into(),
+        nodes: rest.to_vec(),
+    };
+    Ok(match &*of(model, &region)? {
+        ANOTHER_SCALE => head,
+        what => format!("{head}, {what},"),
+    })
+}
+
+/// How many nodes there are up to the first behind which all is a function of it.
+fn joined(model: &TypedModel, nodes: &[usize]) -> TractResult<usize> {
+    for (at, root) in nodes.iter().enumerate() {
+        let (before, behind) = nodes.split_at(at + 1);
+        let mut alone = true;
+        for id in behind {
+            for input in &model.node(*id).inputs {
+                let known = input.node == *root || behind.contains(&input.node);
+                alone &= known || is_single(model.outlet_fact(*input)?);
+            }
+        }
+        if alone {
+            return Ok(before.len());
+        }
+    }
+    Ok(nodes.len())
 }
 
 /// Whether these words name a SiLU, Swish or HardSwish.
