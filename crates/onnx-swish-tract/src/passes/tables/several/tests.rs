@@ -250,8 +250,8 @@ proptest! {
             }
             // All that came in takes part.
             let mut last = values[values.len() - 1];
-            for i in 0..codes.len() {
-                last = net.wire(math::add(), &[last, values[i]]);
+            for value in values.iter().take(codes.len()) {
+                last = net.wire(math::add(), &[last, *value]);
             }
             last
         });
