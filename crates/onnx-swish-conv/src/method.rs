@@ -31,14 +31,26 @@ pub enum Method {
     /// in the input makes NaN of all outputs whose tile reads it, and not of those alone that meet it; inputs or weights above about
     /// 10³⁶ may overflow on the way. [`Spec::exact`] is for those who mind.
     Winograd,
+    /// The same along one axis, F(4, k): four outputs from k + 3 products instead of 4·k, for dense kernels of one row or one column of
+    /// 3, 5 or 7 taps. What [`Method::Winograd`] says of errors and of NaN holds here too. Points are ±½, ±1, ±2 for five taps, ±½, ±¾, ±4/3,
+    /// ±2 for seven, of up to 256 input channels.
+    WinogradLine {
+        /// The taps of the kernel.
+        taps: usize,
+    },
 }
 
 impl Method {
     /// How far sums of [`Method::Winograd`] may be from the exact ones, in parts of the largest sum of the tensor, for up to 512 input
-    /// channels of random numbers: tests hold it to that over a grid of shapes. Beside exact products `benches/winograd.rs` found 1e-6 to 2e-6
+    /// channels of random numbers: tests hold it to that over a grid of shapes. Lines of seven taps come closest (6e-6 with 256). Beside exact products `benches/winograd.rs` found 1e-6 to 2e-6
     /// for up to 128 channels and 4e-6 for 256. Before the activation, as for any sum whose terms cancel, no bound holds in parts of a
     /// single small sum.
     pub const WINOGRAD_ERROR: f32 = 1e-5;
+
+    /// Whether input and filters are transformed, so that fewer products are computed than the definition has.
+    pub fn is_winograd(&self) -> bool {
+        matches!(self, Method::Winograd | Method::WinogradLine { .. })
+    }
 
     /// The method for images of this frame.
     ///
@@ -50,7 +62,10 @@ impl Method {
         } else if spec.is_depthwise() {
             Method::Depthwise
         } else if winograd::covers(spec) && winograd::pays(spec, isa, frame) {
-            Method::Winograd
+            match spec.window.kernel {
+                [1, taps] | [taps, 1] => Method::WinogradLine { taps },
+                _ => Method::Winograd,
+            }
         } else {
             Method::Product
         }
@@ -59,12 +74,13 @@ impl Method {
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Method::Depthwise => "depthwise",
-            Method::Product => "matrix product",
-            Method::Linear => "linear layer",
-            Method::Winograd => "Winograd F(4x4, 3x3)",
-        })
+        match self {
+            Method::Depthwise => f.write_str("depthwise"),
+            Method::Product => f.write_str("matrix product"),
+            Method::Linear => f.write_str("linear layer"),
+            Method::Winograd => f.write_str("Winograd F(4x4, 3x3)"),
+            Method::WinogradLine { taps } => write!(f, "Winograd F(4, {taps})"),
+        }
     }
 }
 
@@ -112,7 +128,7 @@ impl Methods {
     pub(crate) fn prepare(&self, spec: &Spec, isa: Isa, frame: &Frame) {
         if let Methods::BySize(methods) = self {
             match methods.choice(spec, isa, frame) {
-                Method::Winograd => drop(methods.winograd(spec, isa)),
+                method if method.is_winograd() => drop(methods.winograd(spec, isa)),
                 _ => drop(methods.product(spec, isa)),
             }
         }
@@ -147,7 +163,7 @@ impl Methods {
             Methods::Product(method) => method.run(frame, operands, outputs.output, workers),
             Methods::Linear(method) => method.run(operands, outputs.output, workers),
             Methods::BySize(methods) => match methods.choice(spec, isa, frame) {
-                Method::Winograd => {
+                Method::Winograd | Method::WinogradLine { .. } => {
                     let method = methods.winograd(spec, isa);
                     method.run(frame, operands, outputs.output, workers);
                 }

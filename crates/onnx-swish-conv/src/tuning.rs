@@ -37,11 +37,11 @@ pub(crate) const WINOGRAD_PART: usize = 640 << 10;
 /// Multiply-adds that a filter element takes the time of, on its way from memory or from a cache that cores share.
 pub(crate) const FILTER_LANES: usize = 16;
 
-/// What transforming a vector of tiles of one input channel takes, in products of vectors.
-pub(crate) const WINOGRAD_LOAD: usize = 300;
+/// What transforming a vector of tiles of one input channel takes for each of their points, in products of vectors.
+pub(crate) const WINOGRAD_LOAD: usize = 8;
 
-/// What transforming a vector of tiles of one output channel back takes, in products of vectors.
-pub(crate) const WINOGRAD_STORE: usize = 300;
+/// What transforming a vector of tiles of one output channel back takes for each of their points, in products of vectors.
+pub(crate) const WINOGRAD_STORE: usize = 8;
 
 /// Multiply-adds that a Winograd convolution stands for in a nanosecond, on one thread and about.
 pub(crate) const WINOGRAD_MACS_PER_NS: usize = 90;

@@ -12,6 +12,9 @@ macro_rules! unrolled {
     ($i:ident < $n:expr, of 3, $body:block) => {
         unrolled!(@ $i, $n, $body, 0 1 2)
     };
+    ($i:ident < $n:expr, of 4, $body:block) => {
+        unrolled!(@ $i, $n, $body, 0 1 2 3)
+    };
     ($i:ident < $n:expr, of 8, $body:block) => {
         unrolled!(@ $i, $n, $body, 0 1 2 3 4 5 6 7)
     };

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnx_swish_conv::{
-    Activation, Axis, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Line, MatMul, Method, Operands,
+    Activation, Axis, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Line, MatMul, Operands,
     Outputs, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights, Residual, Spec, Window,
 };
 use onnx_swish_kernels::codes::{Linear, Requantize, ZeroPoint};
@@ -77,11 +77,15 @@ impl Workers for AllTakePart<'_> {
 fn layers() -> Vec<(&'static str, Spec, Frame)> {
     let layer = |name, kernel, stride, dilation, size, channels: [usize; 2], groups| {
         let window = Window {
-            kernel: [kernel; 2],
+            kernel: if by_line(name) {
+                [1, kernel]
+            } else {
+                [kernel; 2]
+            },
             stride: [stride; 2],
             dilation: [dilation; 2],
         };
-        let pad = [kernel / 2; 2];
+        let pad = window.kernel.map(|taps| taps / 2);
         let frame = Frame::padded(&window, [size; 2], pad, pad).unwrap();
         let spec = Spec {
             window,
@@ -105,6 +109,7 @@ fn layers() -> Vec<(&'static str, Spec, Frame)> {
     vec![
         layer("bands", 3, 1, 1, 64, [8, 64], 1),
         layer("winograd", 3, 1, 1, 40, [32, 40], 1),
+        layer("winograd, line", 7, 1, 1, 40, [32, 40], 1),
         layer("panels", 1, 1, 1, 40, [200, 40], 1),
         layer("panels and columns apart", 1, 1, 1, 7, [160, 320], 1),
         layer("vectors", 1, 1, 1, 1, [480, 960], 1),
@@ -112,12 +117,19 @@ fn layers() -> Vec<(&'static str, Spec, Frame)> {
         layer("unfolding with strides", 3, 3, 1, 60, [16, 32], 1),
         layer("depthwise, direct", 5, 2, 1, 113, [24, 24], 24),
         layer("depthwise, padded", 3, 1, 2, 57, [24, 24], 24),
+        layer("depthwise, many taps", 9, 1, 1, 57, [24, 24], 24),
+        layer("depthwise, line", 31, 1, 1, 57, [24, 24], 24),
     ]
 }
 
 /// Whether sums may end in no codes, so that the method with fewer products is chosen.
 fn by_winograd(name: &str) -> bool {
-    name == "winograd"
+    name.starts_with("winograd")
+}
+
+/// Whether the kernel has one row.
+fn by_line(name: &str) -> bool {
+    name.ends_with("line")
 }
 
 fn by_table() -> Requantize {
@@ -142,7 +154,7 @@ fn nothing_is_allocated_after_the_first_call() {
             let mut output = vec![0.0; spec.out_channels * frame.output_area()];
             let mut sums = vec![0.0; spec.out_channels];
             let conv = Conv2d::with_isa(isa, spec, &weights, &[]).unwrap();
-            let winograd = conv.method(&frame) == Method::Winograd;
+            let winograd = conv.method(&frame).is_winograd();
             assert_eq!(winograd, by_winograd(name), "{isa:?}, {name}");
             let mut run = |workers: &dyn Workers| {
                 let before = ALLOCATIONS.load(Ordering::Relaxed);

@@ -138,6 +138,56 @@ fn depthwise_grid() {
 }
 
 #[test]
+fn depthwise_kernels_of_many_taps() {
+    let kernels = [
+        [1, 2],
+        [1, 7],
+        [1, 8],
+        [1, 9],
+        [1, 16],
+        [1, 17],
+        [1, 31],
+        [1, 70],
+        [2, 1],
+        [9, 1],
+        [31, 1],
+        [7, 7],
+        [9, 9],
+        [11, 11],
+        [3, 5],
+        [2, 31],
+    ];
+    for kernel in kernels {
+        for stride in [[1, 1], [2, 2], [1, 3], [3, 1]] {
+            for size in [[1, 200], [200, 1], [7, 7], [14, 13], [5, 50], [33, 26]] {
+                for pad in [[0; 2], kernel.map(|taps| taps / 2), [1, 2]] {
+                    let window = Window {
+                        kernel,
+                        stride,
+                        dilation: [1; 2],
+                    };
+                    let Some(frame) = Frame::padded(&window, size, pad, pad) else {
+                        continue;
+                    };
+                    check(&spec(window, [3, 3], 3, Activation::HARD_SWISH), 1, &frame);
+                }
+            }
+        }
+    }
+    // Bands, and a multiplier.
+    for kernel in [[31, 31], [1, 31], [31, 1], [9, 9]] {
+        let window = Window {
+            kernel,
+            stride: [1; 2],
+            dilation: [1; 2],
+        };
+        let pad = kernel.map(|taps| taps / 2);
+        let frame = Frame::padded(&window, [131, 115], pad, pad).unwrap();
+        check(&spec(window, [2, 4], 2, Activation::Silu), 2, &frame);
+    }
+}
+
+#[test]
 fn depthwise_bands_of_a_large_plane() {
     for stride in [1, 2] {
         for kernel in [3, 5] {
@@ -312,7 +362,16 @@ fn a_nan_input_reaches_exactly_the_outputs_that_read_it() {
 /// Neighbouring rows and planes lie where the padding would be: a NaN at a row's end is what betrays a load that reaches for them.
 #[test]
 fn a_nan_at_a_rows_end_reaches_exactly_the_outputs_of_its_own_plane_that_read_it() {
-    for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2)] {
+    for (kernel, stride) in [
+        (3, 1),
+        (3, 2),
+        (5, 1),
+        (5, 2),
+        (7, 1),
+        (7, 2),
+        (9, 1),
+        (9, 2),
+    ] {
         for width in [5, 8, 9, 14, 15, 16, 17, 23, 28, 33] {
             let (window, pad, height) = (Window::square(kernel, stride), kernel / 2, 11);
             let frame = Frame::padded(&window, [height, width], [pad; 2], [pad; 2]).unwrap();

@@ -14,9 +14,21 @@ use onnx_swish_threads::{Inline, Workers};
 use noise::{noise, noise_from};
 use threads::Threads;
 
+fn window(kernel: [usize; 2]) -> Window {
+    Window {
+        kernel,
+        stride: [1; 2],
+        dilation: [1; 2],
+    }
+}
+
 fn spec(channels: [usize; 2]) -> Spec {
+    of_kernel([3; 2], channels)
+}
+
+fn of_kernel(kernel: [usize; 2], channels: [usize; 2]) -> Spec {
     Spec {
-        window: Window::square(3, 1),
+        window: window(kernel),
         in_channels: channels[0],
         out_channels: channels[1],
         groups: 1,
@@ -34,6 +46,9 @@ fn spec(channels: [usize; 2]) -> Spec {
 fn frame(size: [usize; 2], before: [usize; 2], after: [usize; 2]) -> Frame {
     Frame::padded(&Window::square(3, 1), size, before, after).unwrap()
 }
+
+/// Kernels of one row, and of one column.
+const LINES: [[usize; 2]; 6] = [[1, 3], [1, 5], [1, 7], [3, 1], [5, 1], [7, 1]];
 
 /// Computes on every set that takes the method, and compares with the definition. Says on how many sets.
 fn check(spec: &Spec, images: usize, frame: &Frame, low: f32) -> usize {
@@ -55,7 +70,7 @@ fn check(spec: &Spec, images: usize, frame: &Frame, low: f32) -> usize {
     let mut sets = 0;
     for isa in Isa::available() {
         let conv = Conv2d::with_isa(isa, *spec, &weights, &bias).unwrap();
-        if conv.method(frame) != Method::Winograd {
+        if !conv.method(frame).is_winograd() {
             continue;
         }
         sets += 1;
@@ -68,6 +83,17 @@ fn check(spec: &Spec, images: usize, frame: &Frame, low: f32) -> usize {
         let got = run(&Inline);
         // No activation here has a slope above 1.1.
         let tolerance = 1.1 * f64::from(Method::WINOGRAD_ERROR) * largest;
+        if spec.activation == Activation::None && spec.residual == Residual::None {
+            let apart = got.iter().zip(&expected);
+            let apart = apart.map(|(got, (want, _))| (f64::from(*got) - want).abs() / largest);
+            // With `--nocapture` for the documents.
+            println!(
+                "{} {isa:?} {:?} channels: {:.1e}",
+                conv.method(frame),
+                spec.in_channels,
+                apart.fold(0.0, f64::max)
+            );
+        }
         for (i, (got, (want, _))) in got.iter().zip(&expected).enumerate() {
             assert!(
                 (f64::from(*got) - want).abs() <= tolerance,
@@ -105,6 +131,78 @@ fn sums_are_within_the_stated_error() {
             }
         }
     }
+}
+
+#[test]
+fn sums_of_lines_are_within_the_stated_error() {
+    let sets = Isa::available().len();
+    for kernel in LINES {
+        let [before, after] = [kernel.map(|taps| taps / 2), kernel.map(|taps| taps - 1)];
+        let mut on_all_sets = 0;
+        for (size, channels) in [
+            ([17, 17], [128, 40]),
+            ([20, 23], [33, 19]),
+            ([9, 161], [24, 24]),
+            ([70, 12], [40, 24]),
+            ([40, 47], [24, 32]),
+        ] {
+            for (before, after) in [(before, before), ([0; 2], after), ([1, 2], [0, 1])] {
+                let Some(frame) = Frame::padded(&window(kernel), size, before, after) else {
+                    continue;
+                };
+                for low in [-1.0, 0.0] {
+                    let found = check(&of_kernel(kernel, channels), 1, &frame, low);
+                    on_all_sets += usize::from(found == sets);
+                }
+            }
+        }
+        // It does not pay for all of them: nine rows are three tiles of four.
+        assert!(on_all_sets >= 15, "{kernel:?}: {on_all_sets}");
+    }
+}
+
+#[test]
+fn deep_sums_of_lines_are_within_the_stated_error() {
+    for kernel in LINES {
+        let pad = kernel.map(|taps| taps / 2);
+        let frame = Frame::padded(&window(kernel), [17, 17], pad, pad).unwrap();
+        for low in [-1.0, 0.0] {
+            let most = if kernel.contains(&7) { 256 } else { 512 };
+            assert!(check(&of_kernel(kernel, [most, 24]), 1, &frame, low) > 0);
+            if most < 512 {
+                let more = of_kernel(kernel, [most + 1, 24]);
+                let method = Method::of(&more, Isa::best(), &frame);
+                assert_eq!(method, Method::Product, "next to the bound");
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_of_one_row_and_what_sums_end_in() {
+    for kernel in LINES {
+        for residual in naive::RESIDUALS {
+            let spec = Spec {
+                activation: Activation::Silu,
+                residual,
+                ..of_kernel(kernel, [24, 22])
+            };
+            let pad = kernel.map(|taps| taps / 2);
+            for size in [[21, 22], [1, 200], [200, 1]] {
+                let frame = Frame::padded(&spec.window, size, pad, pad).unwrap();
+                check(&spec, 2, &frame, -1.0);
+            }
+        }
+    }
+    let spec = of_kernel([1, 5], [40, 24]);
+    let frame = Frame::padded(&spec.window, [1, 200], [0, 2], [0, 2]).unwrap();
+    assert!(check(&spec, 1, &frame, -1.0) > 0);
+    // Padding wider than the input, and a row wider than a part.
+    let frame = Frame::padded(&spec.window, [5, 3], [9, 17], [12, 16]).unwrap();
+    assert!(check(&spec, 1, &frame, -1.0) > 0);
+    let wide = of_kernel([1, 5], [700, 8]);
+    let frame = Frame::padded(&wide.window, [4, 900], [0, 2], [0, 2]).unwrap();
+    assert!(check(&wide, 1, &frame, -1.0) > 0);
 }
 
 #[test]
@@ -190,6 +288,21 @@ fn it_is_not_chosen_where_products_are_to_be_exact_or_it_does_not_fit() {
             ..plain
         };
         assert_eq!(Method::of(&depthwise, isa, &frame), Method::Depthwise);
+        for kernel in LINES {
+            let taps = kernel[0].max(kernel[1]);
+            let line = of_kernel(kernel, [64, 64]);
+            assert_eq!(
+                Method::of(&line, isa, &frame),
+                Method::WinogradLine { taps }
+            );
+            let exact = Spec {
+                exact: true,
+                ..line
+            };
+            assert_eq!(Method::of(&exact, isa, &frame), Method::Product);
+        }
+        let longer = of_kernel([1, 9], [64, 64]);
+        assert_eq!(Method::of(&longer, isa, &frame), Method::Product);
         // A tile of four by four for one output.
         let small = Frame {
             input: [1, 1],
@@ -198,6 +311,14 @@ fn it_is_not_chosen_where_products_are_to_be_exact_or_it_does_not_fit() {
         };
         assert_eq!(Method::of(&plain, isa, &small), Method::Product);
     }
+}
+
+/// Those that `inspect --engine` shows.
+#[test]
+fn methods_have_names() {
+    assert_eq!(Method::Winograd.to_string(), "Winograd F(4x4, 3x3)");
+    let line = Method::WinogradLine { taps: 7 };
+    assert_eq!(line.to_string(), "Winograd F(4, 7)");
 }
 
 #[test]
@@ -235,6 +356,42 @@ fn images_of_other_sizes_get_their_own_method() {
         let apart = got.iter().zip(&want).map(|(a, b)| (a - b).abs());
         assert!(apart.fold(0.0, f32::max) <= 1e-3);
         assert_eq!(got == want, method == Method::Product);
+    }
+}
+
+#[test]
+fn a_nan_reaches_no_output_whose_tile_does_not_read_it() {
+    for kernel in LINES {
+        let pad = kernel.map(|taps| taps / 2);
+        let spec = of_kernel(kernel, [64, 32]);
+        let frame = Frame::padded(&spec.window, [24, 24], pad, pad).unwrap();
+        let weights = noise(32 * spec.macs_per_output(), 2);
+        let mut input = noise(64 * 576, 1);
+        let nan = [7, 12];
+        input[5 * 576 + 7 * 24 + 12] = f32::NAN;
+        for isa in Isa::available() {
+            let conv = Conv2d::with_isa(isa, spec, &weights, &[]).unwrap();
+            assert!(conv.method(&frame).is_winograd());
+            let operands = Operands {
+                input: &input,
+                ..Operands::default()
+            };
+            let mut output = vec![0.0; 32 * 576];
+            conv.run(1, &frame, operands, &mut *output, &Inline)
+                .unwrap();
+            for (i, v) in output.iter().enumerate() {
+                let at = [i % 576 / 24, i % 24];
+                let near = |axis: usize, tile: usize| {
+                    let (first, last) = (at[axis] / tile * tile, at[axis] / tile * tile + tile - 1);
+                    first <= nan[axis] + pad[axis] && nan[axis] <= last + pad[axis]
+                };
+                let tile = kernel.map(|taps| if taps > 1 { 4 } else { 1 });
+                let reads = near(0, 1) && near(1, 1);
+                let in_tile = near(0, tile[0]) && near(1, tile[1]);
+                assert!(v.is_nan() || !reads, "{isa:?} {kernel:?}: output {at:?}");
+                assert!(in_tile || !v.is_nan(), "{isa:?} {kernel:?}: output {at:?}");
+            }
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn compute(planes: Planes, scratch: Scratch) {
     let isa = planes.conv.isa;
     // Seven rows need the fewest loads per multiply-add, and image sizes of mobile networks are multiples of seven.
     let sevens = matches!(planes.frame.output[0] % 7, 0 | 5 | 6);
-    let Window { kernel, stride, .. } = planes.conv.window;
+    let Window { kernel, stride, .. } = *planes.window;
     // One function per shape: their loops want all the registers there are.
     match (kernel[0], stride[0]) {
         (3, 1) if sevens => isa.run(Direct::<3, 1, 7>(planes, scratch)),
@@ -226,7 +226,7 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Direct<'_, 
         let (conv, frame) = (planes.conv, planes.frame);
         let [out_height, out_width] = frame.output;
         let area = out_height * out_width;
-        let window = &conv.window;
+        let window = planes.window;
         // What the unsafe code above relies on. Sums of positions cannot overflow: `Conv2d` checked the frame.
         assert!(window.kernel == [K, K] && window.stride == [STRIDE, STRIDE] && K <= MOST_TAPS);
         let step = columns_per_vector::<S>(K, STRIDE);

@@ -8,10 +8,13 @@
 //! | `direct` | the usual windows, straight from the input, on sets with masked loads |
 //! | `paired` | the same with few registers: whole loads, two vectors of columns for each weight |
 //! | `padded` | all others, through a padded copy of a band of rows |
+//! | `long` | what `padded` does with kernels of any size that are not dilated |
 //! | `rows` | how the first two store what they computed |
 
 #[allow(unsafe_code)]
 mod direct;
+#[allow(unsafe_code)]
+mod long;
 #[allow(unsafe_code)]
 mod padded;
 #[allow(unsafe_code)]
@@ -48,6 +51,8 @@ pub(crate) struct Depthwise {
 /// How images of one size are computed.
 #[derive(Debug)]
 struct Plan {
+    window: Window,
+    frame: Frame,
     way: Way,
     /// Bytes that a task needs.
     scratch: usize,
@@ -63,6 +68,9 @@ enum Way {
 /// What one task computes: whole planes of the output.
 struct Planes<'a> {
     conv: &'a Depthwise,
+    /// Of the plan.
+    window: &'a Window,
+    /// Of the plan.
     frame: &'a Frame,
     /// The whole tensor.
     input: &'a [f32],
@@ -93,22 +101,20 @@ impl Depthwise {
     }
 
     fn plan(&self, frame: &Frame) -> Plan {
-        if !direct::is_covered(&self.window) || !self.isa.masked() {
-            let bands = Bands::new(self.isa, &self.window, frame);
-            return Plan {
-                scratch: bands.scratch(),
-                way: Way::Padded(bands),
-            };
-        }
-        if paired::is_better(self.isa, &self.window, frame) {
-            return Plan {
-                scratch: paired::scratch(self.isa, frame),
-                way: Way::Paired,
-            };
-        }
+        let (window, frame) = turned(&self.window, frame);
+        let (scratch, way) = if !direct::is_covered(&window) || !self.isa.masked() {
+            let bands = Bands::new(self.isa, &window, &frame);
+            (bands.scratch(), Way::Padded(bands))
+        } else if paired::is_better(self.isa, &window, &frame) {
+            (paired::scratch(self.isa, &frame), Way::Paired)
+        } else {
+            (direct::scratch(self.isa, &window, &frame), Way::Direct)
+        };
         Plan {
-            scratch: direct::scratch(self.isa, &self.window, frame),
-            way: Way::Direct,
+            window,
+            frame,
+            way,
+            scratch,
         }
     }
 
@@ -136,7 +142,7 @@ impl Depthwise {
         let sums = plane_sums.map(SharedSlice::new);
         let task = |i: usize| {
             let (first, end) = (i * per_task, planes.min((i + 1) * per_task));
-            let share = self.planes(frame, input, &output, sums.as_ref(), first..end);
+            let share = self.planes(plan, input, &output, sums.as_ref(), first..end);
             scratch::with(plan.scratch, |scratch| share.compute(plan, scratch));
         };
         run_tasks(threads, tasks, &task, workers);
@@ -146,15 +152,17 @@ impl Depthwise {
     #[allow(unsafe_code)]
     fn planes<'a>(
         &'a self,
-        frame: &'a Frame,
+        plan: &'a Plan,
         input: &'a [f32],
         output: &SharedSlice<'a, f32>,
         sums: Option<&SharedSlice<'a, f32>>,
         planes: std::ops::Range<usize>,
     ) -> Planes<'a> {
+        let Plan { window, frame, .. } = plan;
         let area = frame.output_area();
         Planes {
             conv: self,
+            window,
             frame,
             input,
             first: planes.start,
@@ -164,6 +172,26 @@ impl Depthwise {
             sums: sums.map(|sums| unsafe { sums.part(planes) }),
         }
     }
+}
+
+/// Images of one column as images of one row, which are the same in memory, weights too.
+fn turned(window: &Window, frame: &Frame) -> (Window, Frame) {
+    let columns = [window.kernel[1], frame.input[1], frame.output[1]];
+    if columns != [1; 3] || frame.pad[1] != 0 {
+        return (*window, *frame);
+    }
+    let turn = |[height, width]: [usize; 2]| [width, height];
+    let window = Window {
+        kernel: turn(window.kernel),
+        stride: turn(window.stride),
+        dilation: turn(window.dilation),
+    };
+    let frame = Frame {
+        input: turn(frame.input),
+        output: turn(frame.output),
+        pad: turn(frame.pad),
+    };
+    (window, frame)
 }
 
 impl Planes<'_> {

@@ -5,6 +5,7 @@
 
 use onnx_swish_simd::{Kernel, Simd};
 
+use super::long;
 use super::{Planes, direct};
 use crate::Isa;
 use crate::epilogue::Epilogue;
@@ -41,7 +42,7 @@ impl Bands {
             .min(frame.output[0]);
         let copy = PaddedBand::new(window, frame, pitch, rows);
         Bands {
-            len: copy.len + ROWS_AT_ONCE * pitch + lanes + window.beyond(1),
+            len: copy.len + long::MOST * (pitch + lanes) + window.beyond(1),
             copy,
         }
     }
@@ -52,24 +53,37 @@ impl Bands {
     }
 }
 
+/// Kernels that nothing is known of, as `K` of [`Banded`].
+const ANY: usize = 0;
+/// Those that `long` computes.
+const LONG: usize = 1;
+
+/// Whether `long` computes a window.
+pub(super) fn is_long(window: &Window) -> bool {
+    long::covers(window) && !direct::is_covered(window)
+}
+
 /// Computes the planes of a task.
 pub(super) fn compute(planes: Planes, bands: &Bands, mut scratch: Scratch) {
     let padded = scratch.take::<f32>(bands.len);
     let over_the_end = ROWS_AT_ONCE * bands.copy.pitch + planes.conv.isa.lanes();
     assert!(padded.len() >= bands.copy.len + over_the_end);
-    let window = &planes.conv.window;
+    let window = planes.window;
     let (isa, kernel, stride) = (planes.conv.isa, window.kernel[0], window.stride[0]);
     macro_rules! banded {
-        ($kernel:literal, $stride:literal, $rows:literal) => {
-            isa.run(Banded::<$kernel, $stride, $rows> {
+        ($kernel:expr, $stride:literal, $rows:literal) => {
+            isa.run(Banded::<{ $kernel }, $stride, $rows> {
                 planes,
                 band: &bands.copy,
                 padded,
             })
         };
     }
+    if is_long(window) {
+        return banded!(LONG, 0, 1);
+    }
     if !direct::is_covered(window) {
-        return banded!(0, 0, 4);
+        return banded!(ANY, 0, 4);
     }
     match (kernel, stride) {
         (3, 1) => banded!(3, 1, 7),
@@ -81,8 +95,8 @@ pub(super) fn compute(planes: Planes, bands: &Bands, mut scratch: Scratch) {
     }
 }
 
-/// The planes of a task, a band at a time and `R` rows together. The kernel is `K` by `K` with this stride and no dilation; any if
-/// `K` is zero.
+/// The planes of a task, a band at a time and `R` rows together. The kernel is `K` by `K` with this stride and no dilation, unless `K`
+/// is [`ANY`] or [`LONG`].
 struct Banded<'a, const K: usize, const STRIDE: usize, const R: usize> {
     planes: Planes<'a>,
     band: &'a PaddedBand,
@@ -95,7 +109,8 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Banded<'_, 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // The plan knows it; so the compiler has nothing to make of this on other sets.
-        assert!(K == 0 || !S::MASKED, "windows that `direct` computes");
+        let others = K == ANY || K == LONG;
+        assert!(others || !S::MASKED, "windows that `direct` computes");
         let Banded {
             mut planes,
             band,
@@ -103,6 +118,7 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Banded<'_, 
         } = self;
         let frame = planes.frame;
         let output = std::mem::take(&mut planes.output);
+        let wanted = planes.sums.is_some();
         let mut sums = planes.sums.take().unwrap_or_default().iter_mut();
         // Copies leave the padding columns alone: they are cleared once for all planes.
         padded.fill(0.0);
@@ -115,6 +131,19 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Banded<'_, 
                 let first = number * band.outputs;
                 let count = rows.len() / frame.output[1];
                 band.copy(s, input, first..first + count, padded);
+                if K == LONG {
+                    let rows_of = long::Band {
+                        copy: band,
+                        padded,
+                        weights,
+                        bias,
+                        window: planes.window,
+                        epilogue: &planes.conv.epilogue,
+                    };
+                    let total = wanted.then_some(&mut total);
+                    rows_of.compute(s, rows, frame.output[1], total);
+                    continue;
+                }
                 let tiles = Tiles::<S, K, STRIDE, R> {
                     band,
                     padded,
@@ -178,7 +207,7 @@ impl<S: Simd, const K: usize, const STRIDE: usize, const R: usize> Tiles<'_, S, 
                 // SAFETY: the furthest load starts at the last tap's offset for the last of R rows: below all phase planes' end by
                 // less than the overrun that `Bands` added.
                 let sums = unsafe {
-                    if K == 0 {
+                    if K == ANY {
                         self.any(s, at)
                     } else {
                         self.square(s, at)

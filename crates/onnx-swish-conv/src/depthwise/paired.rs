@@ -39,7 +39,7 @@ const fn has_few(registers: usize) -> bool {
 /// Computes the planes of a task, for which this is the better way.
 pub(super) fn compute(planes: Planes, scratch: Scratch) {
     let isa = planes.conv.isa;
-    let Window { kernel, stride, .. } = planes.conv.window;
+    let Window { kernel, stride, .. } = *planes.window;
     match (kernel[0], stride[0]) {
         (3, 1) => isa.run(Paired::<3, 1, 4>(planes, scratch)),
         (5, 1) => isa.run(Paired::<5, 1, 4>(planes, scratch)),
@@ -301,10 +301,10 @@ impl<const K: usize, const STRIDE: usize, const R: usize> Kernel for Paired<'_, 
         // The plan knows it; so the compiler has nothing to make of this on other sets.
         assert!(S::MASKED && has_few(S::REGISTERS));
         let Paired(mut planes, mut scratch) = self;
-        let (conv, frame) = (planes.conv, planes.frame);
+        let frame = planes.frame;
         let [out_height, out_width] = frame.output;
         let area = out_height * out_width;
-        let window = &conv.window;
+        let window = planes.window;
         // What the unsafe code relies on. Sums of positions cannot overflow: `Conv2d` checked the frame.
         assert!(window.kernel == [K, K] && window.stride == [STRIDE, STRIDE] && K <= MOST_TAPS);
         let vectors = out_width.div_ceil(S::LANES);

@@ -4,13 +4,13 @@
 
 use onnx_swish_simd::{Kernel, Simd};
 
-use super::plan::{PLANES, Part, Plan};
-use super::transform::{self, IN, OUT};
+use super::plan::{Part, Plan};
+use super::transform::{self, OUT, TileSize};
 use crate::gemm::PANEL_VECTORS;
 use crate::padded::copy_line;
 
-/// Transforms a part.
-pub(super) struct Load<'a> {
+/// Transforms a part, whose tiles have so many outputs and inputs along each axis.
+pub(super) struct Load<'a, const OY: usize, const IY: usize, const OX: usize, const IX: usize> {
     pub plan: &'a Plan,
     pub part: &'a Part,
     /// `[channel][height][width]`.
@@ -23,7 +23,9 @@ pub(super) struct Load<'a> {
     pub inputs: &'a mut [f32],
 }
 
-impl Kernel for Load<'_> {
+impl<const OY: usize, const IY: usize, const OX: usize, const IX: usize> Kernel
+    for Load<'_, OY, IY, OX, IX>
+{
     type Output = ();
 
     #[inline(always)]
@@ -32,9 +34,16 @@ impl Kernel for Load<'_> {
         let (rows, columns) = (part.rows.len(), part.columns.len());
         let vectors = plan.vectors(part);
         // What the unsafe code below relies on.
-        assert!(self.line.len() >= OUT * (columns + 1).next_multiple_of(S::LANES));
-        assert!(plan.plane >= (rows + 1) * columns + S::LANES);
-        assert!(self.planes.len() >= PLANES * plan.plane);
+        let tile = TileSize {
+            outs: [OY, OX],
+            ins: [IY, IX],
+        };
+        assert!(plan.tile == tile && (OX == 1 && IX == 1 || OX == OUT && IX > 1));
+        let [below, behind] = [tile.beyond(0), tile.beyond(1)];
+        assert!(behind < S::LANES);
+        assert!(self.line.len() >= OX * (columns + behind).next_multiple_of(S::LANES));
+        assert!(plan.plane >= (rows + below) * columns + S::LANES);
+        assert!(self.planes.len() >= tile.planes() * plan.plane);
         let channels = self.image.len() / plan.frame.input_area();
         assert!(plan.panel == PANEL_VECTORS * S::LANES && plan.panel_step >= channels * plan.panel);
         assert!(plan.input_step >= vectors.div_ceil(PANEL_VECTORS) * plan.panel_step);
@@ -53,7 +62,7 @@ impl Kernel for Load<'_> {
     }
 }
 
-impl Load<'_> {
+impl<const OY: usize, const IY: usize, const OX: usize, const IX: usize> Load<'_, OY, IY, OX, IX> {
     /// Brings the rows that the part reads to the planes. Whole vectors go to rows that may be shorter; what is too much is where the
     /// next row goes, which comes later, or behind the last.
     #[inline(always)]
@@ -62,46 +71,51 @@ impl Load<'_> {
         let [pad_y, pad_x] = self.plan.frame.pad;
         let (rows, columns) = (self.part.rows.len(), self.part.columns.len());
         // Padded columns that the part reads, and those of them that the input has.
-        let first = self.part.columns.start * OUT;
+        let first = self.part.columns.start * OX;
         let from = first.max(pad_x);
-        let to = (first + columns * OUT + (IN - OUT)).min(pad_x + width);
-        for u in 0..rows * OUT + (IN - OUT) {
-            let at = u % OUT * IN * self.plan.plane + u / OUT * columns;
-            let y = (self.part.rows.start * OUT + u).wrapping_sub(pad_y);
+        let to = (first + columns * OX + (IX - OX)).min(pad_x + width);
+        for u in 0..rows * OY + (IY - OY) {
+            let at = u % OY * IX * self.plan.plane + u / OY * columns;
+            let y = (self.part.rows.start * OY + u).wrapping_sub(pad_y);
             if y < height && from < to {
                 let row = &channel[y * width..][from - pad_x..to - pad_x];
                 copy_line(s, row, &mut self.line[from - first..to - first]);
                 self.split_line(s, at, columns);
             } else {
-                for column in 0..IN {
+                for column in 0..IX {
                     self.planes[at + column * self.plan.plane..][..columns].fill(0.0);
                 }
             }
         }
     }
 
-    /// Brings the line to the six planes of its columns, from `at` on in the first.
+    /// Brings the line to the planes of its columns, from `at` on in the first.
     #[inline(always)]
     fn split_line<S: Simd>(&mut self, s: S, at: usize, columns: usize) {
+        if OX == 1 {
+            let line = &self.line[..columns];
+            return copy_line(s, line, &mut self.planes[at..][..columns]);
+        }
         let line = self.line.as_ptr();
         let to = self.planes.as_mut_ptr().wrapping_add(at);
-        let but_last = s.lanes(0, S::LANES - 1);
+        // The last columns of a tile are the first ones of the next tile, or of the one after that.
+        let behind = (IX - 1) / OX;
         // SAFETY: `run` asserted that the line has four vectors from any multiple of LANES up to `columns`.
         let mut here = unsafe { by_fours(s, line) };
         for t in (0..columns).step_by(S::LANES) {
-            let next = if t + S::LANES <= columns {
-                // SAFETY: as above.
+            let next = if t + S::LANES < columns + behind {
+                // SAFETY: as above, up to what is behind `columns`.
                 unsafe { by_fours(s, line.add((t + S::LANES) * OUT)) }
             } else {
                 here
             };
-            unrolled!(i < IN, {
-                let column = if i < OUT {
-                    here[i]
+            unrolled!(i < IX, {
+                let (phase, by) = (i % OUT, i / OUT);
+                let column = if by == 0 {
+                    here[phase]
                 } else {
-                    // The last two columns of a tile are the first two of the next tile.
-                    let (here, next) = (s.rotate(here[i % OUT], 1), s.rotate(next[i % OUT], 1));
-                    s.select(but_last, here, next)
+                    let (here, next) = (s.rotate(here[phase], by), s.rotate(next[phase], by));
+                    s.select(s.lanes(0, S::LANES - by), here, next)
                 };
                 // SAFETY: `t < columns`, and behind each row's `columns` elements a plane has a vector, as `run` asserted.
                 unsafe { s.store(to.add(i * self.plan.plane + t), column) };
@@ -115,25 +129,25 @@ impl Load<'_> {
     fn transform<S: Simd>(&mut self, s: S, t: usize, to: usize) {
         let (plane, columns) = (self.plan.plane, self.part.columns.len());
         let planes = self.planes.as_ptr();
-        let mut rows = [[s.splat(0.0); IN]; IN];
-        unrolled!(j < IN, {
-            let mut column = [s.splat(0.0); IN];
-            unrolled!(i < IN, {
-                let at = (i % OUT * IN + j) * plane + i / OUT * columns + t;
-                // SAFETY: tile `t` is one of the part, and its row below and a vector are in the plane, as `run` asserted.
+        let mut rows = [[s.splat(0.0); IX]; IY];
+        unrolled!(j < IX, {
+            let mut column = [s.splat(0.0); IY];
+            unrolled!(i < IY, {
+                let at = (i % OY * IX + j) * plane + i / OY * columns + t;
+                // SAFETY: tile `t` is one of the part, and the rows below and a vector are in the plane, as `run` asserted.
                 column[i] = unsafe { s.load(planes.add(at)) };
             });
             let column = transform::input(s, column);
-            unrolled!(i < IN, {
+            unrolled!(i < IY, {
                 rows[i][j] = column[i];
             });
         });
         let to = self.inputs.as_mut_ptr().wrapping_add(to);
-        unrolled!(i < IN, {
+        unrolled!(i < IY, {
             let points = transform::input(s, rows[i]);
-            unrolled!(j < IN, {
+            unrolled!(j < IX, {
                 // SAFETY: each point has this panel and channel, as `run` asserted.
-                unsafe { s.store(to.add((i * IN + j) * self.plan.input_step), points[j]) };
+                unsafe { s.store(to.add((i * IX + j) * self.plan.input_step), points[j]) };
             });
         });
     }

@@ -1,11 +1,12 @@
-//! Dense convolutions of three by three taps with a quarter of the multiplications: Winograd's F(4x4, 3x3).
+//! Dense convolutions with fewer multiplications: Winograd's F(4x4, 3x3), and F(4, k) for kernels of one row or one column.
 //! Given: filters once, which are transformed and packed; whole tensors per call.
 //! Promise: outputs within [`crate::Method::WINOGRAD_ERROR`] of the exact ones, bias, residual and activation applied on the way out, and
 //! the same bits for any number of workers.
 //!
 //! An output tile of four by four reads six by six inputs. Transformed, they meet the transformed filter in 36 products that add up over
 //! the channels: 36 products of matrices, which are the register tiles of `gemm/`. A vector holds one element of as many tiles as it has
-//! lanes, those of several rows of tiles where one row is shorter.
+//! lanes, those of several rows of tiles where one row is shorter. With a kernel of one row a tile is four outputs beside each other, with
+//! one of one column four below each other: the axis of one tap is not transformed, and all else is the same.
 //!
 //! | module | has |
 //! |---|---|
@@ -26,9 +27,9 @@ use std::ops::Range;
 use onnx_swish_threads::Workers;
 
 use self::load::Load;
-use self::plan::{PLANES, Part, Plan};
+use self::plan::{Part, Plan};
 use self::store::Store;
-use self::transform::POINTS;
+use self::transform::TileSize;
 use crate::epilogue::Epilogue;
 use crate::gemm::tile::{Spans, Start, Step, Tile, multiply_each};
 use crate::gemm::{PANEL_VECTORS, tile_rows};
@@ -41,7 +42,23 @@ use crate::tuning::{
 };
 use crate::{Activation, Frame, Isa, Operands, Spec, Window};
 
-/// A convolution of three by three taps, stride 1.
+/// Runs what is compiled for a kernel's outputs and inputs of a tile: outputs below each other, inputs, then those beside each other.
+macro_rules! by_size {
+    ($kernel:expr, $run:ident) => {
+        match $kernel {
+            [3, 3] => $run!(4, 6, 4, 6),
+            [1, 3] => $run!(1, 1, 4, 6),
+            [1, 5] => $run!(1, 1, 4, 8),
+            [1, 7] => $run!(1, 1, 4, 10),
+            [3, 1] => $run!(4, 6, 1, 1),
+            [5, 1] => $run!(4, 8, 1, 1),
+            [7, 1] => $run!(4, 10, 1, 1),
+            kernel => unreachable!("`covers` does not name {kernel:?}"),
+        }
+    };
+}
+
+/// A convolution of stride 1 whose kernel [`covers`] names.
 #[derive(Debug)]
 pub(crate) struct Winograd {
     spec: Spec,
@@ -53,6 +70,8 @@ pub(crate) struct Winograd {
     /// Output channels of a register tile.
     tile_rows: usize,
     tiles: usize,
+    /// Products of a tile.
+    points: usize,
     epilogue: Epilogue,
     isa: Isa,
     plan: LastPlans<Plan>,
@@ -60,15 +79,27 @@ pub(crate) struct Winograd {
 
 /// Whether a convolution can be computed this way, and may be.
 ///
-/// Not where sums end in codes: a sum next to the middle between two may fall to either side of it.
+/// Not where sums end in codes: a sum next to the middle between two may fall to either side of it. Nor where so many channels meet a line
+/// of seven taps, ten points, that errors were found next to the stated bound (1.1e-5 with 512).
 pub(crate) fn covers(spec: &Spec) -> bool {
     let codes = spec.requantize.is_some() || matches!(spec.activation, Activation::Requantize(_));
-    spec.window == Window::square(3, 1) && spec.groups == 1 && !spec.gated && !spec.exact && !codes
+    let Window {
+        kernel,
+        stride,
+        dilation,
+    } = spec.window;
+    let kernel = match kernel {
+        [3, 3] | [1, 3 | 5] | [3 | 5, 1] => true,
+        [1, 7] | [7, 1] => spec.in_channels <= 256,
+        _ => false,
+    };
+    let window = kernel && stride == [1, 1] && dilation == [1, 1];
+    window && spec.groups == 1 && !spec.gated && !spec.exact && !codes
 }
 
 /// Whether it takes less time for images of this frame, by what both ways have to do, counted in products of vectors.
 ///
-/// Filters count too, four times as many of them: between two calls a network's other layers have taken their place in the caches.
+/// Filters count too, transformed: between two calls a network's other layers have taken their place in the caches.
 pub(crate) fn pays(spec: &Spec, isa: Isa, frame: &Frame) -> bool {
     if frame.input_area() == 0 || frame.output_area() == 0 {
         return false;
@@ -78,8 +109,10 @@ pub(crate) fn pays(spec: &Spec, isa: Isa, frame: &Frame) -> bool {
         .next_multiple_of(tile_rows(isa.registers()));
     let filters = FILTER_LANES.div_ceil(isa.lanes());
     let vectors = plan::vectors(spec, isa, frame);
+    let points = TileSize::of(spec.window.kernel).points();
     let transforms = WINOGRAD_LOAD * spec.in_channels + WINOGRAD_STORE * spec.out_channels;
-    let ours = (vectors + filters) * POINTS * spec.in_channels * outs + vectors * transforms;
+    let products = (vectors + filters) * spec.in_channels * outs;
+    let ours = points * (products + vectors * transforms);
     let columns = frame.output_area().div_ceil(isa.lanes());
     ours < (columns + filters) * spec.macs_per_output() * outs
 }
@@ -90,11 +123,13 @@ impl Winograd {
         let rows = tile_rows(isa.registers());
         let tiles = spec.out_channels.div_ceil(rows);
         let (channels, taps) = (spec.in_channels, spec.window.taps());
-        let mut filters = vec![0.0; tiles * POINTS * channels * rows];
+        let tile = TileSize::of(spec.window.kernel);
+        let points = tile.points();
+        let mut filters = vec![0.0; tiles * points * channels * rows];
         for (i, taps) in weights.chunks_exact(taps).enumerate() {
             let (row, channel) = (i / channels, i % channels);
-            for (point, value) in transform::filter(taps).into_iter().enumerate() {
-                let at = (row / rows * POINTS + point) * channels + channel;
+            for (point, value) in transform::filter(taps, tile).into_iter().enumerate() {
+                let at = (row / rows * points + point) * channels + channel;
                 filters[at * rows + row % rows] = value as f32;
             }
         }
@@ -105,6 +140,7 @@ impl Winograd {
             zeros: vec![0.0; rows],
             tile_rows: rows,
             tiles,
+            points,
             epilogue: Epilogue::of(spec),
             isa,
             plan: LastPlans::none(),
@@ -146,7 +182,7 @@ impl Winograd {
     /// The filters of a tile of output channels at one point, `[input channel][tile row]`.
     fn of_tile(&self, tile: usize, point: usize) -> &[f32] {
         let len = self.spec.in_channels * self.tile_rows;
-        &self.filters[(tile * POINTS + point) * len..][..len]
+        &self.filters[(tile * self.points + point) * len..][..len]
     }
 }
 
@@ -199,25 +235,36 @@ impl<'a> Share<'a> {
     fn compute(&self, parts: Range<usize>, tiles: Range<usize>, mut scratch: Scratch) {
         let plan = self.plan;
         let line = scratch.take::<f32>(plan.line);
-        let planes = scratch.take::<f32>(PLANES * plan.plane);
+        let planes = scratch.take::<f32>(plan.tile.planes() * plan.plane);
         let inputs = scratch.take::<f32>(plan.inputs());
         let products = scratch.take::<f32>(plan.products());
         let outputs = scratch.take::<f32>(plan.outputs());
         for part in parts {
             let part = &plan.part(part);
-            self.conv.isa.run(Load {
-                plan,
-                part,
-                image: self.input,
-                line,
-                planes,
-                inputs,
-            });
+            self.load(part, line, planes, inputs);
             for tile in tiles.clone() {
                 self.multiply(part, tile, inputs, products);
-                self.conv.isa.run(self.store(part, tile, products, outputs));
+                self.store(part, tile, products, outputs);
             }
         }
+    }
+
+    /// The way in of a part.
+    fn load(&self, part: &Part, line: &mut [f32], planes: &mut [f32], inputs: &mut [f32]) {
+        let (conv, plan, image) = (self.conv, self.plan, self.input);
+        macro_rules! load {
+            ($($size:literal),*) => {
+                conv.isa.run(Load::<$($size),*> {
+                    plan,
+                    part,
+                    image,
+                    line,
+                    planes,
+                    inputs,
+                })
+            };
+        }
+        by_size!(conv.spec.window.kernel, load);
     }
 
     /// The products of a tile of output channels at all points.
@@ -229,7 +276,7 @@ impl<'a> Share<'a> {
         // What the register tiles write.
         assert!(vectors * lanes <= plan.product_row);
         assert!(conv.tile_rows * plan.product_row <= plan.product_step);
-        assert!(products.len() >= POINTS * plan.product_step);
+        assert!(products.len() >= conv.points * plan.product_step);
         let to = products.as_mut_ptr();
         let step = |point: usize, panel: usize| Step {
             tile: Tile {
@@ -246,10 +293,10 @@ impl<'a> Share<'a> {
         let whole = vectors / PANEL_VECTORS;
         let rest = vectors % PANEL_VECTORS;
         let each = PANEL_VECTORS * lanes;
-        multiply_each(conv.isa, 0..POINTS, 0..whole, step, &spans, each);
+        multiply_each(conv.isa, 0..conv.points, 0..whole, step, &spans, each);
         multiply_each(
             conv.isa,
-            0..POINTS,
+            0..conv.points,
             whole..whole + 1,
             step,
             &spans,
@@ -260,28 +307,31 @@ impl<'a> Share<'a> {
     /// The way out of a tile of output channels.
     ///
     /// `new` checked that the output and the residual have this image's channels; nobody else writes to this part of them.
-    fn store<'b>(
-        &'b self,
-        part: &'b Part,
-        tile: usize,
-        products: &'b [f32],
-        outputs: &'b mut [f32],
-    ) -> Store<'b> {
-        let conv = self.conv;
+    fn store(&self, part: &Part, tile: usize, products: &[f32], outputs: &mut [f32]) {
+        let (conv, plan) = (self.conv, self.plan);
         let first = tile * conv.tile_rows;
         let channels = conv.tile_rows.min(conv.spec.out_channels - first);
-        let at = (self.first_channel + first) * self.plan.frame.output_area();
-        Store {
-            plan: self.plan,
-            part,
-            products,
-            outputs,
-            bias: &conv.bias[first..][..channels],
-            output: self.output.start().wrapping_add(at),
-            residual: self
-                .residual
-                .map(|residual| residual.as_ptr().wrapping_add(at)),
-            epilogue: &conv.epilogue,
+        let bias = &conv.bias[first..][..channels];
+        let at = (self.first_channel + first) * plan.frame.output_area();
+        let output = self.output.start().wrapping_add(at);
+        let residual = self
+            .residual
+            .map(|residual| residual.as_ptr().wrapping_add(at));
+        let epilogue = &conv.epilogue;
+        macro_rules! store {
+            ($($size:literal),*) => {
+                conv.isa.run(Store::<$($size),*> {
+                    plan,
+                    part,
+                    products,
+                    outputs,
+                    bias,
+                    output,
+                    residual,
+                    epilogue,
+                })
+            };
         }
+        by_size!(conv.spec.window.kernel, store);
     }
 }

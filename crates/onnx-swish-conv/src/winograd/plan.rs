@@ -1,11 +1,11 @@
 //! How an image falls into parts, and how their values lie in scratch memory.
 //! Given: a convolution and a frame.
-//! Promise: every tile of four by four outputs belongs to one part, and what a part keeps stays in a second-level cache where the
+//! Promise: every tile of outputs belongs to one part, and what a part keeps stays in a second-level cache where the
 //! channels allow it.
 
 use std::ops::Range;
 
-use super::transform::{IN, OUT, POINTS};
+use super::transform::TileSize;
 use crate::gemm::{PANEL_VECTORS, tile_rows};
 use crate::scratch::bytes_for;
 use crate::tuning::WINOGRAD_PART;
@@ -19,9 +19,12 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    pub(super) fn of(frame: &Frame) -> Tiles {
-        let [rows, columns] = frame.output.map(|size| size.div_ceil(OUT));
-        Tiles { rows, columns }
+    pub(super) fn of(spec: &Spec, frame: &Frame) -> Tiles {
+        let [height, width] = TileSize::of(spec.window.kernel).outs;
+        Tiles {
+            rows: frame.output[0].div_ceil(height),
+            columns: frame.output[1].div_ceil(width),
+        }
     }
 }
 
@@ -36,6 +39,7 @@ pub(super) struct Part {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub frame: Frame,
+    pub tile: TileSize,
     tiles: Tiles,
     lanes: usize,
     /// Rows of tiles of a part.
@@ -58,13 +62,11 @@ pub(super) struct Plan {
     pub product_step: usize,
 }
 
-/// Planes that a channel is split to: a row of a tile is found in the plane of its number modulo four, and each of its columns has a
-/// plane. So vectors take neighbouring tiles from neighbouring places, those of the next row of tiles too.
-pub(super) const PLANES: usize = OUT * IN;
-
 impl Plan {
     pub(super) fn new(spec: &Spec, isa: Isa, tile_rows: usize, frame: &Frame) -> Plan {
-        let (tiles, lanes) = (Tiles::of(frame), isa.lanes());
+        let (tiles, lanes) = (Tiles::of(spec, frame), isa.lanes());
+        let tile = TileSize::of(spec.window.kernel);
+        let [below, behind] = [tile.beyond(0), tile.beyond(1)];
         let (rows, columns) = part_size(spec, isa, tiles);
         let vectors = (rows * columns).div_ceil(lanes);
         let panel = PANEL_VECTORS * lanes;
@@ -74,12 +76,13 @@ impl Plan {
         let skew = 16;
         Plan {
             frame: *frame,
+            tile,
             tiles,
             lanes,
             rows,
             columns,
-            line: OUT * (columns + 1).next_multiple_of(lanes),
-            plane: (rows + 1) * columns + lanes,
+            line: tile.outs[1] * (columns + behind).next_multiple_of(lanes),
+            plane: (rows + below) * columns + lanes,
             panel,
             panel_step,
             input_step: vectors.div_ceil(PANEL_VECTORS) * panel_step + skew,
@@ -116,23 +119,23 @@ impl Plan {
 
     /// Elements of transformed input.
     pub(super) fn inputs(&self) -> usize {
-        POINTS * self.input_step
+        self.tile.points() * self.input_step
     }
 
     /// Elements of products of one tile of output channels.
     pub(super) fn products(&self) -> usize {
-        POINTS * self.product_step
+        self.tile.points() * self.product_step
     }
 
-    /// Elements of the outputs of one channel: four rows of each row of tiles.
+    /// Elements of the outputs of one channel: all rows of each row of tiles.
     pub(super) fn outputs(&self) -> usize {
-        OUT * OUT * self.product_row
+        self.tile.outs[0] * self.tile.outs[1] * self.product_row
     }
 
     /// Bytes that a task needs.
     pub(super) fn scratch(&self) -> usize {
         bytes_for::<f32>(self.line)
-            + bytes_for::<f32>(PLANES * self.plane)
+            + bytes_for::<f32>(self.tile.planes() * self.plane)
             + bytes_for::<f32>(self.inputs())
             + bytes_for::<f32>(self.products())
             + bytes_for::<f32>(self.outputs())
@@ -141,7 +144,7 @@ impl Plan {
 
 /// What the tiles of an image take, in vectors.
 pub(super) fn vectors(spec: &Spec, isa: Isa, frame: &Frame) -> usize {
-    let tiles = Tiles::of(frame);
+    let tiles = Tiles::of(spec, frame);
     let (rows, columns) = part_size(spec, isa, tiles);
     vectors_in(tiles, rows, columns, isa)
 }
@@ -166,7 +169,8 @@ fn counted(tiles: usize, isa: Isa) -> usize {
 /// fewest vectors, and then the largest.
 fn part_size(spec: &Spec, isa: Isa, tiles: Tiles) -> (usize, usize) {
     let lanes = isa.lanes();
-    let vector = POINTS * spec.in_channels * lanes * size_of::<f32>();
+    let points = TileSize::of(spec.window.kernel).points();
+    let vector = points * spec.in_channels * lanes * size_of::<f32>();
     let fitting = (WINOGRAD_PART / vector).max(1);
     let fits = |rows: &usize| (rows * tiles.columns).div_ceil(lanes) <= fitting;
     let wasted = |rows: &usize| vectors_in(tiles, *rows, tiles.columns, isa);
@@ -207,7 +211,7 @@ mod tests {
                         rows: false,
                     };
                     let plan = Plan::new(&spec, isa, 8, &frame);
-                    let tiles = Tiles::of(&frame);
+                    let tiles = Tiles::of(&spec, &frame);
                     let mut times = vec![0; tiles.rows * tiles.columns];
                     let mut most = 0;
                     let mut all = 0;

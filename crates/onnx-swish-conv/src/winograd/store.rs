@@ -6,14 +6,14 @@
 use onnx_swish_simd::{Kernel, Simd};
 
 use super::plan::{Part, Plan};
-use super::transform::{self, IN, OUT, POINTS};
+use super::transform::{self, OUT, TileSize};
 use crate::epilogue::{Epilogue, Residual};
 
-/// Finishes one tile of output channels.
+/// Finishes one tile of output channels; tiles have so many outputs and inputs along each axis.
 ///
 /// Whoever makes one promises that the outputs of `bias.len()` channels of the part are writable from `output` on, by nobody else
 /// meanwhile, and readable from `residual` on.
-pub(super) struct Store<'a> {
+pub(super) struct Store<'a, const OY: usize, const IY: usize, const OX: usize, const IX: usize> {
     pub plan: &'a Plan,
     pub part: &'a Part,
     /// `[point][channel][tile]`.
@@ -29,7 +29,9 @@ pub(super) struct Store<'a> {
     pub epilogue: &'a Epilogue,
 }
 
-impl Kernel for Store<'_> {
+impl<const OY: usize, const IY: usize, const OX: usize, const IX: usize> Kernel
+    for Store<'_, OY, IY, OX, IX>
+{
     type Output = ();
 
     #[inline(always)]
@@ -37,10 +39,15 @@ impl Kernel for Store<'_> {
         let plan = self.plan;
         let vectors = plan.vectors(self.part);
         // What the unsafe code below relies on.
+        let tile = TileSize {
+            outs: [OY, OX],
+            ins: [IY, IX],
+        };
+        assert!(plan.tile == tile && (OX == 1 || OX == OUT));
         let row = plan.product_row;
         assert!(row >= vectors * S::LANES && plan.product_step >= self.bias.len() * row);
-        assert!(self.products.len() >= POINTS * plan.product_step);
-        assert!(self.outputs.len() >= OUT * OUT * row);
+        assert!(self.products.len() >= IY * IX * plan.product_step);
+        assert!(self.outputs.len() >= OY * OX * row);
         for (channel, bias) in self.bias.iter().enumerate() {
             for v in 0..vectors {
                 self.transform(s, channel * row + v * S::LANES, v * S::LANES, *bias);
@@ -50,38 +57,42 @@ impl Kernel for Store<'_> {
     }
 }
 
-impl Store<'_> {
+impl<const OY: usize, const IY: usize, const OX: usize, const IX: usize> Store<'_, OY, IY, OX, IX> {
     /// Transforms the tiles of one vector of products and brings their columns in order.
     #[inline(always)]
     fn transform<S: Simd>(&mut self, s: S, from: usize, tile: usize, bias: f32) {
         let products = self.products.as_ptr().wrapping_add(from);
-        let mut rows = [[s.splat(0.0); IN]; OUT];
-        unrolled!(j < IN, {
-            let mut column = [s.splat(0.0); IN];
-            unrolled!(i < IN, {
+        let mut rows = [[s.splat(0.0); IX]; OY];
+        unrolled!(j < IX, {
+            let mut column = [s.splat(0.0); IY];
+            unrolled!(i < IY, {
                 // SAFETY: each point has this channel and vector, as `run` asserted.
-                column[i] = unsafe { s.load(products.add((i * IN + j) * self.plan.product_step)) };
+                column[i] = unsafe { s.load(products.add((i * IX + j) * self.plan.product_step)) };
             });
-            let column = transform::output(s, column);
-            unrolled!(i < OUT, {
+            let column: [S::V; OY] = transform::output(s, column);
+            unrolled!(i < OY, {
                 rows[i][j] = column[i];
             });
         });
         let bias = s.splat(bias);
-        let to = self.outputs.as_mut_ptr().wrapping_add(OUT * tile);
-        unrolled!(i < OUT, {
-            let [a, b, c, d] = transform::output(s, rows[i]);
-            let (even_low, even_high) = s.interleave(s.add(a, bias), s.add(c, bias));
-            let (odd_low, odd_high) = s.interleave(s.add(b, bias), s.add(d, bias));
-            let (first, second) = s.interleave(even_low, odd_low);
-            let (third, fourth) = s.interleave(even_high, odd_high);
-            let in_order = [first, second, third, fourth];
-            unrolled!(v < OUT, {
-                // SAFETY: four elements for each tile of each of four rows, as `run` asserted.
+        let to = self.outputs.as_mut_ptr().wrapping_add(OX * tile);
+        unrolled!(i < OY, {
+            let mut columns: [S::V; OX] = transform::output(s, rows[i]);
+            unrolled!(j < OX, {
+                columns[j] = s.add(columns[j], bias);
+            });
+            if OX == OUT {
+                let (even_low, even_high) = s.interleave(columns[0], columns[2]);
+                let (odd_low, odd_high) = s.interleave(columns[1], columns[3]);
+                (columns[0], columns[1]) = s.interleave(even_low, odd_low);
+                (columns[2], columns[3]) = s.interleave(even_high, odd_high);
+            }
+            unrolled!(v < OX, {
+                // SAFETY: `OX` elements for each tile of each of `OY` rows, as `run` asserted.
                 unsafe {
                     s.store(
-                        to.add(i * OUT * self.plan.product_row + v * S::LANES),
-                        in_order[v],
+                        to.add(i * OX * self.plan.product_row + v * S::LANES),
+                        columns[v],
                     )
                 };
             });
@@ -92,12 +103,12 @@ impl Store<'_> {
     #[inline(always)]
     fn write_rows<S: Simd>(&self, s: S, channel: usize) {
         let [height, width] = self.plan.frame.output;
-        let first = self.part.columns.start * OUT;
-        let end = width.min(self.part.columns.end * OUT);
-        let columns = self.part.columns.len() * OUT;
-        for y in self.part.rows.start * OUT..height.min(self.part.rows.end * OUT) {
-            let row = y / OUT - self.part.rows.start;
-            let from = y % OUT * OUT * self.plan.product_row + row * columns;
+        let first = self.part.columns.start * OX;
+        let end = width.min(self.part.columns.end * OX);
+        let columns = self.part.columns.len() * OX;
+        for y in self.part.rows.start * OY..height.min(self.part.rows.end * OY) {
+            let row = y / OY - self.part.rows.start;
+            let from = y % OY * OX * self.plan.product_row + row * columns;
             let row = &self.outputs[from..][..end - first];
             self.write(s, row, (channel * height + y) * width + first);
         }

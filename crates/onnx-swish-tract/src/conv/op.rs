@@ -100,7 +100,7 @@ impl FusedConv {
         let channels = self.conv.spec().out_channels;
         let (_, frame, _) = self.place.geometry(shape, channels)?;
         self.conv.prepare(&frame);
-        Ok(Some(self.conv.method(&frame)).filter(|method| *method == Method::Winograd))
+        Ok(Some(self.conv.method(&frame)).filter(Method::is_winograd))
     }
 }
 

@@ -20,7 +20,7 @@ pub enum Convolutions {
     /// the processor's.
     #[default]
     Auto,
-    /// As `Auto`, with every product of the definition computed: not by Winograd's method, which makes do with a quarter of them and is
+    /// As `Auto`, with every product of the definition computed: not by Winograd's method, which makes do with fewer of them and is
     /// off by up to [`Method::WINOGRAD_ERROR`](onnx_swish_conv::Method::WINOGRAD_ERROR) of the largest sum, or brings a NaN to
     /// neighbours of what reads it.
     Exact,

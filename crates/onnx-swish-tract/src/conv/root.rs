@@ -74,6 +74,11 @@ impl Root {
         is_depthwise(self.in_channels, self.groups)
     }
 
+    /// Whether it is depthwise and its kernel has one direction, or more than 7 taps in one: what codes are slow at.
+    pub fn is_long_depthwise(&self) -> bool {
+        self.is_depthwise() && is_long(&self.window)
+    }
+
     fn of_conv(model: &TypedModel, node: &TypedNode, conv: &Conv) -> TractResult<Found> {
         let spec = &conv.pool_spec;
         let &[input, kernel, bias] = &*node.inputs else {
@@ -132,7 +137,7 @@ impl Root {
                 return Ok(None);
             };
             let spec = &conv.pool_spec;
-            return Ok(Some(Root {
+            let root = Root {
                 node: node.id,
                 input: node.inputs[0],
                 place: Place::Pool(spec.clone()),
@@ -143,7 +148,8 @@ impl Root {
                 weights: as_floats(&kernel)?,
                 bias: vec![0.0; spec.output_channels],
                 rows: Rows::No,
-            }));
+            };
+            return Ok((!root.is_long_depthwise()).then_some(root));
         }
         let Some(einsum) = node.op_as::<EinSum>() else {
             return Ok(None);
@@ -251,16 +257,25 @@ fn window(conv: &Conv) -> Result<Window, String> {
     if stride.iter().any(|stride| *stride > 2) {
         return Err("with a stride above 2, which tract is faster at".to_owned());
     }
-    let depthwise = is_depthwise(spec.input_channels, conv.group);
-    if depthwise && (kernel.contains(&1) || kernel.iter().any(|size| *size > 7)) {
-        let why = "depthwise in one direction or of more than 7 taps, which tract is faster at";
-        return Err(why.to_owned());
-    }
-    Ok(Window {
+    let window = Window {
         kernel,
         stride,
         dilation,
-    })
+    };
+    let depthwise = is_depthwise(spec.input_channels, conv.group);
+    if depthwise && kernel == [1, 1] {
+        return Err("depthwise and of one tap, which tract is faster at".to_owned());
+    }
+    if depthwise && dilation != [1, 1] && is_long(&window) {
+        let why = "depthwise and dilated, in one direction or of more than 7 taps, which tract is faster at";
+        return Err(why.to_owned());
+    }
+    Ok(window)
+}
+
+/// Whether a kernel has one direction, or more than 7 taps in one.
+fn is_long(window: &Window) -> bool {
+    window.kernel.contains(&1) || window.kernel.iter().any(|size| *size > 7)
 }
 
 /// A product of a tensor and a constant matrix.

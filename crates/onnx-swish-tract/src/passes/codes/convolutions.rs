@@ -50,6 +50,9 @@ pub(super) fn take_over(
         let found = match find(model, &root)? {
             // Codes of rows are multiplied one row at a time.
             Ok(Some(_)) if root.rows == Rows::Many => Err("a product of many rows".to_owned()),
+            Ok(Some(_)) if root.is_long_depthwise() => {
+                Err("depthwise in one direction or of more than 7 taps".to_owned())
+            }
             Ok(Some(quantised)) => match policy.left(root.is_depthwise()) {
                 None => replace(model, &quantised)?,
                 // A matrix unit for floats, for example.
