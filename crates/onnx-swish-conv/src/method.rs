@@ -32,8 +32,8 @@ pub enum Method {
     /// 10³⁶ may overflow on the way. [`Spec::exact`] is for those who mind.
     Winograd,
     /// The same along one axis, F(4, k): four outputs from k + 3 products instead of 4·k, for dense kernels of one row or one column of
-    /// 3, 5 or 7 taps. What [`Method::Winograd`] says of errors and of NaN holds here too. Points are ±½, ±1, ±2 for five taps, ±½, ±¾, ±4/3,
-    /// ±2 for seven, of up to 256 input channels.
+    /// 3, 5 or 7 taps. What [`Method::Winograd`] says of errors and of NaN holds here too. Points are ±½, ±1, ±2 for five taps, and
+    /// ±½, ±¾, ±4/3, ±2 for seven, of up to 256 input channels.
     WinogradLine {
         /// The taps of the kernel.
         taps: usize,
@@ -42,9 +42,9 @@ pub enum Method {
 
 impl Method {
     /// How far sums of [`Method::Winograd`] may be from the exact ones, in parts of the largest sum of the tensor, for up to 512 input
-    /// channels of random numbers: tests hold it to that over a grid of shapes. Lines of seven taps come closest (6e-6 with 256). Beside exact products `benches/winograd.rs` found 1e-6 to 2e-6
-    /// for up to 128 channels and 4e-6 for 256. Before the activation, as for any sum whose terms cancel, no bound holds in parts of a
-    /// single small sum.
+    /// channels of random numbers: tests hold it to that over a grid of shapes. Lines of seven taps come closest (6e-6 with 256).
+    /// Beside exact products `benches/winograd.rs` found 1e-6 to 2e-6 for up to 128 channels and 4e-6 for 256. Before the activation, as
+    /// for any sum whose terms cancel, no bound holds in parts of a single small sum.
     pub const WINOGRAD_ERROR: f32 = 1e-5;
 
     /// Whether input and filters are transformed, so that fewer products are computed than the definition has.

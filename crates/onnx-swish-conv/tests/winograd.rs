@@ -1,6 +1,7 @@
 //! Winograd's method on every instruction set against the definition.
 //! Given: a grid of shapes for which it is chosen.
 //! Promise: within the stated error of the exact sums, the same bits for any number of workers, and never where it was not asked for.
+#![allow(clippy::print_stdout)]
 
 mod naive;
 mod noise;
