@@ -96,6 +96,14 @@ pub enum ConvError {
         "a transposed convolution has no dilation, a kernel of at least its stride, and a padding below its kernel"
     )]
     NotTransposed,
+    /// A pooling of which a window meets padding only.
+    #[error("a window of this pooling meets no element of the image")]
+    EmptyWindow,
+    /// A resize that reads elsewhere than its image is, or from places that are no neighbours.
+    #[error(
+        "an element of a resized image comes from one element of the image or from two neighbours"
+    )]
+    NotResized,
     /// Something only the other methods do.
     #[error("{what} is not computed by depthwise convolutions")]
     NotDepthwise {

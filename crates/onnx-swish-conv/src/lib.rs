@@ -15,6 +15,9 @@
 //! | `transposed/` | transposed convolutions ([`ConvTranspose2d`]) | as convolutions that take turns in the output |
 //! | `codes/` | convolutions of 8-bit codes ([`QConv2d`]), with methods of their own | exact integer sums |
 //!
+//! Beside convolutions there are what stands between them: `pooling/` (maxima and means of windows, [`Pool`], and sums of planes) and `resize/`
+//! (images of another size, [`Resize`]).
+//!
 //! What methods share stands beside them: `padded.rs` (copies with padding, split by stride), `epilogue.rs` (what sums end in),
 //! `plan.rs` (what depends on the image's size), `scratch.rs` (working memory), `shared.rs` (an output that tasks share), `split.rs` (how tasks
 //! share products),
@@ -38,6 +41,8 @@ mod method;
 #[allow(unsafe_code)]
 mod padded;
 mod plan;
+mod pooling;
+mod resize;
 #[allow(unsafe_code)]
 mod scratch;
 #[allow(unsafe_code)]
@@ -57,5 +62,7 @@ pub use linear::{Axis, MatMul};
 pub use method::Method;
 pub use onnx_swish_kernels::codes::{CodeType, Linear, ZeroPoint};
 pub use onnx_swish_simd::{DotIsa, Isa};
+pub use pooling::{Pool, Pooling, sum_planes};
+pub use resize::{Resize, Tap};
 pub use spec::{Operands, Outputs, Spec, is_depthwise};
 pub use transposed::{ConvTranspose2d, TransposedSpec};

@@ -68,6 +68,15 @@ pub(crate) const TABLE_RUN: usize = 2 << 10;
 /// Multiply-adds of a depthwise convolution in a nanosecond, on one thread and about.
 pub(crate) const DEPTHWISE_MACS_PER_NS: usize = 25;
 
+/// Elements that pooling folds in a nanosecond, on one thread and about.
+pub(crate) const POOLED_PER_NS: usize = 16;
+
+/// Bytes of rows that pooling folds along their columns before it folds them further.
+pub(crate) const POOLED_ROWS: usize = 8 << 10;
+
+/// Elements that a resize writes in a nanosecond, on one thread and about.
+pub(crate) const RESIZED_PER_NS: usize = 8;
+
 /// Tasks for each thread: a few even out what the machine does besides.
 pub(crate) const TASKS_PER_THREAD: usize = 4;
 
