@@ -214,12 +214,14 @@ repairs! {
         arithmetic_on_codes_from_outside_a_branch
         constants_of_fewer_axes_between_codes
         margins_around_one_row
+        pools_of_planes
         pools_of_codes_in_onnxruntimes_arithmetic
         pools_of_codes_whose_channels_come_last
         pools_of_special_values
         products_of_codes_quantised_at_run_time
         products_of_codes_with_a_scale_for_each_channel
         products_of_operands_in_any_order
+        resizes_of_planes
         sums_and_products_of_codes_in_onnxruntimes_arithmetic
         recurrent_layers_of_nan
         samples_at_nan

@@ -24,7 +24,9 @@ use tract_core::internal::*;
 use tract_core::ops::cnn::Deconv;
 
 use crate::cost::macs;
-use crate::ops::{BatchedMatMul, CodePair, QElementwise, QLinear};
+use crate::ops::{
+    BatchedMatMul, CodePair, Join, PlaneSums, PoolPlanes, QElementwise, QLinear, ResizePlanes,
+};
 use chain::{Chain, Residuals};
 use policy::Policy;
 use root::{Found, Root};
@@ -151,6 +153,10 @@ pub(crate) fn is_ours(node: &TypedNode) -> bool {
         || node.op_is::<QLinear>()
         || node.op_is::<QElementwise>()
         || node.op_is::<BatchedMatMul>()
+        || node.op_is::<Join>()
+        || node.op_is::<PoolPlanes>()
+        || node.op_is::<PlaneSums>()
+        || node.op_is::<ResizePlanes>()
 }
 
 /// A convolution that stays on tract.

@@ -12,6 +12,7 @@ mod elementary;
 mod expansions;
 mod gates;
 mod margins;
+mod planes;
 mod products;
 mod selections;
 mod sizes;
@@ -216,6 +217,11 @@ const PASSES: &[Pass] = &[
         name: "regions of several codes",
         when: When::BeforeRunWithTables,
         run: |model, findings, _| tables::several::take_over(model, &mut findings.tables),
+    },
+    Pass {
+        name: "planes",
+        when: When::BeforeRunOnConvolutions,
+        run: |model, _, who| planes::take_over(model, who),
     },
     Pass {
         name: "gates",
