@@ -101,14 +101,17 @@
     const found = doc.verification;
     if (!found) return null;
     const outputs = (found.outputs || []).map((output) => [
-      output.name, output.equal ? "equal" : "different", (output.shape || []).join("×"), output.max_abs, output.max_rel, output.max_ulp,
+      output.name, output.equal ? (output.decided === false ? "not decided" : "equal") : "different", (output.shape || []).join("×"), output.max_abs, output.max_rel, output.max_ulp,
       output.worst ? `[${output.worst.index.join(", ")}]: ${apart(output.worst.fused, output.worst.original).join(", reference ")}` : "",
     ]);
     const coverage = (found.coverage || []).map((one) => [
       one.output, one.op, one.exact ? "as exact as promised" : "off", one.min, one.max, one.max_ulp, one.allowed_ulp,
       one.worst ? `at x = ${small(one.worst.x)}: ${apart(one.worst.found, one.worst.exact).join(", exact ")}` : "",
     ]);
-    const word = found.equal ? "Every output is equal within its tolerance" : "Outputs differ";
+    const undecided = (found.outputs || []).filter((output) => output.equal && output.decided === false).length;
+    const word = !found.equal ? "Outputs differ"
+      : undecided ? `Nothing differs, but of ${plural(undecided, "output")} nothing is decided`
+        : "Every output is equal within its tolerance";
     return section("Verification",
       el("p", { class: found.equal ? "verdict" : "verdict bad" }, `${word}; reference: ${found.reference}.`),
       ...(found.warnings || []).map((warning) => el("p", { class: "warning" }, String(warning))),

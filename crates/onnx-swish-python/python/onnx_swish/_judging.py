@@ -29,8 +29,10 @@ class OutputComparison(Record):
     finite: int
     """How many of the reference's elements are finite numbers."""
     equal: bool
+    decided: bool
+    """False where ``equal`` says nothing: the output is so small that the absolute tolerance accepts any number of its size."""
     judged_by: str
-    """``tolerance``, ``codes`` or ``rows``."""
+    """``tolerance``, ``codes``, ``layers`` or ``rows``."""
     rtol: float
     atol: float
     floor: float
@@ -122,7 +124,11 @@ class Verification(Document):
 
     def __repr__(self) -> str:
         answer = "equal" if self.equal else "NOT equal"
-        return f"<onnx_swish.Verification: {answer} to {self.reference}, {counted(len(self.outputs), 'output')}>"
+        outputs = counted(len(self.outputs), "output")
+        undecided = sum(one.equal and not one.decided for one in self.outputs)
+        if undecided:
+            outputs += f", {undecided} not decided"
+        return f"<onnx_swish.Verification: {answer} to {self.reference}, {outputs}>"
 
     def _repr_html_(self) -> str:
         head = ("output", "type", "shape", "equal", "largest", "max abs", "max rel", "max ulp", "outside")
@@ -131,7 +137,7 @@ class Verification(Document):
                 one.name,
                 one.element_type,
                 one.shape,
-                one.equal,
+                one.equal if one.decided else "not decided",
                 one.largest,
                 one.max_abs,
                 one.max_rel,

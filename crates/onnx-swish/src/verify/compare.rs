@@ -27,6 +27,9 @@ pub struct OutputComparison {
     pub elements: usize,
     /// Whether the output is as it should be, by what `judged_by` says.
     pub equal: bool,
+    /// Whether that says anything. Not where the whole output is so small that the tolerance's floor accepts any number of its size in
+    /// the place of each, and it is equal by that alone: no part of its own size would have been allowed to be off as far.
+    pub decided: bool,
     /// What decided.
     pub judged_by: JudgedBy,
     /// The tolerance.
@@ -128,6 +131,7 @@ impl OutputComparison {
             fused_shape: None,
             elements: tensor.len(),
             equal: true,
+            decided: true,
             judged_by: JudgedBy::Tolerance,
             tolerance,
             max_abs: 0.0,
@@ -148,6 +152,7 @@ impl OutputComparison {
         self.finite = finite.clone().count();
         self.largest = finite.fold(0.0, |most, value| most.max(value.abs()));
         let mut worst: Option<(f64, usize)> = None;
+        let mut by_floor_alone = false;
         for (position, (&a, &b)) in original.iter().zip(fused).enumerate() {
             let difference = distance(a, b);
             if difference == 0.0 {
@@ -160,6 +165,7 @@ impl OutputComparison {
             self.max_ulp = self.max_ulp.max(ulps.between(a, b));
             let allowed = self.tolerance.allowed(a, self.largest);
             self.outside += usize::from(!difference.is_finite() || difference > allowed);
+            by_floor_alone |= difference > self.tolerance.allowed_by_size(a, self.largest);
             // Of no tolerance, any difference is all and more; those farther off come first all the same.
             let used = if allowed == 0.0 {
                 1.0 + difference
@@ -171,6 +177,8 @@ impl OutputComparison {
             }
         }
         self.equal = self.outside == 0;
+        let overlooked = self.largest <= self.tolerance.floor && by_floor_alone;
+        self.decided = !(self.equal && overlooked);
         self.worst = worst.and_then(|(used, position)| {
             Some(Worst {
                 index: unravel(position, &self.shape),
@@ -180,12 +188,6 @@ impl OutputComparison {
                 input_set,
             })
         });
-    }
-
-    /// Whether the floor of the tolerance alone would have accepted zeros for every element. Not where one side is no number: no
-    /// tolerance accepts that.
-    pub fn is_below_tolerance(&self) -> bool {
-        self.max_abs > 0.0 && self.max_abs.is_finite() && self.largest <= self.tolerance.floor
     }
 
     /// Whether the original gives floats and no number among them.
@@ -226,6 +228,8 @@ impl OutputComparison {
         }
         self.elements += other.elements;
         self.equal &= other.equal;
+        // Larger values of another set of inputs say it of all.
+        self.decided |= other.decided;
         self.judged_by = self.judged_by.max(other.judged_by);
         self.max_abs = self.max_abs.max(other.max_abs);
         self.max_rel = self.max_rel.max(other.max_rel);
@@ -372,15 +376,47 @@ mod tests {
     }
 
     #[test]
-    fn an_output_smaller_than_the_tolerance_is_marked() {
-        let found = compare(
-            array![1e-9f32, -2e-9].into_dyn(),
-            array![1e-9f32, 2e-9].into_dyn(),
-        );
-        assert!(found.equal && found.is_below_tolerance());
-        assert!(
-            !compare(array![1.0f32].into_dyn(), array![1.00001f32].into_dyn()).is_below_tolerance()
-        );
+    fn an_output_smaller_than_the_tolerance_is_decided_by_its_own_size_or_not_at_all() {
+        let of = |original: [f32; 2], fused: [f32; 2]| {
+            let found = compare(array(&original), array(&fused));
+            (found.equal, found.decided)
+        };
+        let small = [1e-9, -2e-9];
+        assert_eq!(of(small, [1e-9, 2e-9]), (true, false));
+        assert_eq!(of(small, [1e-9, 0.0]), (true, false));
+        assert_eq!(of([0.0, 0.0], [0.0, 1e-9]), (true, false));
+        // Equal in every bit, or to as many digits as are asked of any output.
+        assert_eq!(of(small, small), (true, true));
+        assert_eq!(of([0.0, 0.0], [0.0, 0.0]), (true, true));
+        assert_eq!(of(small, [1e-9, -2.0001e-9]), (true, true));
+        // Beyond the floor, or one number that is larger.
+        assert_eq!(of(small, [1e-9, 1e-3]), (false, true));
+        assert_eq!(of([1.0, 1e-9], [1.0, -1e-9]), (true, true));
+    }
+
+    fn array(values: &[f32]) -> ArrayD<f32> {
+        ndarray::arr1(values).into_dyn()
+    }
+
+    #[test]
+    fn a_tolerance_of_all_that_there_is_decides_nothing_of_what_is_smaller() {
+        let all = Tolerance {
+            atol: 2.0,
+            floor: 2.0,
+            ..TOLERANCE
+        };
+        let (original, fused) = (Tensor::from(array(&[0.5])), Tensor::from(array(&[-0.5])));
+        let found = OutputComparison::of("y", &original, &fused, all, 0).unwrap();
+        assert!(found.equal && !found.decided, "{found:?}");
+    }
+
+    #[test]
+    fn what_one_set_of_inputs_decides_is_decided() {
+        let mut found = compare(array(&[1e-9]), array(&[2e-9]));
+        found.merge(compare(array(&[2e-9]), array(&[1e-9])));
+        assert!(found.equal && !found.decided);
+        found.merge(compare(array(&[1.0]), array(&[1.0])));
+        assert!(found.equal && found.decided);
     }
 
     #[test]
@@ -389,7 +425,7 @@ mod tests {
             array![f32::NAN, f32::NAN].into_dyn(),
             array![0.5f32, 2.0].into_dyn(),
         );
-        assert!(!found.equal && !found.is_below_tolerance(), "{found:?}");
+        assert!(!found.equal && found.decided, "{found:?}");
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Pair<'_> {
     }
 }
 
-/// Judges by steps what lies behind quantised values and the tolerance does not accept.
+/// Judges by steps what lies behind quantised values and the tolerance does not accept, or only because it is small.
 pub(super) fn by_codes(
     comparison: &mut OutputComparison,
     origin: Origin,
@@ -111,8 +111,9 @@ pub(super) fn by_codes(
     let Some(codes) = Codes::of(quantised, comparison.tolerance, &a, &b) else {
         return;
     };
-    if !comparison.equal {
+    if !comparison.equal || !comparison.decided {
         comparison.equal = codes.is_rounding();
+        comparison.decided = true;
         comparison.judged_by = JudgedBy::Codes;
     }
     comparison.codes = Some(codes);

@@ -374,6 +374,10 @@ impl<'m> Graph<'m> {
                 DYNAMIC if node.outputs().nth(1) == Some(name) => return Some(Step::OfItself),
                 b"QuantizeLinear" | DYNAMIC => return Some(Step::Of(1.0)),
                 _ if op.starts_with(b"QLinear") => return Some(Step::Of(1.0)),
+                // Without a scale for what comes out it gives floats.
+                b"QGemm" if inputs.nth(7).is_some_and(|scale| !scale.is_empty()) => {
+                    return Some(Step::Of(1.0));
+                }
                 _ if MOVING.contains(&op) => name = inputs.next()?,
                 _ => return None,
             }
@@ -483,6 +487,17 @@ mod tests {
         ]);
         let found = behind["y"].quantised.unwrap();
         assert_eq!((found.step, found.depth), (Step::OfItself, 1));
+    }
+
+    #[test]
+    fn a_product_of_codes_gives_codes_if_it_has_a_scale_for_them() {
+        let step = |inputs: &[&'static str]| {
+            let found = origins(vec![node("QGemm", inputs, "y")]);
+            found["y"].quantised.unwrap().step
+        };
+        let codes = ["a", "scale", "z", "b", "scale", "z", "c", "scale", "z"];
+        assert_eq!(step(&codes), Step::Of(1.0));
+        assert_eq!(step(&codes[..6]), Step::OfRange);
     }
 
     #[test]

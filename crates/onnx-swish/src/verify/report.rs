@@ -6,7 +6,8 @@
 use serde::Serialize;
 
 use super::formula::Coverage;
-use super::{JudgedBy, Layers, OnCodes, OutputComparison};
+use super::{JudgedBy, Layers, OnCodes, OutputComparison, Tolerance};
+use crate::ElementType;
 use crate::words::counted;
 
 /// Everything that was compared.
@@ -111,6 +112,7 @@ impl VerifyReport {
                 let right = layers.first_off.is_none();
                 for one in self.behind_codes() {
                     one.equal = right;
+                    one.decided = !right || !layers.undecided.contains(&one.name);
                     one.judged_by = JudgedBy::Layers;
                 }
                 self.layers = Some(layers);
@@ -120,6 +122,19 @@ impl VerifyReport {
                  than rounding would passes for it"
             )),
         }
+    }
+
+    /// Says of how many activations' values nothing is decided.
+    fn undecided_values(&self) -> Option<String> {
+        let values = self.coverage.iter();
+        let values = values.filter_map(|it| it.against_reference.as_ref());
+        let left = values.filter(|it| is_overlooked(it)).count();
+        (left > 0).then(|| {
+            format!(
+                "of {left} of {} the value is nowhere above the absolute tolerance, which accepts any number there: only the formula decides",
+                counted(self.coverage.len(), "activation")
+            )
+        })
     }
 
     /// Comes to the answer, once everything is in.
@@ -142,6 +157,7 @@ impl VerifyReport {
         self.equal = outputs && self.first_off.is_none();
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.extend(self.outputs.iter().flat_map(remarks));
+        warnings.extend(self.undecided_values());
         warnings.extend(self.layers.iter().map(Layers::to_string));
         if self.coverage.is_empty() && self.on_codes.activations == 0 {
             warnings.push(
@@ -154,15 +170,30 @@ impl VerifyReport {
     }
 }
 
+/// Whether an output, or a value, is equal for its smallness alone.
+fn is_overlooked(one: &OutputComparison) -> bool {
+    one.equal && !one.decided
+}
+
 /// What to know of an output before believing the judgement.
 fn remarks(output: &OutputComparison) -> Vec<String> {
     let name = &output.name;
     let mut remarks = Vec::new();
-    if output.equal && output.is_below_tolerance() {
+    if is_overlooked(output) {
+        let (largest, floor) = (output.largest, output.tolerance.floor);
+        let smaller = if largest > 0.0 {
+            let usual = Tolerance::usual(ElementType::F32).atol;
+            format!(
+                ", or a smaller absolute tolerance, such as {:.0e}",
+                usual * largest
+            )
+        } else {
+            String::new()
+        };
         remarks.push(format!(
-            "output `{name}` is nowhere above {:.1e}, so a tolerance of {:.1e} accepts anything; give real inputs, or a \
-             smaller absolute tolerance",
-            output.largest, output.tolerance.floor
+            "nothing is decided of output `{name}`: it is nowhere above {largest:.1e}, where the absolute tolerance of {floor:.1e} accepts \
+             any number, and differs by {:.1e}; give real inputs{smaller}",
+            output.max_abs
         ));
     }
     if let Some(shape) = &output.fused_shape {

@@ -82,6 +82,21 @@ impl Tolerance {
     pub(super) fn allowed(&self, original: f64, largest: f64) -> f64 {
         (self.atol * largest).max(self.floor) + self.rtol * original.abs()
     }
+
+    /// How far it may be where it is rounded to codes, whose scale says how large it is meant to be.
+    pub(super) fn allowed_of_codes(&self, original: f64, largest: f64) -> f64 {
+        if largest <= self.floor {
+            self.allowed_by_size(original, largest)
+        } else {
+            self.allowed(original, largest)
+        }
+    }
+
+    /// As much of it as is a part of the output's own size.
+    pub(super) fn allowed_by_size(&self, original: f64, largest: f64) -> f64 {
+        let part = if self.atol < 1.0 { self.atol } else { 0.0 };
+        part * largest + self.rtol * original.abs()
+    }
 }
 
 /// The distance of two values: none between two NaN or two equal infinities, infinite where only one side is a number.

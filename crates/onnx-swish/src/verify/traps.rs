@@ -345,3 +345,48 @@ fn an_activation_behind_codes_is_judged_by_them() {
     let found = only_activation(&quantised(9, silu));
     assert!(found.codes.is_some(), "{found:?}");
 }
+
+#[test]
+fn an_output_below_the_tolerance_is_not_called_equal_without_a_word() {
+    let same = model(GraphProto {
+        node: vec![node("Identity", &["x"], &["y"])],
+        input: vec![value("x", DataType::Float, &[2])],
+        output: vec![output("y")],
+        ..GraphProto::default()
+    });
+    let judged = |x: [f32; 2], y: [f32; 2]| {
+        let inputs = named([("x", ndarray::arr1(&x).into())]);
+        let report = against(&same, inputs, named([("y", ndarray::arr1(&y).into())])).unwrap();
+        let said = |it: &String| it.contains("nothing is decided of output `y`");
+        (report.equal, report.warnings.iter().any(said))
+    };
+    assert_eq!(judged([1e-9, 2e-9], [1e-9, -2e-9]), (true, true));
+    assert_eq!(judged([1e-9, 2e-9], [1e-9, 2.000_001e-9]), (true, false));
+    assert_eq!(judged([0.0, 0.0], [0.0, 0.0]), (true, false));
+    assert_eq!(judged([1e-9, 2.0], [-1e-9, 2.0]), (true, false));
+}
+
+#[test]
+fn codes_decide_where_the_tolerance_would_overlook_all() {
+    // Steps of 2e-11: as small as those of a network with random weights.
+    let small = model(GraphProto {
+        node: vec![
+            node("QuantizeLinear", &["x", "s", "z"], &["q"]),
+            node("DequantizeLinear", &["q", "t", "z"], &["y"]),
+        ],
+        initializer: vec![float("s", 0.02), float("t", 2e-11), code("z", 128)],
+        input: vec![value("x", DataType::Float, &[3])],
+        output: vec![output("y")],
+        ..GraphProto::default()
+    });
+    let judged = |y: [f32; 3]| {
+        let inputs = named([("x", ndarray::arr1(&[1.0f32, -1.0, 0.5]).into())]);
+        let expected = named([("y", ndarray::arr1(&y.map(|code| 2e-11 * code)).into())]);
+        let found = by_name(against(&small, inputs, expected).unwrap());
+        (found["y"].equal, found["y"].decided, found["y"].judged_by)
+    };
+    use super::JudgedBy::{Codes, Tolerance};
+    assert_eq!(judged([50.0, -50.0, 25.0]), (true, true, Tolerance));
+    assert_eq!(judged([50.0, -50.0, 26.0]), (true, true, Codes));
+    assert_eq!(judged([50.0, -50.0, 60.0]), (false, true, Codes));
+}

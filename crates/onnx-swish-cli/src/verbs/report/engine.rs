@@ -5,12 +5,13 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use onnx_swish::{BenchOptions, Document, Model, VerifyOptions};
+use onnx_swish::{BenchOptions, Document, Model, VerifyOptions, VerifyReport};
 use serde::Serialize;
 
 use crate::args::{Running, Source};
 use crate::failure::{Answer, Failure};
 use crate::term::Term;
+use crate::verbs::verify::text;
 use crate::{feed, heap};
 
 #[derive(Debug, Args)]
@@ -51,10 +52,11 @@ impl Engine {
     ) -> Result<(Answer, String), Failure> {
         let mut answer = (Answer::Yes, String::new());
         if self.verify {
-            let equal = self.verify(term, source, model, fused, document)?;
-            let words = if equal { "Equal" } else { "Different" };
-            let _ = writeln!(answer.1, "{words} to tract's plain operators");
-            if !equal {
+            let report = self.verify(term, source, model, fused, document)?;
+            let words = if report.equal { "Equal" } else { "Different" };
+            let undecided = text::undecided(&report.outputs);
+            let _ = writeln!(answer.1, "{words} to tract's plain operators{undecided}");
+            if !report.equal {
                 answer.0 = Answer::No;
             }
         }
@@ -71,7 +73,7 @@ impl Engine {
         model: &Model,
         fused: Option<&Model>,
         document: &mut Document,
-    ) -> Result<bool, Failure> {
+    ) -> Result<VerifyReport, Failure> {
         let options = VerifyOptions {
             shapes: feed::shapes(model, &self.running.sizes)?,
             seed: self.running.seed,
@@ -89,7 +91,7 @@ impl Engine {
             }
         }
         document.verification = Some(value(&report)?);
-        Ok(report.equal)
+        Ok(report)
     }
 
     fn bench(

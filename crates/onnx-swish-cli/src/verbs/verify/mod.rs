@@ -3,7 +3,7 @@
 //! Promises exit status 1 when an output or an activation is not as it should be, and says which one is worst.
 
 mod against;
-mod text;
+pub(super) mod text;
 
 use std::path::PathBuf;
 

@@ -72,7 +72,12 @@ const MANY_ULPS: u64 = 1000;
 fn large_and_equal(text: &mut String, outputs: &[OutputComparison]) {
     for output in outputs {
         let Tolerance { rtol, .. } = output.tolerance;
-        if !output.equal || output.outside > 0 || output.judged_by != JudgedBy::Tolerance {
+        // Of what is not decided, a warning says why.
+        if !output.equal
+            || !output.decided
+            || output.outside > 0
+            || output.judged_by != JudgedBy::Tolerance
+        {
             continue;
         }
         // What the relative tolerance refuses, only the absolute one can have taken.
@@ -304,6 +309,18 @@ fn suspect(text: &mut String, report: &VerifyReport, first: &FirstOff) {
     );
 }
 
+/// What the answer does not speak of, behind it.
+pub fn undecided(outputs: &[OutputComparison]) -> String {
+    let open = outputs
+        .iter()
+        .filter(|output| output.equal && !output.decided);
+    let names: Vec<String> = open.map(|it| format!("`{}`", plain(&it.name))).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!(", but nothing is decided of {}", names.join(", ")),
+    }
+}
+
 fn answer(text: &mut String, report: &VerifyReport) {
     let reference = match report.reference.as_str() {
         "tract" => "tract's plain operators".to_owned(),
@@ -337,7 +354,8 @@ fn answer(text: &mut String, report: &VerifyReport) {
     }
     let _ = writeln!(
         text,
-        "{answer} {}",
-        format!("({})", tolerances.join("; ")).dimmed()
+        "{answer} {}{}",
+        format!("({})", tolerances.join("; ")).dimmed(),
+        undecided(&report.outputs)
     );
 }

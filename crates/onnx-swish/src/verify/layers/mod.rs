@@ -42,6 +42,9 @@ pub struct Layers {
     pub from_middle: f64,
     /// The first layer, in the order of the file, whose values rounding does not explain: what it makes against what the reference makes.
     pub first_off: Option<OutputComparison>,
+    /// Floats of which nothing is decided, as they are smaller than the tolerance.
+    #[serde(skip)]
+    pub(super) undecided: Vec<String>,
 }
 
 /// Compares the layers on every set of inputs. `Err` says why they cannot be.
@@ -63,6 +66,7 @@ pub(super) fn compare(models: &Models<'_>) -> Result<Layers, String> {
             looked_at: 0,
             from_middle: 0.0,
             first_off: None,
+            undecided: Vec::new(),
         };
         for (set, inputs) in models.inputs.iter().enumerate() {
             let cut = Cut::run(models, &names, set, inputs)?;
@@ -127,6 +131,7 @@ impl<'a> Cut<'a> {
     fn judge(&self, models: &Models<'_>, layers: &mut Layers) -> Result<()> {
         let mut open = Vec::new();
         layers.compared = 0;
+        let mut undecided = Vec::new();
         for (name, expected) in &self.expected {
             let computed = cut::computed(name);
             let own = self.found.get(&computed);
@@ -143,7 +148,10 @@ impl<'a> Cut<'a> {
             layers.elements += one.elements;
             layers.moved += one.outside;
             by_codes(&mut one, origin, expected, found);
-            if one.outside > 0 {
+            if !one.decided {
+                undecided.push(name.clone());
+            }
+            if one.outside > 0 || !one.equal {
                 open.push(Layer {
                     expected,
                     found,
@@ -153,6 +161,11 @@ impl<'a> Cut<'a> {
                     from_middle: Vec::new(),
                 });
             }
+        }
+        // What one set of inputs decides is decided.
+        match self.set {
+            0 => layers.undecided = undecided,
+            _ => layers.undecided.retain(|name| undecided.contains(name)),
         }
         self.settle(models, &mut open)?;
         for from_middle in open.iter().flat_map(|layer| &layer.from_middle) {

@@ -121,7 +121,7 @@ impl Layer<'_> {
             // To the nearer end of those values that the code stands for.
             let from_middle = (x / quantiser.scale + quantiser.zero - code).abs() - 0.5;
             let from_middle = from_middle.max(0.0);
-            let steps = tolerance.allowed(x, largest) / quantiser.scale;
+            let steps = tolerance.allowed_of_codes(x, largest) / quantiser.scale;
             Some(Moved {
                 at,
                 from_middle,

@@ -263,6 +263,34 @@ fn damage_that_rounding_could_reach_is_found_in_its_layer() {
     }
 }
 
+/// The network with outputs that are smaller than any tolerance.
+fn faint(mut model: ModelProto) -> ModelProto {
+    let graph = model.graph.as_mut().unwrap();
+    graph
+        .initializer
+        .push(stored("faint".into(), &[], vec![1e-9]));
+    let last = graph.node.last_mut().unwrap();
+    last.op_type = Some("Mul".into());
+    last.input.push("faint".into());
+    model
+}
+
+#[test]
+fn outputs_smaller_than_the_tolerance_are_decided_by_the_layers() {
+    let original = faint(deep());
+    for (what, model, equal) in [
+        ("as it is", faint(deep()), true),
+        ("5 %", faint(damaged("w47", scaled(1.05))), false),
+        ("zeros", faint(damaged("w49", scaled(0.0))), false),
+    ] {
+        let report = judged(&original, &model);
+        let output = &report.outputs[0];
+        assert_eq!((report.equal, output.decided), (equal, true), "{what}");
+        assert!(output.largest < output.tolerance.floor);
+        assert!(equal || output.judged_by == JudgedBy::Layers, "{what}");
+    }
+}
+
 #[test]
 fn a_network_as_it_is_has_no_layer_that_is_off() {
     for (model, cut) in [(deep(), 2 * DEPTH + 2), (dynamic(), DEPTH)] {
@@ -370,6 +398,7 @@ fn what_adds_up_is_no_difference_where_each_layer_makes_the_same() {
         looked_at: 1,
         from_middle: 1e-5,
         first_off,
+        undecided: Vec::new(),
     };
     let concluded = |layers| {
         let mut report = VerifyReport::new("tract".to_owned(), None);
