@@ -19,6 +19,7 @@ mod origin;
 mod reference;
 mod report;
 mod rows;
+mod saturation;
 mod sides;
 mod suppressions;
 mod test_data;
@@ -131,6 +132,12 @@ pub fn verify(
         });
     }
     let mut report = report.concluded();
+    if matches!(options.reference, Reference::OnnxRuntime { .. })
+        && report.outputs.iter().any(|output| !output.equal)
+        && saturation::processor_saturates()
+    {
+        report.warnings.extend(saturation::hint(original));
+    }
     if each && let Some(first) = &mut report.first_off {
         values::look_at_inputs(&models, first)?;
     }

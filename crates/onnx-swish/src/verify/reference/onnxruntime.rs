@@ -2,8 +2,8 @@
 //!
 //! Given a model and, maybe, the path of ONNX Runtime's shared library; promises that nothing is loaded before it is asked for, that
 //! a library which is missing, too old or no ONNX Runtime is said in words, and that the library's own messages reach nobody but
-//! the error. The optimiser is off so that its own fusions do not judge ours; 8-bit products are computed exactly, where by default
-//! they saturate on processors without VNNI.
+//! the error. The optimiser is off so that its own fusions do not judge ours. 8-bit products are asked to be exact, which 1.32 only heeds
+//! with its optimiser on: without VNNI they saturate, and `saturation.rs` says so where something differs.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
