@@ -148,6 +148,15 @@ impl Source {
     fn decode(&self, operators: Operators) -> Result<ModelProto> {
         let mut model = ModelProto::decode(self.bytes.clone())
             .map_err(|error| Error::Decode(error.to_string()))?;
+        let graphs = graphs::graphs(&model);
+        for node in graphs.into_iter().flat_map(|graph| &graph.node) {
+            if graphs::plain_domain(&node.domain) == rules::GATES {
+                return Err(Error::UnsupportedOperator {
+                    node: rules::display_name(node),
+                    operator: format!("{}::{}", node.domain, node.op_type),
+                });
+            }
+        }
         if operators != Operators::Stock {
             qlinear::expand(&mut model);
         }

@@ -14,7 +14,7 @@ use tract_onnx::pb::{ModelProto, NodeProto};
 use crate::error::{Error, Result};
 use crate::load::graphs::{graphs, plain_domain};
 use crate::load::repairs::{Builder, Built, code_average, combined::combined, quantize, round};
-use crate::load::rules::{check_attributes, display_name};
+use crate::load::rules::{GATES, check_attributes, display_name};
 use crate::load::signature::check_constant;
 use crate::load::widen::ROUNDINGS;
 use crate::ops::{Activation, Form, Gate, Reference, SwishBy, UnfusedSigmoid};
@@ -164,6 +164,8 @@ impl Operators {
                     "com.microsoft" => CONTRIB.contains(&op_type),
                     "ai.onnx.ml" => CLASSIC_ML.contains(&op_type),
                     OUR_DOMAIN => OURS.contains(&op_type),
+                    // Decoding has refused those of a file.
+                    GATES => true,
                     _ => false,
                 };
                 if !known_here || !loader.op_register.0.contains_key(op_type) {

@@ -15,6 +15,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, ValueInfoProto, type_proto};
 
 use super::graphs::{for_each_graph, plain_domain};
+use super::rules::{GATE, GATED, GATES, display_name};
 
 /// One operator: its domain, its type, and what it is written out as.
 type Row = (&'static str, &'static str, fn(&NodeProto, &mut Nodes<'_>));
@@ -48,6 +49,12 @@ const OPERATORS: [Row; 9] = [
     (MICROSOFT, "QLinearConcat", concat),
 ];
 
+/// The names of the operators that are written out, but for pools, which stay what they are.
+pub(super) fn operators() -> impl Iterator<Item = &'static str> {
+    let rows = OPERATORS.iter().map(|(_, name, _)| *name);
+    rows.filter(|name| !name.ends_with("AveragePool"))
+}
+
 /// Writes out all of a model's.
 pub(super) fn expand(model: &mut ModelProto) {
     let mut any = false;
@@ -75,7 +82,7 @@ pub(super) fn expand(model: &mut ModelProto) {
         };
         for node in std::mem::take(&mut graph.node) {
             match row(&node, &ranks) {
-                Some((_, _, write)) => write(&node, &mut nodes),
+                Some((_, _, write)) => write(&nodes.gated(node), &mut nodes),
                 None => nodes.written.push(node),
             }
         }
@@ -228,6 +235,27 @@ struct Nodes<'a> {
 }
 
 impl Nodes<'_> {
+    /// The node with a gate in front of its scale, which is given all of its inputs and checks their types: those that it is written out
+    /// as see some of them each.
+    fn gated(&mut self, mut node: NodeProto) -> NodeProto {
+        let at = usize::from(node.op_type != "QLinearConcat");
+        if node.op_type.ends_with("AveragePool") || !given(&node, at) {
+            return node;
+        }
+        let mut inputs = node.input.clone();
+        inputs.push(input(&node, at));
+        let gate = format!("{GATE}{}", node.op_type);
+        let scale = self.standard(&node, &gate, &inputs, Vec::new());
+        if let Some(written) = self.written.last_mut() {
+            written.domain = GATES.to_owned();
+            written.name = format!("{}{GATED}", display_name(&node));
+        }
+        if let Some(input) = node.input.get_mut(at) {
+            *input = scale;
+        }
+        node
+    }
+
     /// The floats of the codes, the scale and the zero point at these inputs, with scales along an axis if there are several.
     fn dequantized(&mut self, node: &NodeProto, at: [usize; 3], along: Option<i64>) -> String {
         let mut inputs: Vec<String> = at[..2].iter().map(|at| input(node, *at)).collect();
@@ -389,6 +417,7 @@ mod tests {
         let nodes = model.graph.unwrap().node;
         let kinds: Vec<&str> = nodes.iter().map(|node| &*node.op_type).collect();
         let expected = [
+            "codes:QLinearConv",
             "DequantizeLinear",
             "DequantizeLinear",
             "Mul",

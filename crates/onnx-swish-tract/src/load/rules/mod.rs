@@ -5,11 +5,13 @@
 
 mod attributes;
 mod axes;
+mod codes;
 mod operands;
 mod ranks;
 mod shapes;
 
 pub(crate) use attributes::check as check_attributes;
+pub(super) use codes::{GATE, GATED, GATES};
 
 use std::sync::Arc;
 
@@ -31,6 +33,10 @@ const BARE: &str = "bare::";
 /// Puts every operator's builder behind the rules.
 pub(super) fn register(operators: &mut OnnxOpRegister) {
     let builders = std::mem::take(&mut operators.0);
+    for operator in super::qlinear::operators() {
+        let name = format!("{GATE}{operator}");
+        operators.0.insert(name, codes::gate);
+    }
     for (name, builder) in builders {
         if name.contains(':') {
             operators.0.insert(name, builder);
@@ -68,7 +74,7 @@ fn checked(ctx: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 /// What the rules need to know of a node.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Node {
     name: String,
     operator: String,
@@ -82,8 +88,6 @@ struct Node {
 
 impl Node {
     fn of(node: &NodeProto) -> Node {
-        let names = node.input.iter().cloned();
-        let places = optional_inputs(node);
         let attributes = node
             .attribute
             .iter()
@@ -91,15 +95,21 @@ impl Node {
         Node {
             name: display_name(node),
             operator: node.op_type.clone(),
-            inputs: names
-                .zip(places)
-                .map(|(name, place)| Some((name, place?)))
-                .collect(),
+            inputs: Node::inputs_of(node),
             attributes: attributes.collect(),
             axes: axes::of(node),
             operands: operands::of(node),
             window: shapes::window(node),
         }
+    }
+
+    fn inputs_of(node: &NodeProto) -> Vec<Option<(String, usize)>> {
+        let names = node.input.iter().cloned();
+        let places = optional_inputs(node);
+        names
+            .zip(places)
+            .map(|(name, place)| Some((name, place?)))
+            .collect()
     }
 
     fn attribute(&self, name: &str) -> Option<&[i64]> {
@@ -153,6 +163,9 @@ impl Node {
     }
 
     fn check(&self, known: &Known<'_>) -> TractResult<()> {
+        if let Some(reason) = codes::broken(self, known) {
+            return Err(self.mismatch(reason).into());
+        }
         axes::check(self, known)?;
         for slot in &self.operands {
             let values = known.value(slot.operand).and_then(numbers);
