@@ -163,7 +163,7 @@ fn zero_points_of_another_type_than_their_codes_are_refused_by_name() {
         let said = Case::of(operator, inputs).said();
         let said = said.unwrap_or_else(|| panic!("{operator} {inputs} runs"));
         let named = format!("node `own` ({operator}) cannot be computed: `{first}` is of type ");
-        assert!(said.starts_with(&named), "{said}");
+        assert!(said.contains(&named), "{said}");
         assert!(said.contains("and both must be of one"), "{said}");
     }
 }
