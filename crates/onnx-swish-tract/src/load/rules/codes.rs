@@ -207,7 +207,9 @@ fn name(found: DatumType) -> String {
 ///
 /// `node` has the operator's own name and inputs, and one more at the end: the scale.
 pub(super) fn gate(_: &ParsingContext, node: &NodeProto) -> Built {
-    let scale = optional_inputs(node).last().flatten();
+    // They never end.
+    let scale = optional_inputs(node).take(node.input.len()).last();
+    let scale = scale.flatten();
     let mut inputs = Node::inputs_of(node);
     inputs.pop();
     let checked = Checked {
