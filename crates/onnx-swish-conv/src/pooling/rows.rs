@@ -138,12 +138,13 @@ impl<'a, F: Fold> Rows<'a, F> {
         width: usize,
     ) {
         let (lanes, mut x) = (S::LANES, 0);
-        // SAFETY, of all blocks: vectors end where the row ends, as the conditions say, and the caller promises the rows.
         while x + 4 * lanes <= width {
+            // SAFETY: four vectors from x on end within the row, and the caller promises the rows.
             unsafe { Self::vectors::<S, 4>(s, (from.add(x), met, step), to.add(x)) };
             x += 4 * lanes;
         }
         while x + lanes <= width {
+            // SAFETY: a vector from x on ends within the row, and the caller promises the rows.
             unsafe { Self::vectors::<S, 1>(s, (from.add(x), met, step), to.add(x)) };
             x += lanes;
         }
@@ -153,13 +154,18 @@ impl<'a, F: Fold> Rows<'a, F> {
         if width >= lanes {
             // The last vector moves back over its neighbour.
             x = width - lanes;
+            // SAFETY: this vector ends where the row ends, and begins within it, for a row is a vector long.
             unsafe { Self::vectors::<S, 1>(s, (from.add(x), met, step), to.add(x)) };
             return;
         }
+        // SAFETY: no more than the `width` elements of a row are read; the caller promises the row.
         let mut all = unsafe { s.load_first(from, width) };
         for j in 1..met {
-            all = F::fold(s, all, unsafe { s.load_first(from.add(j * step), width) });
+            // SAFETY: likewise of row j of the `met` that the caller promises.
+            let row = unsafe { s.load_first(from.add(j * step), width) };
+            all = F::fold(s, all, row);
         }
+        // SAFETY: the caller has room for a row of `width` elements.
         unsafe { s.store_first(to, all, width) };
     }
 

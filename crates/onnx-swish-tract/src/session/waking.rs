@@ -90,7 +90,9 @@ mod tests {
             .add_source("x", f32::fact(shape))
             .expect("a model without nodes");
         let last = wire(&mut model, source).expect("operands of one shape");
-        let inputs = [Tensor::zero::<f32>(shape).expect("few elements").into_tvalue()];
+        let inputs = [Tensor::zero::<f32>(shape)
+            .expect("few elements")
+            .into_tvalue()];
         Waking::of(&model).is_worth(model.node(last[0].node), &inputs)
     }
 
