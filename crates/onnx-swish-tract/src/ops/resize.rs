@@ -8,7 +8,7 @@ use std::sync::Arc;
 use onnx_swish_conv::{Resize, Tap};
 use onnx_swish_kernels::Isa;
 use tract_core::internal::*;
-use tract_core::ops::nn::resize::{AxisPlan, CoordTransformer, Interpolator, Resize as Resample};
+use tract_core::ops::nn::resize::{AxisPlan, Interpolator, Resize as Resample};
 
 use crate::arena::{Arena, elements};
 use crate::workers::with_workers;
@@ -47,10 +47,7 @@ impl ResizePlanes {
         }
         ResizePlanes::along(input, |axis| {
             let (from, to) = (*input.get(axis)?, *output.get(axis)?);
-            // Aligned corners are the first and the last element there is (ONNX Runtime), not where a scale of no whole size would have
-            // the last (tract).
-            let by_size = matches!(op.coord_transformer, CoordTransformer::AlignCorners);
-            let scale = match scales.filter(|_| !by_size) {
+            let scale = match scales {
                 Some(scales) => *scales.get(axis)?,
                 None => to as f32 / from as f32,
             };
