@@ -1,5 +1,5 @@
 //! How tasks share work, products above all.
-//! Given: products (one for each image and group), each of some parts and some tiles of rows.
+//! Given: products (one for each image and group), each of some parts and some tiles of rows; or rows of planes.
 //! Promise: every part of every tile of every product belongs to one task. Parts are split first; where those are few, rows
 //! are too, and each task of the same parts then unfolds them for itself.
 
@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use onnx_swish_threads::Workers;
 
+use crate::shared::SharedSlice;
 use crate::tuning::TASKS_PER_THREAD;
 
 /// How many tasks work should be split into for so many threads.
@@ -29,6 +30,46 @@ pub(crate) fn run_tasks(
         (0..tasks).for_each(task);
     } else {
         workers.run(tasks, task);
+    }
+}
+
+/// Calls `write` with whole rows of a tensor of planes, all rows among the tasks: which they are, counted over all planes, and the rows. Each
+/// row has `width` elements, one at least.
+pub(crate) fn share_rows(
+    output: &mut [f32],
+    width: usize,
+    threads: usize,
+    workers: &dyn Workers,
+    write: impl Fn(Range<usize>, &mut [f32]) + Sync,
+) {
+    let all = output.len() / width;
+    let tasks = tasks_for(threads).min(all);
+    let output = SharedSlice::new(output);
+    let task = |task: usize| {
+        let rows = piece(task, tasks, all);
+        // SAFETY: each row belongs to one task.
+        #[allow(unsafe_code)]
+        let own = unsafe { output.part(rows.start * width..rows.end * width) };
+        write(rows, own);
+    };
+    run_tasks(threads, tasks, &task, workers);
+}
+
+/// Takes such rows apart by their planes: `write` gets the number of a plane, which of its rows are there, and these rows.
+pub(crate) fn each_plane(
+    rows: Range<usize>,
+    [height, width]: [usize; 2],
+    mut output: &mut [f32],
+    mut write: impl FnMut(usize, Range<usize>, &mut [f32]),
+) {
+    let mut row = rows.start;
+    while row < rows.end {
+        let (plane, first) = (row / height, row % height);
+        let own = first..height.min(first + rows.end - row);
+        row += own.len();
+        let (to, rest) = output.split_at_mut(own.len() * width);
+        output = rest;
+        write(plane, own, to);
     }
 }
 

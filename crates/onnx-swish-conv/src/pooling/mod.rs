@@ -21,9 +21,8 @@ use std::ops::Range;
 use onnx_swish_threads::Workers;
 
 use crate::scratch;
-use crate::shared::SharedSlice;
 use crate::spec::{expect_length, volume};
-use crate::split::{piece, run_tasks, tasks_for};
+use crate::split::{each_plane, share_rows};
 use crate::tuning::{POOLED_PER_NS, threads_for};
 use crate::{ConvError, Frame, Isa, Window};
 use rows::{Buffer, Greatest, Rows, Sum};
@@ -141,46 +140,19 @@ impl Pool {
         let [kernel_y, kernel_x] = self.window.kernel;
         let steps = kernel_y * self.window.stride[1].min(self.frame.input[1]) + kernel_x;
         let threads = threads_for(output.len().saturating_mul(steps), POOLED_PER_NS, workers);
-        let all_rows = planes * height;
-        let tasks = tasks_for(threads).min(all_rows);
-        let output = SharedSlice::new(output);
         let buffer = Buffer::new(self, isa.lanes());
-        let task = |task: usize| {
-            let rows = piece(task, tasks, all_rows);
-            // SAFETY: each row of the output belongs to one task.
-            #[allow(unsafe_code)]
-            let output = unsafe { output.part(rows.start * width..rows.end * width) };
+        let area = self.frame.input_area();
+        share_rows(output, width, threads, workers, |rows, output| {
             scratch::with(buffer.bytes(), |mut scratch| {
                 let memory = scratch.take::<f32>(buffer.len());
-                self.write(isa, input, rows, output, (&buffer, memory));
+                buffer.clear(memory, self.identity());
+                each_plane(rows, [height, width], output, |plane, own, output| {
+                    let plane = &input[plane * area..(plane + 1) * area];
+                    self.write_rows(isa, plane, own, output, (&buffer, &mut *memory));
+                });
             });
-        };
-        run_tasks(threads, tasks, &task, workers);
+        });
         Ok(())
-    }
-
-    /// Writes these rows of the output, counted over all planes.
-    fn write(
-        &self,
-        isa: Isa,
-        input: &[f32],
-        rows: Range<usize>,
-        mut output: &mut [f32],
-        (buffer, memory): (&Buffer, &mut [f32]),
-    ) {
-        let [height, width] = self.frame.output;
-        let area = self.frame.input_area();
-        buffer.clear(memory, self.identity());
-        let mut row = rows.start;
-        while row < rows.end {
-            let (plane, first) = (row / height, row % height);
-            let own = first..height.min(first + rows.end - row);
-            row += own.len();
-            let (to, rest) = output.split_at_mut(own.len() * width);
-            output = rest;
-            let plane = &input[plane * area..(plane + 1) * area];
-            self.write_rows(isa, plane, own, to, (buffer, memory));
-        }
     }
 
     fn identity(&self) -> f32 {

@@ -5,9 +5,8 @@
 use onnx_swish_simd::{Kernel, Simd};
 use onnx_swish_threads::Workers;
 
-use crate::shared::SharedSlice;
 use crate::spec::{expect_length, volume};
-use crate::split::{piece, run_tasks, tasks_for};
+use crate::split::share_rows;
 use crate::tuning::{POOLED_PER_NS, threads_for};
 use crate::{ConvError, Isa};
 
@@ -24,22 +23,15 @@ pub fn sum_planes(
     workers: &dyn Workers,
 ) -> Result<(), ConvError> {
     expect_length("the input", input.len(), volume(&[area, sums.len()])?)?;
-    let planes = sums.len();
-    if area == 0 || planes == 0 {
+    if area == 0 || sums.is_empty() {
         sums.fill(0.0);
         return Ok(());
     }
     let threads = threads_for(input.len(), POOLED_PER_NS, workers);
-    let tasks = tasks_for(threads).min(planes);
-    let sums = SharedSlice::new(sums);
-    let task = |task: usize| {
-        let own = piece(task, tasks, planes);
+    share_rows(sums, 1, threads, workers, |own, sums| {
         let input = &input[own.start * area..own.end * area];
-        // SAFETY: each sum belongs to one task.
-        let sums = unsafe { sums.part(own) };
         isa.run(Sums { input, area, sums });
-    };
-    run_tasks(threads, tasks, &task, workers);
+    });
     Ok(())
 }
 

@@ -14,14 +14,11 @@ mod columns;
 #[allow(unsafe_code)]
 mod rows;
 
-use std::ops::Range;
-
 use onnx_swish_threads::Workers;
 
 use crate::scratch::{self, bytes_for};
-use crate::shared::SharedSlice;
 use crate::spec::{expect_length, volume};
-use crate::split::{piece, run_tasks, tasks_for};
+use crate::split::{each_plane, share_rows};
 use crate::tuning::{RESIZED_PER_NS, threads_for};
 use crate::{ConvError, Isa};
 use columns::Columns;
@@ -120,26 +117,26 @@ impl Resize {
             return Ok(());
         }
         let threads = threads_for(output.len(), RESIZED_PER_NS, workers);
-        let all_rows = planes * height;
-        let tasks = tasks_for(threads).min(all_rows);
-        let output = SharedSlice::new(output);
         let (resized, padded) = (self.resized(isa), self.columns.padded());
         let bytes = 2 * bytes_for::<f32>(resized) + bytes_for::<f32>(padded);
-        let task = |task: usize| {
-            let rows = piece(task, tasks, all_rows);
-            // SAFETY: each row of the output belongs to one task.
-            #[allow(unsafe_code)]
-            let output = unsafe { output.part(rows.start * width..rows.end * width) };
+        let area = input_height * input_width;
+        share_rows(output, width, threads, workers, |rows, output| {
             scratch::with(bytes, |mut scratch| {
-                let memory = [
-                    scratch.take(resized),
-                    scratch.take(resized),
-                    scratch.take(padded),
-                ];
-                self.write(isa, input, rows, output, memory);
+                let [first, second] = [scratch.take(resized), scratch.take(resized)];
+                let padded = scratch.take(padded);
+                each_plane(rows, [height, width], output, |plane, own, output| {
+                    isa.run(Rows {
+                        columns: &self.columns,
+                        taps: &self.rows[own],
+                        plane: &input[plane * area..(plane + 1) * area],
+                        input_width,
+                        output,
+                        resized: [&mut *first, &mut *second],
+                        padded: &mut *padded,
+                    });
+                });
             });
-        };
-        run_tasks(threads, tasks, &task, workers);
+        });
         Ok(())
     }
 
@@ -150,36 +147,6 @@ impl Resize {
             self.columns.taps().len().next_multiple_of(isa.lanes())
         } else {
             0
-        }
-    }
-
-    /// Writes these rows of the output, counted over all planes.
-    fn write(
-        &self,
-        isa: Isa,
-        input: &[f32],
-        rows: Range<usize>,
-        mut output: &mut [f32],
-        [first, second, padded]: [&mut [f32]; 3],
-    ) {
-        let [height, width] = self.output();
-        let area = self.input[0] * self.input[1];
-        let mut row = rows.start;
-        while row < rows.end {
-            let (plane, from) = (row / height, row % height);
-            let own = from..height.min(from + rows.end - row);
-            row += own.len();
-            let (to, rest) = output.split_at_mut(own.len() * width);
-            output = rest;
-            isa.run(Rows {
-                columns: &self.columns,
-                taps: &self.rows[own],
-                plane: &input[plane * area..(plane + 1) * area],
-                input_width: self.input[1],
-                output: to,
-                resized: [&mut *first, &mut *second],
-                padded: &mut *padded,
-            });
         }
     }
 }

@@ -42,7 +42,8 @@ pub(super) struct Plan {
     vzeroupper: bool,
     settled: bool,
     pool: Option<Arc<Pool>>,
-    waking: Waking,
+    /// Where there are several threads.
+    waking: Option<Waking>,
     arena: Arc<ArenaPlan>,
     /// States that no call is using; all but the last without memory of their own.
     idle: Mutex<Vec<TypedSimpleState>>,
@@ -73,7 +74,7 @@ impl Plan {
                 .all(|output| output.fact.shape.is_concrete());
             Ok(Plan {
                 settled,
-                waking: Waking::of(plan.model()),
+                waking: threads.pool.as_ref().map(|_| Waking::of(plan.model())),
                 arena: Arc::new(arena),
                 plan,
                 vzeroupper: options.vzeroupper,
@@ -117,7 +118,8 @@ impl Plan {
                         onnx_swish_kernels::clean_vector_registers();
                     }
                     let mut op_state = op_state;
-                    let alone = self.pool.is_some() && !self.waking.is_worth(node, &inputs);
+                    let waking = self.waking.as_ref();
+                    let alone = waking.is_some_and(|it| !it.is_worth(node, &inputs));
                     around(node, inputs, &mut |inputs| {
                         let work = || eval(context, op_state.as_deref_mut(), node, inputs);
                         match alone {

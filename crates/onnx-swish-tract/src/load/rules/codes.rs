@@ -7,7 +7,7 @@
 //! Operators that are written out before tract sees them (`load/qlinear.rs`) leave a [`gate`] behind, which has their inputs.
 
 use tract_hir::internal::*;
-use tract_onnx::model::{ParsingContext, optional_inputs};
+use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 
 use super::{Checked, Known, Node};
@@ -207,13 +207,10 @@ fn name(found: DatumType) -> String {
 ///
 /// `node` has the operator's own name and inputs, and one more at the end: the scale.
 pub(super) fn gate(_: &ParsingContext, node: &NodeProto) -> Built {
-    // They never end.
-    let scale = optional_inputs(node).take(node.input.len()).last();
-    let scale = scale.flatten();
     let mut inputs = Node::inputs_of(node);
-    inputs.pop();
+    let (_, scale) = inputs.pop().flatten().context("no scale")?;
     let checked = Checked {
-        own: expand(Through(scale.context("no scale")?)),
+        own: expand(Through(scale)),
         node: Arc::new(Node {
             operator: node.op_type.replacen(GATE, "", 1),
             name: node.name.trim_end_matches(GATED).to_owned(),

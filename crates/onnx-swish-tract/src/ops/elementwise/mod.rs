@@ -144,11 +144,10 @@ impl QElementwise {
                 }
                 piece.values[sources.len() + at] = Some(result.into_arc_tensor());
             }
-            let last = piece.values.pop().flatten().context("no result")?;
+            let last = sources.len() + self.steps.len() - 1;
             clean_vector_registers();
-            kernels::quantize(elements::<f32>(&last)?, self.to, codes);
-            piece.values.push(Some(last));
-            piece.give_up(piece.values.len() - 1);
+            kernels::quantize(elements::<f32>(&*piece.read(last)?)?, self.to, codes);
+            piece.give_up(last);
         }
         Ok(())
     }
