@@ -59,9 +59,10 @@ pub(crate) fn number(graph: &Graph<'_>, facts: &mut Facts, node: Node) -> Option
     let is_only_reader = readers.len() < 2 && input == of;
     // In a file out of order an earlier node may not have been looked at yet.
     let is_in_order = graph.is_in_order(graph.scope(node));
-    // What a node of unknown operation makes may differ from run to run, and so may what training drops.
+    // What a node of unknown operation makes may differ from run to run, and so may what training drops. Activations that are
+    // fused were two different products where they came from: what reads both was not one then, and stays as it is.
     let op = graph.op(node);
-    if is_only_reader || !is_in_order || matches!(op, Op::Unknown | Op::Dropout) {
+    if is_only_reader || !is_in_order || matches!(op, Op::Unknown | Op::Dropout) || op.is_fused() {
         return None;
     }
     let earlier = readers.iter().copied().take(MAX_READERS);

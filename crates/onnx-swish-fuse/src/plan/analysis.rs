@@ -2,7 +2,7 @@
 //! Given: the graph, of which all facts are learned first.
 //! Promises: each node is looked at a bounded number of times, in an order in which everything it depends on is known.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::calls::Calls;
 use super::carried::Carried;
@@ -13,7 +13,7 @@ use crate::facts::Facts;
 use crate::forms::gates::Almost;
 use crate::forms::products::{Mismatch, Reading};
 use crate::forms::transfer::transfer;
-use crate::forms::{Core, Forms};
+use crate::forms::{Core, Forms, Linear};
 use crate::graph::{Graph, Node, Value};
 use crate::learn;
 use crate::ops::Op;
@@ -44,6 +44,8 @@ pub(super) struct Analysis<'m> {
     pub(super) carried: Carried,
     pub(super) options: Options,
     pub(super) fusions: Vec<Fusion>,
+    /// Other readings of a fusion's end, for where the first cannot stand, the better ones first.
+    pub(super) instead: HashMap<Value, VecDeque<Fusion>>,
     pub(super) already: Vec<Already>,
     pub(super) misses: Vec<Miss>,
     /// Ends of fusions that lie behind the product itself.
@@ -71,6 +73,7 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         graph,
         options,
         fusions: Vec::new(),
+        instead: HashMap::new(),
         already: Vec::new(),
         misses: Vec::new(),
         ends: HashSet::new(),
@@ -87,6 +90,7 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         graph,
         facts,
         fusions,
+        instead,
         already,
         misses,
         quantised,
@@ -107,7 +111,7 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
         let (regions, unfinished) = quantised.found();
         regions::settle(&mut plan, regions, unfinished);
     }
-    settle::settle(&mut plan);
+    settle::settle(&mut plan, instead);
     regions::settle_functions(&mut plan);
     if options.quantized && options.writes_functions() {
         plan.calls = Functions::new(&plan.graph, &plan.facts, &plan.regions);
@@ -340,9 +344,12 @@ impl Analysis<'_> {
     fn flattened(&self, tries: &[(Value, bool, Value)], element: Element) -> Vec<Attempt> {
         let mut attempts = Vec::new();
         for &(outer, inverted, inner) in tries {
-            let product = self.forms.linear(inner);
-            let alone = |value| self.graph.consumers(value).len() == 1;
-            if product.q != 0.0 || !alone(product.root) || !alone(inner) {
+            // Itself, if it is a product: a line of an equal value may lead to another one, with other readers.
+            let product = match self.forms.core(inner) {
+                Core::Mul(..) | Core::Div(..) => Linear::root(inner),
+                _ => self.forms.linear(inner),
+            };
+            if product.q != 0.0 {
                 continue;
             }
             // A gated unit that is done is not taken apart again: fusing twice must be fusing once.

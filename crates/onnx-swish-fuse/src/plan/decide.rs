@@ -2,6 +2,8 @@
 //! Given: attempts, each a gate, its partner and what they would be.
 //! Promises: the reading that leaves no factor, if guards let it pass; else the next best.
 
+use std::collections::VecDeque;
+
 use super::analysis::{Analysis, Attempt, MAX_TAIL};
 use super::guards::{self, Block};
 use super::{Already, Fusion, Miss, Spelling, Why};
@@ -34,7 +36,7 @@ impl Analysis<'_> {
             .collect();
         ended.sort_by_key(|ended| ended.class);
         let mut blocked = None;
-        let mut shared = None;
+        let mut shared: Vec<Fusion> = Vec::new();
         let results: Vec<_> = ended
             .iter()
             .map(|ended| self.fusion(output, ended))
@@ -47,7 +49,7 @@ impl Analysis<'_> {
         for (ended, result) in ended.iter().zip(results) {
             match result {
                 Ok(Some(fusion)) if guards::is_shared(&self.graph, &fusion.pattern, fusion.end) => {
-                    shared.get_or_insert((fusion, ended.attempt));
+                    shared.push(fusion);
                 }
                 Ok(Some(fusion)) => return self.accept(output, fusion),
                 Ok(None) => {}
@@ -56,8 +58,15 @@ impl Analysis<'_> {
                 }
             }
         }
-        if let Some((fusion, _)) = shared {
-            self.accept(output, fusion);
+        // Who reads a value in between may itself be replaced: only `settle` knows which of these can stand.
+        let mut shared = shared.into_iter();
+        if let Some(first) = shared.next() {
+            let end = first.end;
+            let others: VecDeque<Fusion> = shared.filter(|other| other.end == end).collect();
+            if !others.is_empty() {
+                self.instead.insert(end, others);
+            }
+            self.accept(output, first);
         } else if let Some((why, Attempt { gate, partner, .. })) = blocked {
             self.misses.push(Miss {
                 output,
@@ -243,7 +252,22 @@ impl Analysis<'_> {
             return Ok(None);
         }
         self.affordable(&fusion).map_err(blocked)?;
+        if self.moves_a_factor(&fusion) {
+            return Err(Why::Blocked(Block::NoGain));
+        }
         Ok(Some(fusion))
+    }
+
+    /// Whether it would take the factor of an activation in front of it only to write another one behind itself. That factor may be
+    /// one that stayed when the activation was fused, and what cannot be fused before must not be fused afterwards.
+    fn moves_a_factor(&self, fusion: &Fusion) -> bool {
+        let [reader] = self.graph.consumers(fusion.root) else {
+            return false;
+        };
+        fusion.k != 1.0
+            && self.graph.op(*reader) == Op::Mul
+            && self.forms.core(fusion.root) == Core::Activation
+            && fusion.pattern.nodes.contains(reader)
     }
 
     /// Why it is not written for the runtime that was named: another opset helps only where the runtime takes what that one has.

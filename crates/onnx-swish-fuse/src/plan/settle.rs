@@ -1,10 +1,13 @@
 //! Which fusions can stand together.
 //! Given: fusions that each may replace nodes that others replace, too, or whose values others read.
 //! Promises: what remains can all be applied at once: every value that vanishes is read by nodes that vanish only. Two
-//! products may share one Sigmoid if both are fused; if one is not, the Sigmoid stays and so does the other.
+//! products may share one Sigmoid if both are fused; if one is not, the Sigmoid stays and so does the other. A fusion that cannot
+//! stand makes way for another reading of the same product, which takes less or other nodes with it.
+
+use std::collections::{HashMap, VecDeque};
 
 use super::guards::Block;
-use super::{Miss, Plan, Why};
+use super::{Fusion, Miss, Plan, Why};
 use crate::forms::products::{Activation, Beta};
 use crate::graph::{Graph, Node, Value};
 
@@ -21,7 +24,7 @@ struct Settle<'a, 'm> {
 }
 
 /// Values that the new nodes read.
-fn inputs(fusion: &super::Fusion) -> impl Iterator<Item = Value> {
+fn inputs(fusion: &Fusion) -> impl Iterator<Item = Value> {
     let tensor = match fusion.activation {
         Activation::Swish(Beta::Times(_, tensor) | Beta::Over(_, tensor)) => Some(tensor),
         _ => None,
@@ -31,8 +34,8 @@ fn inputs(fusion: &super::Fusion) -> impl Iterator<Item = Value> {
         .flatten()
 }
 
-/// Drops fusions that cannot stand, and misses that fusions have swallowed.
-pub(super) fn settle(plan: &mut Plan<'_>) {
+/// Drops fusions that cannot stand, and misses that fusions have swallowed. `instead` has other readings of their ends.
+pub(super) fn settle(plan: &mut Plan<'_>, mut instead: HashMap<Value, VecDeque<Fusion>>) {
     let mut state = Settle {
         graph: &plan.graph,
         owners: vec![0; plan.graph.node_count()],
@@ -48,18 +51,22 @@ pub(super) fn settle(plan: &mut Plan<'_>) {
     }
     for (index, fusion) in plan.fusions.iter().enumerate() {
         // The first node first: in a file in order the list is sorted as it stands.
-        for &node in fusion.pattern.nodes.iter().rev() {
-            state.owned.push((node, index as u32));
-            state.own(node);
-        }
-        for value in inputs(fusion) {
-            state.read(value);
-        }
+        let nodes = fusion.pattern.nodes.iter().rev();
+        state.owned.extend(nodes.map(|&node| (node, index as u32)));
+        state.enter(fusion);
+    }
+    for (index, fusion) in plan.fusions.iter().enumerate() {
+        let others = instead.get(&fusion.end).into_iter().flatten();
+        let nodes = others.flat_map(|other| &other.pattern.nodes);
+        state.owned.extend(nodes.map(|&node| (node, index as u32)));
     }
     state.owned.sort_unstable();
+    state.owned.dedup();
+    // Why the best reading of each does not stand; the next one may.
+    let mut failed: HashMap<Value, Miss> = HashMap::new();
     while let Some(index) = state.queue.pop() {
         let (Some(fusion), Some(true)) = (
-            plan.fusions.get(index as usize),
+            plan.fusions.get_mut(index as usize),
             state.alive.get(index as usize).copied(),
         ) else {
             continue;
@@ -67,22 +74,22 @@ pub(super) fn settle(plan: &mut Plan<'_>) {
         let Some(value) = state.needed(fusion) else {
             continue;
         };
+        let miss = shared(&plan.graph, fusion, value);
+        let others = instead.get_mut(&fusion.end);
+        if let Some(other) = others.and_then(VecDeque::pop_front) {
+            // The new one first: nodes of both stay replaced in between.
+            state.enter(&other);
+            state.leave(fusion);
+            failed.entry(fusion.end).or_insert(miss);
+            *fusion = other;
+            state.queue.push(index);
+            continue;
+        }
         if let Some(alive) = state.alive.get_mut(index as usize) {
             *alive = false;
         }
-        for &node in &fusion.pattern.nodes {
-            state.disown(node);
-        }
-        let readers = plan.graph.consumers(value).iter();
-        let reader = readers
-            .filter(|node| !fusion.pattern.nodes.contains(node))
-            .find_map(|&node| plan.graph.outputs(node).first().copied());
-        plan.misses.push(Miss {
-            output: fusion.end,
-            gate: value,
-            partner: fusion.root,
-            why: Why::Blocked(Block::Shared(value, reader)),
-        });
+        state.leave(fusion);
+        plan.misses.push(failed.remove(&fusion.end).unwrap_or(miss));
     }
     let Settle { owners, alive, .. } = state;
     let mut next = alive.into_iter();
@@ -99,7 +106,43 @@ pub(super) fn settle(plan: &mut Plan<'_>) {
     plan.misses.sort_by_key(|miss| graph.producer(miss.output));
 }
 
+/// A value that would vanish is read by a node that stays.
+fn shared(graph: &Graph<'_>, fusion: &Fusion, value: Value) -> Miss {
+    let readers = graph.consumers(value).iter();
+    let reader = readers
+        .filter(|node| !fusion.pattern.nodes.contains(node))
+        .find_map(|&node| graph.outputs(node).first().copied());
+    Miss {
+        output: fusion.end,
+        gate: value,
+        partner: fusion.root,
+        why: Why::Blocked(Block::Shared(value, reader)),
+    }
+}
+
 impl Settle<'_, '_> {
+    /// A fusion replaces its nodes from now on.
+    fn enter(&mut self, fusion: &Fusion) {
+        for &node in fusion.pattern.nodes.iter().rev() {
+            self.own(node);
+        }
+        for value in inputs(fusion) {
+            self.read(value);
+        }
+    }
+
+    /// A fusion does not stand: its nodes stay, and what it would have read is read by them.
+    fn leave(&mut self, fusion: &Fusion) {
+        for &node in &fusion.pattern.nodes {
+            self.disown(node);
+        }
+        for value in inputs(fusion) {
+            if let Some(reads) = self.reads.get_mut(value.index()) {
+                *reads = reads.saturating_sub(1);
+            }
+        }
+    }
+
     fn own(&mut self, node: Node) {
         let Some(owners) = self.owners.get_mut(node.index()) else {
             return;
@@ -147,7 +190,7 @@ impl Settle<'_, '_> {
     }
 
     /// A value that a fusion would make vanish and that something reads.
-    fn needed(&self, fusion: &super::Fusion) -> Option<Value> {
+    fn needed(&self, fusion: &Fusion) -> Option<Value> {
         fusion
             .pattern
             .nodes
