@@ -121,12 +121,14 @@ executes() {
 }
 
 round() {
-  local isa=$1 crates=()
+  local isa=$1 crates=() skipped=()
   shift
+  # Tests that name each set themselves say nothing else the second time, and are the longest under an emulator.
+  [[ $isa == neon ]] || skipped=(-- --skip within_the_stated_error)
   executes "$isa"
   for crate in "$@"; do crates+=(-p "onnx-swish-$crate"); done
   say "tests of $* on neon and portable, $isa where they ask for the best"
-  ONNX_SWISH_ISA=$isa cargo test --locked "${options[@]}" "${arguments[@]}" "${crates[@]}" --lib --tests
+  ONNX_SWISH_ISA=$isa cargo test --locked "${options[@]}" "${arguments[@]}" "${crates[@]}" --lib --tests "${skipped[@]}"
 }
 
 case ${1:-} in

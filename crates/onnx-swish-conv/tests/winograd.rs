@@ -67,7 +67,7 @@ fn check(spec: &Spec, images: usize, frame: &Frame, low: f32) -> usize {
     let largest = sums
         .iter()
         .fold(0.0f64, |most, (sum, _)| most.max(sum.abs()));
-    let expected = naive::expected(spec, images, frame, &operands, &weights, &bias);
+    let expected = naive::of_sums(spec, &operands, &sums);
     let mut sets = 0;
     for isa in Isa::available() {
         let conv = Conv2d::with_isa(isa, *spec, &weights, &bias).unwrap();
@@ -140,25 +140,27 @@ fn sums_of_lines_are_within_the_stated_error() {
     for kernel in LINES {
         let [before, after] = [kernel.map(|taps| taps / 2), kernel.map(|taps| taps - 1)];
         let mut on_all_sets = 0;
-        for (size, channels) in [
+        let cases = [
             ([17, 17], [128, 40]),
             ([20, 23], [33, 19]),
             ([9, 161], [24, 24]),
             ([70, 12], [40, 24]),
             ([40, 47], [24, 32]),
-        ] {
-            for (before, after) in [(before, before), ([0; 2], after), ([1, 2], [0, 1])] {
+        ];
+        for (i, (size, channels)) in cases.into_iter().enumerate() {
+            let pads = [(before, before), ([0; 2], after), ([1, 2], [0, 1])];
+            for (j, (before, after)) in pads.into_iter().enumerate() {
                 let Some(frame) = Frame::padded(&window(kernel), size, before, after) else {
                     continue;
                 };
-                for low in [-1.0, 0.0] {
-                    let found = check(&of_kernel(kernel, channels), 1, &frame, low);
-                    on_all_sets += usize::from(found == sets);
-                }
+                // Of both signs and of one, in turns: each size and each padding has both.
+                let low = if (i + j) % 2 == 0 { -1.0 } else { 0.0 };
+                let found = check(&of_kernel(kernel, channels), 1, &frame, low);
+                on_all_sets += usize::from(found == sets);
             }
         }
         // It does not pay for all of them: nine rows are three tiles of four.
-        assert!(on_all_sets >= 15, "{kernel:?}: {on_all_sets}");
+        assert!(on_all_sets >= 8, "{kernel:?}: {on_all_sets}");
     }
 }
 

@@ -34,18 +34,19 @@ pub fn convolve(
                 for x in 0..frame.output[1] {
                     let mut sum = bias[out] as f64;
                     let mut magnitude = sum.abs();
-                    for i in 0..ins {
-                        for tap_y in 0..kernel_y {
-                            for tap_x in 0..kernel_x {
-                                let at = |o: usize, tap: usize, axis: usize| {
-                                    (o * spec.window.stride[axis]
-                                        + tap * spec.window.dilation[axis])
-                                        .checked_sub(frame.pad[axis])
-                                        .filter(|at| *at < frame.input[axis])
-                                };
-                                let (Some(y), Some(x)) = (at(y, tap_y, 0), at(x, tap_x, 1)) else {
-                                    continue;
-                                };
+                    for tap_y in 0..kernel_y {
+                        for tap_x in 0..kernel_x {
+                            let at = |o: usize, tap: usize, axis: usize| {
+                                (o * spec.window.stride[axis] + tap * spec.window.dilation[axis])
+                                    .checked_sub(frame.pad[axis])
+                                    .filter(|at| *at < frame.input[axis])
+                            };
+                            let (Some(y), Some(x)) = (at(y, tap_y, 0), at(x, tap_x, 1)) else {
+                                continue;
+                            };
+                            // The channels last: where a tap reads is the same for all of them, and under an emulator it is
+                            // most of the work.
+                            for i in 0..ins {
                                 let channel = image * spec.in_channels + out / outs * ins + i;
                                 let gate = operands.gate.map_or(1.0, |gate| gate[channel] as f64);
                                 let value = operands.input
@@ -93,11 +94,16 @@ pub fn expected(
     weights: &[f32],
     bias: &[f32],
 ) -> Vec<(f64, f64)> {
+    let sums = convolve(spec, images, frame, operands, weights, bias);
+    of_sums(spec, operands, &sums)
+}
+
+/// The same of sums that are known.
+pub fn of_sums(spec: &Spec, operands: &Operands, sums: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let terms = (spec.in_channels / spec.groups * spec.window.taps() + 8) as f64;
-    convolve(spec, images, frame, operands, weights, bias)
-        .into_iter()
+    sums.iter()
         .enumerate()
-        .map(|(i, (sum, magnitude))| {
+        .map(|(i, &(sum, magnitude))| {
             let extra = operands.residual.map_or(0.0, |residual| residual[i] as f64);
             let activate = |activation, sum| {
                 let value = activate(activation, sum);
