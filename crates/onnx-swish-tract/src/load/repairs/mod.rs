@@ -132,6 +132,11 @@ const REPAIRS: &[(&str, &str, Builder)] = &[
     ("Loop", "tract::Loop", loops::loop_),
     ("MatMul", "tract::MatMul", mat_mul::mat_mul),
     (
+        "MatMulInteger",
+        "tract::MatMulInteger",
+        mat_mul::mat_mul_integer,
+    ),
+    (
         "MatMulNBits",
         "tract::MatMulNBits",
         mat_mul_nbits::mat_mul_nbits,
