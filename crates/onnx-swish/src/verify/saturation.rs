@@ -2,7 +2,7 @@
 //!
 //! Given a model; promises a hint that names products of u8 by i8 which ONNX Runtime, its optimiser off, adds in pairs of 16 bits that
 //! saturate: on x86 processors without VNNI. DequantizeLinear, Conv and QuantizeLinear are floats at that level, and no concern;
-//! neither are ConvInteger and depthwise convolutions (ONNX Runtime 1.32).
+//! neither are ConvInteger of u8 codes and depthwise convolutions (ONNX Runtime 1.32).
 
 use std::collections::{HashMap, HashSet};
 
