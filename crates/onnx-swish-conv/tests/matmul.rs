@@ -90,6 +90,33 @@ fn check(axes: [&str; 3], sizes: Sizes) {
                 "{isa:?} {axes:?} {sizes:?}: {threads} threads"
             );
         }
+        // Whole rows, each once, when all of their sums are there.
+        let mut finished = got;
+        add_the_last(&mut finished, sizes[3]);
+        for threads in [1, 2, 5] {
+            let mut output = vec![f32::NAN; finished.len()];
+            let finish = |rows: &mut [f32]| add_the_last(rows, sizes[3]);
+            of.run_rows(
+                isa,
+                [&left, &right],
+                &mut output,
+                &Threads(threads),
+                &finish,
+            )
+            .unwrap();
+            assert_eq!(
+                output, finished,
+                "{isa:?} {axes:?} {sizes:?}: rows, {threads} threads"
+            );
+        }
+    }
+}
+
+/// Adds the last element of each row to all of them.
+fn add_the_last(rows: &mut [f32], columns: usize) {
+    for row in rows.chunks_exact_mut(columns.max(1)) {
+        let last = row[columns - 1];
+        row.iter_mut().for_each(|element| *element += last);
     }
 }
 

@@ -101,6 +101,12 @@ impl MatMul {
         self.lens[2].saturating_mul(self.depth.size)
     }
 
+    /// Columns of a product, which are the elements of a row of the output.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns.size
+    }
+
     /// Computes all products.
     ///
     /// # Errors
@@ -108,9 +114,36 @@ impl MatMul {
     pub fn run(
         &self,
         isa: Isa,
+        operands: [&[f32]; 2],
+        output: &mut [f32],
+        workers: &dyn Workers,
+    ) -> Result<(), ConvError> {
+        self.compute(isa, operands, output, workers, None)
+    }
+
+    /// The same, and then calls `finish` with whole rows of the output, one or several that lie side by side, as soon as their sums are
+    /// there, while they are in the cache still. Each row is in one call.
+    ///
+    /// # Errors
+    /// As [`MatMul::run`].
+    pub fn run_rows(
+        &self,
+        isa: Isa,
+        operands: [&[f32]; 2],
+        output: &mut [f32],
+        workers: &dyn Workers,
+        finish: &(dyn Fn(&mut [f32]) + Sync),
+    ) -> Result<(), ConvError> {
+        self.compute(isa, operands, output, workers, Some(finish))
+    }
+
+    fn compute(
+        &self,
+        isa: Isa,
         [left, right]: [&[f32]; 2],
         output: &mut [f32],
         workers: &dyn Workers,
+        finish: Option<&(dyn Fn(&mut [f32]) + Sync)>,
     ) -> Result<(), ConvError> {
         let lens = [left.len(), right.len(), output.len()];
         let what = ["the left operand", "the right operand", "the output"];
@@ -122,6 +155,11 @@ impl MatMul {
         }
         if output.is_empty() || self.depth.size == 0 {
             output.fill(0.0);
+            if let Some(finish) = finish
+                && !output.is_empty()
+            {
+                finish(output);
+            }
             return Ok(());
         }
         let of = Shared {
@@ -130,6 +168,7 @@ impl MatMul {
             left,
             right,
             output: SharedSlice::new(output),
+            finish,
             epilogue: Epilogue {
                 activation: Activation::None.prepare(),
                 residual: Residual::None,
@@ -153,9 +192,12 @@ impl MatMul {
             };
             run_tasks(threads, tasks, &task, workers);
         } else {
-            let split = Split::new(batches, panels, strips, threads);
+            // Rows that something follows on belong to one task.
+            let together = if finish.is_some() { panels } else { 1 };
+            let split = Split::new(batches, panels / together, strips, threads);
             let task = |i: usize| {
-                let (batch, panels, strips) = split.task(i);
+                let (batch, parts, strips) = split.task(i);
+                let panels = parts.start * together..parts.end * together;
                 of.with_scratch(|mut scratch| of.part(batch, panels, strips, &mut scratch));
             };
             run_tasks(threads, split.tasks(), &task, workers);
@@ -185,6 +227,7 @@ struct Shared<'a> {
     left: &'a [f32],
     right: &'a [f32],
     output: SharedSlice<'a, f32>,
+    finish: Option<&'a (dyn Fn(&mut [f32]) + Sync)>,
     epilogue: Epilogue,
 }
 
@@ -239,6 +282,26 @@ impl Shared<'_> {
                 };
                 product.panel(&panel, 0..chunk.count);
             }
+            if let Some(finish) = self.finish {
+                self.finish(output + first * rows.output, chunk.rows.clone(), finish);
+            }
+        }
+    }
+
+    /// These rows of the product whose first is at `start`, all of whose columns are there.
+    fn finish(&self, start: usize, of: Range<usize>, finish: &dyn Fn(&mut [f32])) {
+        let MatMul { rows, columns, .. } = self.matmul;
+        let together = rows.output == columns.size;
+        let (runs, len) = match together {
+            true => (of.start..of.start + 1, of.len() * columns.size),
+            false => (of, columns.size),
+        };
+        for row in runs {
+            let first = start + row * rows.output;
+            // SAFETY: rows belong to one task each, which is done with these.
+            #[allow(unsafe_code)]
+            let run = unsafe { self.output.part(first..first + len) };
+            finish(run);
         }
     }
 

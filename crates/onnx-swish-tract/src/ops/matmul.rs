@@ -1,12 +1,13 @@
 //! Products of two f32 tensors on `onnx-swish-conv`.
 //!
 //! Given a tract product of known sizes, whose axes are sorted into those of products of matrices; promises each sum in the order of the
-//! depth, the same bits for any number of threads, and no copies of operands whose axes lie in another order than a product's.
+//! depth, the same bits for any number of threads, and no copies of operands whose axes lie in another order than a product's; a softmax of
+//! the rows behind it is computed where they are made, with the bits that it has by itself.
 
 use std::sync::Arc;
 
 use onnx_swish_conv::{Axis, MatMul};
-use onnx_swish_kernels::Isa;
+use onnx_swish_kernels::{Isa, softmax_in_place};
 use tract_core::internal::*;
 use tract_core::ops::einsum::EinSum;
 
@@ -23,6 +24,9 @@ pub(crate) struct BatchedMatMul {
     output: TVec<usize>,
     /// tract's way to write it.
     axes: String,
+    /// Whether a softmax of each row follows. Rows are in the cache when their sums are done, and the sums, which attention has as many of
+    /// as it has pairs of tokens, are in memory once.
+    softmax: bool,
 }
 
 impl BatchedMatMul {
@@ -35,6 +39,18 @@ impl BatchedMatMul {
             inputs: inputs.map(TVec::from_slice),
             output: output.into(),
             axes: einsum.axes.to_string(),
+            softmax: false,
+        })
+    }
+
+    /// The same with a softmax over these axes of the output behind it, if that is one of each row.
+    pub(crate) fn with_softmax(&self, axes: &[usize]) -> Option<Self> {
+        let rank = self.output.len();
+        let is_of_rows = matches!(*axes, [axis] if axis + 1 == rank)
+            && self.output.last() == Some(&self.matmul.columns());
+        (is_of_rows && !self.softmax).then(|| BatchedMatMul {
+            softmax: true,
+            ..self.clone()
         })
     }
 }
@@ -181,7 +197,11 @@ fn merge(axes: &mut Vec<Axis>) {
 
 impl Op for BatchedMatMul {
     fn name(&self) -> StaticName {
-        "BatchedMatMul".into()
+        if self.softmax {
+            "BatchedMatMulSoftmax".into()
+        } else {
+            "BatchedMatMul".into()
+        }
     }
 
     fn info(&self) -> TractResult<Vec<String>> {
@@ -207,8 +227,15 @@ impl EvalOp for BatchedMatMul {
         let (a, b) = (elements(&a)?, elements(&b)?);
         let operands = if self.swapped { [b, a] } else { [a, b] };
         let output = Arena::output(ctx, &self.output, |output| {
+            let (isa, columns) = (Isa::best(), self.matmul.columns());
+            let softmax = |rows: &mut [f32]| softmax_in_place(rows, columns, 1);
             let run = |workers: &dyn onnx_swish_threads::Workers| {
-                self.matmul.run(Isa::best(), operands, output, workers)
+                if self.softmax {
+                    self.matmul
+                        .run_rows(isa, operands, output, workers, &softmax)
+                } else {
+                    self.matmul.run(isa, operands, output, workers)
+                }
             };
             Ok(with_workers(run)?)
         })?;
@@ -222,7 +249,10 @@ impl TypedOp for BatchedMatMul {
     }
 
     fn cost(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        let macs = self.matmul.macs().to_dim();
+        let elements: usize = self.output.iter().product();
+        // As many as a softmax by itself counts.
+        let softmax = if self.softmax { 12 * elements } else { 0 };
+        let macs = self.matmul.macs().saturating_add(softmax).to_dim();
         Ok(tvec!((Cost::FMA(DatumType::F32), macs)))
     }
 

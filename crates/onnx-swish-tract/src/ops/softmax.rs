@@ -30,6 +30,11 @@ impl Softmax {
         (neighbours && !axes.is_empty()).then_some(Softmax { axes })
     }
 
+    /// What it sums over.
+    pub(crate) fn axes(&self) -> &[usize] {
+        &self.axes
+    }
+
     fn run(&self, tensor: &mut Tensor) -> TractResult<()> {
         let shape = tensor.shape();
         let (Some(&first), Some(&last)) = (self.axes.first(), self.axes.last()) else {

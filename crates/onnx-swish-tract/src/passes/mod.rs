@@ -234,6 +234,11 @@ const PASSES: &[Pass] = &[
         run: |model, _, _| softmax::take_over(model),
     },
     Pass {
+        name: "softmax of products",
+        when: When::BeforeRun,
+        run: |model, _, _| softmax::join_products(model),
+    },
+    Pass {
         name: "arithmetic as written",
         when: When::Lowered,
         run: |model, _, _| {

@@ -10,7 +10,7 @@ use tract_core::internal::*;
 use tract_core::model::Rewriter;
 use tract_core::ops::nn::{Softmax, SoftmaxKind};
 
-use crate::ops::{self, OwnAxes};
+use crate::ops::{self, BatchedMatMul, OwnAxes};
 
 /// Before tract's declutter: its softmax as one whose axes are told apart.
 pub(super) fn tell_axes_apart(model: &mut TypedModel) -> TractResult<()> {
@@ -37,6 +37,40 @@ pub(super) fn take_over(model: &mut TypedModel) -> TractResult<()> {
         .with_rule_for::<Softmax>("softmax", |_, model, node, _, op| ours(model, node, op))
         .with_rule_for::<OwnAxes>("softmax", |_, model, node, _, op| ours(model, node, &op.0))
         .rewrite(&(), model)
+}
+
+/// After products are ours: those whose rows only a softmax reads, as attention's scores, are one operator with it.
+pub(super) fn join_products(model: &mut TypedModel) -> TractResult<()> {
+    Rewriter::default()
+        .with_rule_for::<ops::Softmax>("softmax of a product", |_, model, node, _, op| {
+            behind_product(model, node, op)
+        })
+        .rewrite(&(), model)
+}
+
+fn behind_product(
+    model: &TypedModel,
+    node: &TypedNode,
+    op: &ops::Softmax,
+) -> TractResult<Option<TypedModelPatch>> {
+    let Some(&scores) = node.inputs.first() else {
+        return Ok(None);
+    };
+    let product = model.node(scores.node);
+    let is_read_by_others =
+        model.output_outlets()?.contains(&scores) || model.outlet_successors(scores).len() != 1;
+    let joined = product
+        .op_as::<BatchedMatMul>()
+        .filter(|_| !is_read_by_others)
+        .and_then(|product| product.with_softmax(op.axes()));
+    let Some(joined) = joined else {
+        return Ok(None);
+    };
+    let mut patch = TypedModelPatch::default();
+    let taps = patch.taps(model, &product.inputs)?;
+    let rows = patch.wire_node(&node.name, joined, &taps)?;
+    patch.shunt_outside(model, node.id.into(), rows[0])?;
+    Ok(Some(patch))
 }
 
 fn ours(
