@@ -50,6 +50,10 @@ pub fn is_depthwise(in_channels: usize, groups: usize) -> bool {
 pub struct Operands<'a> {
     /// `[images, in_channels, height, width]`.
     pub input: &'a [f32],
+    /// Tensors whose channels follow those of `input`, in this order, each `[images, channels of its own, height, width]`: what a
+    /// concatenation of all of them would compute, without their copy. Together they have `in_channels`. Not for depthwise convolutions
+    /// and for [rows](Spec::rows).
+    pub more: &'a [&'a [f32]],
     /// The output's shape, if and only if the [`Spec`] has a residual.
     pub residual: Option<&'a [f32]>,
     /// `[images, in_channels]`, if and only if the [`Spec`] has a gate.
@@ -141,7 +145,7 @@ impl Spec {
         let residual = (self.residual != Residual::None).then_some(output);
         let gate = self.gated.then_some(in_planes);
         let sums = self.plane_sums.then_some(out_planes);
-        expect_length("the input", operands.input.len(), input)?;
+        self.check_input(operands, input, frame.input_area().saturating_mul(images))?;
         expect_optional("the residual", operands.residual, residual)?;
         expect_optional("the gate", operands.gate, gate)?;
         expect_length("the output", outputs.output.len(), output)?;
@@ -154,6 +158,33 @@ impl Spec {
             return Err(ConvError::NotPixels);
         }
         frame.check(&self.window)
+    }
+}
+
+impl Spec {
+    /// Checks the lengths of the input's tensors, which together have so many elements, and so many for each channel.
+    fn check_input(
+        &self,
+        operands: &Operands,
+        elements: usize,
+        of_channel: usize,
+    ) -> Result<(), ConvError> {
+        if operands.more.is_empty() {
+            return expect_length("the input", operands.input.len(), elements);
+        }
+        if self.is_depthwise() || self.rows {
+            return Err(ConvError::Unexpected {
+                what: "a second tensor of the input",
+            });
+        }
+        let tensors = std::iter::once(&operands.input).chain(operands.more);
+        let mut got = 0usize;
+        for tensor in tensors {
+            let rest = tensor.len().checked_rem(of_channel).unwrap_or(tensor.len());
+            expect_length("a tensor of the input", tensor.len(), tensor.len() - rest)?;
+            got = got.saturating_add(tensor.len());
+        }
+        expect_length("all tensors of the input", got, elements)
     }
 }
 

@@ -92,7 +92,7 @@ fn both(isa: Isa, plain: Spec, frame: &Frame) {
         let operands = Operands {
             input: &input,
             residual: (spec.residual != Residual::None).then_some(&*added),
-            gate: None,
+            ..Operands::default()
         };
         let mut output = vec![f32::NAN; added.len()];
         let mut sums = vec![f32::NAN; 2 * spec.out_channels];

@@ -30,6 +30,7 @@ fn check(spec: &Spec, images: usize, frame: &Frame) {
         input: &input,
         residual: residual.as_deref(),
         gate: gate.as_deref(),
+        ..Operands::default()
     };
     let expected = naive::expected(spec, images, frame, &operands, &weights, &bias);
     for isa in Isa::available() {

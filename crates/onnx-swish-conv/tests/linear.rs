@@ -50,6 +50,7 @@ fn run(
         input,
         residual,
         gate: None,
+        ..Operands::default()
     };
     conv.run(rows, &PIXEL, operands, &mut *output, workers)
         .unwrap();
@@ -65,6 +66,7 @@ fn check(spec: &Spec, rows: usize) {
         input: &input,
         residual: residual.as_deref(),
         gate: None,
+        ..Operands::default()
     };
     let expected = naive::expected(spec, rows, &PIXEL, &operands, &weights, &bias);
     for isa in Isa::available() {

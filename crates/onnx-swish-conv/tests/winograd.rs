@@ -62,6 +62,7 @@ fn check(spec: &Spec, images: usize, frame: &Frame, low: f32) -> usize {
         input: &input,
         residual: residual.as_deref(),
         gate: None,
+        ..Operands::default()
     };
     let sums = naive::convolve(spec, images, frame, &operands, &weights, &bias);
     let largest = sums

@@ -95,13 +95,15 @@ impl Share<'_> {
         for band in range {
             let first_row = band * copy.outputs;
             let rows = first_row..height.min(first_row + copy.outputs);
-            self.gemm.isa.run(CopyBand {
-                band: copy,
-                planes: self.input,
-                area: self.plan.frame.input_area(),
-                outputs: rows.clone(),
-                copies,
-            });
+            for (channels, planes) in self.input.stretches() {
+                self.gemm.isa.run(CopyBand {
+                    band: copy,
+                    planes,
+                    area: self.plan.frame.input_area(),
+                    outputs: rows.clone(),
+                    copies: &mut copies[channels.start * copy.len..],
+                });
+            }
             let columns = (rows.len() - 1) * copy.pitch + width;
             let starts = (0..columns).step_by(panel);
             let compute =
@@ -168,7 +170,7 @@ fn band_spans(lanes: usize, pitch: usize, width: usize, start: usize, columns: u
     }
 }
 
-/// Copies the rows of all channels that a band reads.
+/// Copies the rows of some channels that a band reads.
 struct CopyBand<'a> {
     band: &'a PaddedBand,
     planes: &'a [f32],

@@ -32,6 +32,7 @@ use onnx_swish_threads::Workers;
 use self::pack::{Block, Filters};
 use self::plan::{Plan, Way};
 use self::tile::{Start, Tile};
+use crate::channels::Channels;
 use crate::epilogue::Epilogue;
 use crate::plan::LastPlans;
 use crate::scratch::{self, Scratch};
@@ -112,7 +113,7 @@ impl Gemm {
         let output = &SharedSlice::new(output);
         let task = |i: usize| {
             let (product, parts, tiles) = split.task(i);
-            let share = Share::new(self, plan, operands, output, product);
+            let share = Share::new(self, plan, operands, output, [product, products]);
             scratch::with(plan.scratch, |scratch| share.compute(parts, tiles, scratch));
         };
         run_tasks(threads, split.tasks(), &task, workers);
@@ -124,7 +125,7 @@ struct Share<'a> {
     gemm: &'a Gemm,
     plan: &'a Plan,
     /// Of this image and group.
-    input: &'a [f32],
+    input: Channels<'a>,
     /// A factor for each channel of this image and group.
     gate: Option<&'a [f32]>,
     /// The whole tensor.
@@ -143,10 +144,11 @@ impl<'a> Share<'a> {
         plan: &'a Plan,
         operands: &Operands<'a>,
         output: &'a SharedSlice<'a, f32>,
-        product: usize,
+        [product, products]: [usize; 2],
     ) -> Share<'a> {
         let spec = &gemm.spec;
         let (image, group) = (product / spec.groups, product % spec.groups);
+        let images = [image, products / spec.groups];
         let channels = gemm.group_channels();
         let first_channel = image * spec.in_channels + group * channels;
         let first_row = image * spec.out_channels + group * gemm.group_rows();
@@ -154,7 +156,8 @@ impl<'a> Share<'a> {
         let share = Share {
             gemm,
             plan,
-            input: &operands.input[first_channel * area..][..channels * area],
+            input: Channels::of_image(operands, images, spec.in_channels, area)
+                .range(group * channels..(group + 1) * channels),
             gate: operands.gate.map(|gate| &gate[first_channel..][..channels]),
             residual: operands.residual,
             output,

@@ -161,17 +161,19 @@ impl Share<'_> {
         let unfolded = &mut unfolded[(range.start - first) * pitch..];
         let (window, frame) = (&self.gemm.spec.window, &self.plan.frame);
         if frame.is_flat(window) && columns == each {
-            let channels = block.channels.clone();
-            let from = channels.start * frame.input_area() + range.start * each;
-            self.gemm.isa.run(CopyPanels {
-                input: &self.input[from..],
-                area: frame.input_area(),
-                gate: self.gate.map(|gate| &gate[channels.clone()]),
-                channels: channels.len(),
-                panels: range.len(),
-                pitch,
-                unfolded,
-            });
+            let gate = self.gate.map(|gate| &gate[block.channels.clone()]);
+            let channels = self.input.range(block.channels.clone());
+            for (channels, input) in channels.stretches() {
+                self.gemm.isa.run(CopyPanels {
+                    input: &input[range.start * each..],
+                    area: frame.input_area(),
+                    gate: gate.map(|gate| &gate[channels.clone()]),
+                    channels: channels.len(),
+                    panels: range.len(),
+                    pitch,
+                    unfolded: &mut unfolded[channels.start * each..],
+                });
+            }
             return;
         }
         for (panel, unfolded) in range.zip(unfolded.chunks_mut(pitch)) {
@@ -183,16 +185,20 @@ impl Share<'_> {
     /// Unfolds the input that output columns meet, over one block.
     pub(super) fn unfold(&self, block: &Block, columns: Range<usize>, panel: &mut [f32]) {
         let frame = &self.plan.frame;
-        let channels = block.channels.clone();
-        self.gemm.isa.run(Unfold {
-            window: &self.gemm.spec.window,
-            frame,
-            input: &self.input[channels.start * frame.input_area()..],
-            gate: self.gate.map(|gate| &gate[channels.clone()]),
-            channels: channels.len(),
-            first: columns.start,
-            columns: columns.len(),
-            panel,
-        });
+        let gate = self.gate.map(|gate| &gate[block.channels.clone()]);
+        let channels = self.input.range(block.channels.clone());
+        for (own, input) in channels.stretches() {
+            self.gemm.isa.run(Unfold {
+                window: &self.gemm.spec.window,
+                frame,
+                input,
+                gate: gate.map(|gate| &gate[own.clone()]),
+                own,
+                channels: channels.len(),
+                first: columns.start,
+                columns: columns.len(),
+                panel,
+            });
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! Promise: row `tap * channels + channel`, `PANEL_VECTORS` vectors apart, holds the elements of all columns; zeros
 //! where the window leaves the input.
 
+use std::ops::Range;
+
 use onnx_swish_simd::{Kernel, Simd};
 
 use super::PANEL_VECTORS;
@@ -17,13 +19,16 @@ struct Run {
     at: usize,
 }
 
-/// Unfolds `channels` planes of `input` for output columns `first..first + columns` into `panel`.
+/// Unfolds the planes of `input` for output columns `first..first + columns` into `panel`.
 pub(super) struct Unfold<'a> {
     pub window: &'a Window,
     pub frame: &'a Frame,
     pub input: &'a [f32],
-    /// A factor for each channel.
+    /// Which of the panel's channels these planes are.
+    pub own: Range<usize>,
+    /// A factor for each of them.
     pub gate: Option<&'a [f32]>,
+    /// Channels of the panel.
     pub channels: usize,
     pub first: usize,
     pub columns: usize,
@@ -39,6 +44,7 @@ impl Kernel for Unfold<'_> {
             window,
             frame,
             input,
+            own,
             gate,
             channels,
             first,
@@ -46,8 +52,8 @@ impl Kernel for Unfold<'_> {
             panel,
         } = self;
         let pitch = PANEL_VECTORS * S::LANES;
-        assert!(input.len() >= channels * frame.input_area());
-        assert!(gate.is_none_or(|gate| gate.len() == channels));
+        assert!(own.end <= channels && input.len() >= own.len() * frame.input_area());
+        assert!(gate.is_none_or(|gate| gate.len() == own.len()));
         assert!(columns <= pitch && panel.len() >= window.taps() * channels * pitch);
         let mut at = 0;
         while at < columns {
@@ -64,6 +70,7 @@ impl Kernel for Unfold<'_> {
                     window,
                     frame,
                     input,
+                    own: own.clone(),
                     gate,
                     channels,
                 };
@@ -131,6 +138,7 @@ struct Planes<'a> {
     window: &'a Window,
     frame: &'a Frame,
     input: &'a [f32],
+    own: Range<usize>,
     gate: Option<&'a [f32]>,
     channels: usize,
 }
@@ -157,6 +165,7 @@ impl Planes<'_> {
         let padded_y = run.y * stride_y + tap_y * self.window.dilation[0];
         let y = padded_y.wrapping_sub(self.frame.pad[0]);
         if y >= height {
+            // The same for all channels, whichever are these.
             for row in rows.chunks_mut(PANEL_VECTORS * S::LANES) {
                 row[run.at..run.at + run.len].fill(0.0);
             }
@@ -238,10 +247,11 @@ impl Planes<'_> {
                 let (low, high) = tap.inside[v];
                 let at = (first + i) * self.window.dilation[1] + STRIDE * v * S::LANES;
                 let mut from = origin.wrapping_add(at);
-                let row = (first + i) * self.channels * pitch + run.at + v * S::LANES;
-                let mut to = rows.as_mut_ptr().wrapping_add(row);
+                let row = (first + i) * self.channels + self.own.start;
+                let at = row * pitch + run.at + v * S::LANES;
+                let mut to = rows.as_mut_ptr().wrapping_add(at);
                 let whole = whole || v + 1 < vectors;
-                for channel in 0..self.channels {
+                for channel in 0..self.own.len() {
                     // SAFETY: the masks choose elements of row `y` of plane `channel`; the target's row ends with `room`.
                     unsafe {
                         let mut x = s.load_lanes(from, low);
@@ -275,7 +285,8 @@ impl Planes<'_> {
             let source = origin.wrapping_add(tap * self.window.dilation[1]);
             let rows = rows[tap * self.channels * PANEL_VECTORS * lanes..]
                 .chunks_mut(PANEL_VECTORS * lanes)
-                .take(self.channels);
+                .skip(self.own.start)
+                .take(self.own.len());
             for (channel, row) in rows.enumerate() {
                 let factor = self.gate.map_or(1.0, |gate| gate[channel]);
                 for (i, x) in row[run.at..run.at + run.len].iter_mut().enumerate() {

@@ -2,10 +2,13 @@
 //! Given: the channels of one image, and a part of its tiles.
 //! Promise: for each point, panels of one vector after the other for each channel, as register tiles read them.
 
+use std::ops::Range;
+
 use onnx_swish_simd::{Kernel, Simd};
 
 use super::plan::{Part, Plan};
 use super::transform::{self, OUT, TileSize};
+use crate::channels::Channels;
 use crate::gemm::PANEL_VECTORS;
 use crate::padded::copy_line;
 
@@ -13,8 +16,8 @@ use crate::padded::copy_line;
 pub(super) struct Load<'a, const OY: usize, const IY: usize, const OX: usize, const IX: usize> {
     pub plan: &'a Plan,
     pub part: &'a Part,
-    /// `[channel][height][width]`.
-    pub image: &'a [f32],
+    /// Each `[height][width]`.
+    pub image: Channels<'a>,
     /// A row of a channel with its padding.
     pub line: &'a mut [f32],
     /// The planes of one channel.
@@ -23,8 +26,8 @@ pub(super) struct Load<'a, const OY: usize, const IY: usize, const OX: usize, co
     pub inputs: &'a mut [f32],
 }
 
-impl<const OY: usize, const IY: usize, const OX: usize, const IX: usize> Kernel
-    for Load<'_, OY, IY, OX, IX>
+impl<'a, const OY: usize, const IY: usize, const OX: usize, const IX: usize> Kernel
+    for Load<'a, OY, IY, OX, IX>
 {
     type Output = ();
 
@@ -44,14 +47,17 @@ impl<const OY: usize, const IY: usize, const OX: usize, const IX: usize> Kernel
         assert!(self.line.len() >= OX * (columns + behind).next_multiple_of(S::LANES));
         assert!(plan.plane >= (rows + below) * columns + S::LANES);
         assert!(self.planes.len() >= tile.planes() * plan.plane);
-        let channels = self.image.len() / plan.frame.input_area();
+        let channels = self.image.len();
         assert!(plan.panel == PANEL_VECTORS * S::LANES && plan.panel_step >= channels * plan.panel);
         assert!(plan.input_step >= vectors.div_ceil(PANEL_VECTORS) * plan.panel_step);
         assert!(self.inputs.len() >= plan.inputs());
         // Rows leave the padding columns alone: they are cleared once for all.
         self.line.fill(0.0);
-        let image = self.image.chunks_exact(plan.frame.input_area());
-        for (channel, plane) in image.enumerate() {
+        let stretches = self.image.stretches();
+        let planes = |(channels, elements): (Range<usize>, &'a [f32])| {
+            channels.zip(elements.chunks_exact(plan.frame.input_area()))
+        };
+        for (channel, plane) in stretches.flat_map(planes) {
             self.split(s, plane);
             for v in 0..vectors {
                 let (panel, v_of_panel) = (v / PANEL_VECTORS, v % PANEL_VECTORS);

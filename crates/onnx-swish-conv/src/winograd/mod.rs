@@ -30,6 +30,7 @@ use self::load::Load;
 use self::plan::{Part, Plan};
 use self::store::Store;
 use self::transform::TileSize;
+use crate::channels::Channels;
 use crate::epilogue::Epilogue;
 use crate::gemm::tile::{Spans, Start, Step, Tile, multiply_each};
 use crate::gemm::{PANEL_VECTORS, tile_rows};
@@ -171,7 +172,7 @@ impl Winograd {
         let output = &SharedSlice::new(output);
         let task = |i: usize| {
             let (image, parts, tiles) = split.task(i);
-            let share = Share::new(self, plan, operands, output, image);
+            let share = Share::new(self, plan, operands, output, [image, images]);
             scratch::with(plan.scratch(), |scratch| {
                 share.compute(parts, tiles, scratch)
             });
@@ -191,7 +192,7 @@ struct Share<'a> {
     conv: &'a Winograd,
     plan: &'a Plan,
     /// Of this image.
-    input: &'a [f32],
+    input: Channels<'a>,
     /// The whole tensor.
     residual: Option<&'a [f32]>,
     /// The whole tensor.
@@ -206,14 +207,14 @@ impl<'a> Share<'a> {
         plan: &'a Plan,
         operands: &Operands<'a>,
         output: &'a SharedSlice<'a, f32>,
-        image: usize,
+        [image, images]: [usize; 2],
     ) -> Share<'a> {
         let (spec, frame) = (&conv.spec, &plan.frame);
-        let elements = spec.in_channels * frame.input_area();
+        let (channels, area) = (spec.in_channels, frame.input_area());
         let share = Share {
             conv,
             plan,
-            input: &operands.input[image * elements..][..elements],
+            input: Channels::of_image(operands, [image, images], channels, area),
             residual: operands.residual,
             output,
             first_channel: image * spec.out_channels,

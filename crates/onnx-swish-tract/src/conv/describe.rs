@@ -55,9 +55,9 @@ fn method_of(is_depthwise: bool, window: &Window) -> &'static str {
 }
 
 /// `pointwise, SiLU, residual`.
-pub(super) fn kind(spec: &Spec, tables: &[String]) -> String {
+pub(super) fn kind(spec: &Spec, parts: usize, tables: &[String]) -> String {
     let filter = filter(method(spec), &spec.window);
-    format!("{filter}{}", extras(spec, tables))
+    format!("{filter}{}{}", concatenated(parts), extras(spec, tables))
 }
 
 /// `pointwise of codes, to codes, SiLU`.
@@ -93,7 +93,7 @@ fn endings(spec: &QSpec, table: Option<&Table>) -> String {
 }
 
 /// `depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish`.
-pub(super) fn info(spec: &Spec, tables: &[String]) -> String {
+pub(super) fn info(spec: &Spec, parts: usize, tables: &[String]) -> String {
     let filter = filter(method(spec), &spec.window);
     let sizes = if spec.rows {
         format!(", {} to {} channels", spec.in_channels, spec.out_channels)
@@ -103,7 +103,19 @@ pub(super) fn info(spec: &Spec, tables: &[String]) -> String {
             [spec.in_channels, spec.out_channels, spec.groups],
         )
     };
-    format!("{filter}{sizes}{}", extras(spec, tables))
+    format!(
+        "{filter}{sizes}{}{}",
+        concatenated(parts),
+        extras(spec, tables)
+    )
+}
+
+/// `, concatenated input of 3`, where the channels lie in so many tensors.
+fn concatenated(parts: usize) -> String {
+    if parts == 1 {
+        return String::new();
+    }
+    format!(", concatenated input of {parts}")
 }
 
 /// `transposed 2x2, ReLU`.
@@ -217,29 +229,43 @@ mod tests {
             rows: false,
         };
         assert_eq!(
-            info(&spec, &[]),
+            info(&spec, 1, &[]),
             "depthwise 3x3, stride 2x2, 16 to 16 channels in 16 groups, HardSwish"
         );
         spec.plane_sums = true;
-        assert_eq!(kind(&spec, &[]), "depthwise 3x3, HardSwish, plane sums");
+        assert_eq!(kind(&spec, 1, &[]), "depthwise 3x3, HardSwish, plane sums");
         spec.window = Window::square(1, 1);
         spec.plane_sums = false;
         (spec.groups, spec.gated) = (1, true);
         (spec.activation, spec.residual) = (Activation::RELU6, Residual::AfterActivation);
-        assert_eq!(kind(&spec, &[]), "pointwise, gated input, ReLU6, residual");
+        assert_eq!(
+            kind(&spec, 1, &[]),
+            "pointwise, gated input, ReLU6, residual"
+        );
         spec.residual = Residual::BeforeActivation;
         spec.activation = Activation::Clamp {
             low: -1.0,
             high: 0.5,
         };
         assert_eq!(
-            info(&spec, &[]),
+            info(&spec, 1, &[]),
             "pointwise, stride 1x1, 16 to 16 channels, gated input, residual, Clip to -1..0.5"
         );
+        spec.residual = Residual::None;
+        spec.activation = Activation::Silu;
+        assert_eq!(
+            kind(&spec, 3, &[]),
+            "pointwise, concatenated input of 3, gated input, SiLU"
+        );
+        assert_eq!(
+            info(&spec, 2, &[]),
+            "pointwise, stride 1x1, 16 to 16 channels, concatenated input of 2, gated input, SiLU"
+        );
+        spec.residual = Residual::BeforeActivation;
         spec.rows = true;
         (spec.gated, spec.activation) = (false, Activation::Silu);
         assert_eq!(
-            info(&spec, &[]),
+            info(&spec, 1, &[]),
             "linear, 16 to 16 channels, residual, SiLU"
         );
     }

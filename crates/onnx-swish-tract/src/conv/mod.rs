@@ -6,6 +6,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod codes;
+pub(crate) mod concatenated;
 mod describe;
 mod op;
 mod place;
@@ -84,10 +85,7 @@ pub(crate) fn take_over(
             ));
             continue;
         }
-        let by = match op.prepare(model.outlet_fact(images)?)? {
-            Some(method) => format!(", by {method}"),
-            None => String::new(),
-        };
+        let by = method(&op, model.outlet_fact(images)?)?;
         let gate = gate.map(|gate| gate.node);
         let replaced: Vec<usize> = gate.into_iter().chain(chain.nodes).chain(sums).collect();
         convolutions.push(Convolution {
@@ -118,6 +116,14 @@ pub(crate) fn take_over(
         patch.apply(model)?;
     }
     Ok(convolutions)
+}
+
+/// By which method, as a clause, where that is to be said.
+fn method(op: &FusedConv, images: &TypedFact) -> TractResult<String> {
+    Ok(match op.prepare(images)? {
+        Some(method) => format!(", by {method}"),
+        None => String::new(),
+    })
 }
 
 /// A convolution of codes that takes the place of these nodes.

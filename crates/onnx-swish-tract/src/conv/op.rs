@@ -1,7 +1,7 @@
 //! A convolution with its activation and residual as a tract operator.
 //!
-//! Given the images and, if the operator adds one, the residual; promises what the nodes it replaced computed, to rounding: scales
-//! are multiplied into the weights, and sums are taken in another order.
+//! Given the images, whose channels may lie in several tensors, and, if the operator adds one, the residual; promises what the nodes it
+//! replaced computed, to rounding: scales are multiplied into the weights, and sums are taken in another order.
 
 use std::sync::Arc;
 
@@ -23,13 +23,17 @@ use crate::workers::with_workers;
 pub struct FusedConv {
     conv: Arc<Conv2d>,
     place: Place,
+    /// How many tensors the images' channels lie in, one behind the other: the first operands.
+    parts: usize,
     /// What tables of codes in it compute.
     tables: Vec<String>,
 }
 
 impl PartialEq for FusedConv {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.conv, &other.conv) && self.place == other.place
+        Arc::ptr_eq(&self.conv, &other.conv)
+            && self.place == other.place
+            && self.parts == other.parts
     }
 }
 
@@ -63,8 +67,43 @@ impl FusedConv {
                 Conv2d::new(spec, &weights, &bias)
             })?,
             place: root.place.clone(),
+            parts: 1,
             tables: chain.tables.clone(),
         })
+    }
+
+    /// The same of the concatenation of so many tensors along this axis, without the concatenation, if it copies its input anyway and
+    /// so may as well read them where they are.
+    pub(super) fn of_parts(&self, axis: usize, parts: usize) -> Option<FusedConv> {
+        let spec = self.conv.spec();
+        let copies = !spec.is_depthwise() && !spec.rows;
+        let along = self.parts == 1 && self.place.input_channel_axis() == axis;
+        (copies && along).then(|| FusedConv {
+            parts,
+            ..self.clone()
+        })
+    }
+
+    /// The shape of the images, joined.
+    fn images_shape<'a, D: DimLike + 'a>(
+        &self,
+        mut parts: impl Iterator<Item = &'a [D]>,
+    ) -> TractResult<TVec<D>> {
+        let axis = self.place.input_channel_axis();
+        let first = parts.next().context("a convolution without an input")?;
+        let mut shape: TVec<D> = first.into();
+        for part in parts {
+            let same = |(at, (size, other)): (usize, (&D, &D))| at == axis || size == other;
+            ensure!(
+                part.len() == shape.len() && part.iter().zip(&shape).enumerate().all(same),
+                "channels of images of {shape:?} in a tensor of {part:?}"
+            );
+            let (Some(sum), Some(own)) = (shape.get_mut(axis), part.get(axis)) else {
+                bail!("images of {part:?} without channels");
+            };
+            *sum = sum.clone() + own;
+        }
+        Ok(shape)
     }
 
     /// The shape of the planes' sums: the output's with one element for each plane.
@@ -81,14 +120,20 @@ impl FusedConv {
         shape
     }
 
+    /// The tensors of the images, and the other operands.
+    fn operands<'a, T>(&self, inputs: &'a [T]) -> TractResult<(&'a [T], &'a [T])> {
+        let split = inputs.split_at_checked(self.parts);
+        split.context("a convolution without an input")
+    }
+
     /// What it does, without sizes.
     pub(super) fn kind(&self) -> String {
-        describe::kind(self.conv.spec(), &self.tables)
+        describe::kind(self.conv.spec(), self.parts, &self.tables)
     }
 
     /// What it does.
     pub(super) fn details(&self) -> String {
-        describe::info(self.conv.spec(), &self.tables)
+        describe::info(self.conv.spec(), self.parts, &self.tables)
     }
 
     /// By which method, where the size of the images is known and decides it. Weights are packed for it, so that the first run
@@ -126,16 +171,23 @@ impl EvalOp for FusedConv {
     op_out_of_plan!();
 
     fn eval(&self, ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let input = inputs.first().context("a convolution without an input")?;
+        let (parts, given) = self.operands(&inputs)?;
         let spec = self.conv.spec();
-        let (images, frame, shape) = self.place.geometry(input.shape(), spec.out_channels)?;
-        let mut given = inputs[1..].iter();
+        let input = self.images_shape(parts.iter().map(|part| part.shape()))?;
+        let (images, frame, shape) = self.place.geometry(&input, spec.out_channels)?;
+        let parts = parts.iter().map(|part| elements(part));
+        let parts: TVec<&[f32]> = parts.collect::<TractResult<_>>()?;
+        let (input, more) = parts
+            .split_first()
+            .context("a convolution without an input")?;
+        let mut given = given.iter();
         let mut optional = |wanted: bool| {
             let tensor = if wanted { given.next() } else { None };
             tensor.map(|tensor| elements(tensor)).transpose()
         };
         let operands = Operands {
-            input: elements(input)?,
+            input,
+            more,
             residual: optional(spec.residual != Residual::None)?,
             gate: optional(spec.gated)?,
         };
@@ -168,9 +220,10 @@ impl EvalOp for FusedConv {
 
 impl TypedOp for FusedConv {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let input = inputs.first().context("a convolution without an input")?;
+        let (parts, _) = self.operands(inputs)?;
+        let input = self.images_shape(parts.iter().map(|part| &*part.shape))?;
         let channels = self.conv.spec().out_channels.to_dim();
-        let shape: TVec<TDim> = self.place.output_shape(&input.shape, channels)?;
+        let shape: TVec<TDim> = self.place.output_shape(&input, channels)?;
         let mut facts = tvec!(DatumType::F32.fact(&shape));
         if self.conv.spec().plane_sums {
             facts.push(DatumType::F32.fact(self.sums_shape(&shape)));

@@ -209,6 +209,11 @@ const PASSES: &[Pass] = &[
         },
     },
     Pass {
+        name: "concatenations",
+        when: When::BeforeRunOnConvolutions,
+        run: |model, findings, _| conv::concatenated::take_out(model, &mut findings.convolutions),
+    },
+    Pass {
         name: "products",
         when: When::BeforeRunOnConvolutions,
         run: |model, _, who| products::take_over(model, who),
