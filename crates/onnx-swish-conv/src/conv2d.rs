@@ -31,6 +31,20 @@ impl Conv2d {
         Conv2d::with_isa(Isa::best(), spec, weights, bias)
     }
 
+    /// As [`Conv2d::new`], for images of one frame: weights are kept in the order that these ask for and in no other, as they were given
+    /// neither. Images of other frames are computed by the same method.
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`].
+    pub fn for_frame(
+        spec: Spec,
+        weights: &[f32],
+        bias: &[f32],
+        frame: &Frame,
+    ) -> Result<Conv2d, ConvError> {
+        Conv2d::of(Isa::best(), spec, weights, bias, Some(frame))
+    }
+
     /// As [`Conv2d::new`], for an instruction set that [`Isa::available`] lists.
     ///
     /// # Errors
@@ -40,6 +54,16 @@ impl Conv2d {
         spec: Spec,
         weights: &[f32],
         bias: &[f32],
+    ) -> Result<Conv2d, ConvError> {
+        Conv2d::of(isa, spec, weights, bias, None)
+    }
+
+    fn of(
+        isa: Isa,
+        spec: Spec,
+        weights: &[f32],
+        bias: &[f32],
+        frame: Option<&Frame>,
     ) -> Result<Conv2d, ConvError> {
         spec.check()?;
         spec.check_weights(weights, bias)?;
@@ -53,7 +77,7 @@ impl Conv2d {
         Ok(Conv2d {
             spec,
             isa,
-            methods: Methods::new(isa, &spec, weights, bias),
+            methods: Methods::new(isa, &spec, weights, bias, frame),
         })
     }
 
@@ -64,10 +88,11 @@ impl Conv2d {
 
     /// How images of this frame are computed.
     pub fn method(&self, frame: &Frame) -> Method {
-        Method::of(&self.spec, self.isa, frame)
+        self.methods.method(&self.spec, self.isa, frame)
     }
 
-    /// Packs the weights as images of this frame ask for, if that has not been done: otherwise the first call does.
+    /// Packs the weights as images of this frame ask for, if that has not been done: otherwise the first call does. Nothing is left to do
+    /// for [`Conv2d::for_frame`].
     pub fn prepare(&self, frame: &Frame) {
         self.methods.prepare(&self.spec, self.isa, frame);
     }

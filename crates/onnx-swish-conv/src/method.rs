@@ -91,6 +91,7 @@ pub(crate) enum Methods {
     Depthwise(Box<Depthwise>),
     Product(Box<Gemm>),
     Linear(Box<Linear>),
+    Winograd(Box<Winograd>, Method),
     BySize(Box<BySize>),
 }
 
@@ -106,13 +107,23 @@ pub(crate) struct BySize {
 }
 
 impl Methods {
-    /// For a spec and weights that have been checked.
-    pub(crate) fn new(isa: Isa, spec: &Spec, weights: &[f32], bias: &[f32]) -> Methods {
+    /// For a spec and weights that have been checked, and images of all frames, or of one.
+    pub(crate) fn new(
+        isa: Isa,
+        spec: &Spec,
+        weights: &[f32],
+        bias: &[f32],
+        frame: Option<&Frame>,
+    ) -> Methods {
+        let method = frame.map(|frame| Method::of(spec, isa, frame));
         if spec.rows {
             Methods::Linear(Box::new(Linear::new(spec, weights, bias, isa)))
         } else if spec.is_depthwise() {
             Methods::Depthwise(Box::new(Depthwise::new(spec, weights, bias, isa)))
-        } else if winograd::covers(spec) {
+        } else if let Some(method) = method.filter(Method::is_winograd) {
+            let winograd = Winograd::new(spec, weights, bias, isa);
+            Methods::Winograd(Box::new(winograd), method)
+        } else if frame.is_none() && winograd::covers(spec) {
             Methods::BySize(Box::new(BySize {
                 weights: weights.to_vec(),
                 bias: bias.to_vec(),
@@ -122,6 +133,17 @@ impl Methods {
             }))
         } else {
             Methods::Product(Box::new(Gemm::new(spec, weights, bias, isa)))
+        }
+    }
+
+    /// How images of this frame are computed.
+    pub(crate) fn method(&self, spec: &Spec, isa: Isa, frame: &Frame) -> Method {
+        match self {
+            Methods::Depthwise(_) => Method::Depthwise,
+            Methods::Product(_) => Method::Product,
+            Methods::Linear(_) => Method::Linear,
+            Methods::Winograd(_, method) => *method,
+            Methods::BySize(_) => Method::of(spec, isa, frame),
         }
     }
 
@@ -139,6 +161,7 @@ impl Methods {
             Methods::Depthwise(method) => method.packed_bytes(),
             Methods::Product(method) => method.packed_bytes(),
             Methods::Linear(method) => method.packed_bytes(),
+            Methods::Winograd(method, _) => method.packed_bytes(),
             Methods::BySize(methods) => {
                 let given = size_of_val(&*methods.weights) + size_of_val(&*methods.bias);
                 let product = methods.product.get().map_or(0, Gemm::packed_bytes);
@@ -162,6 +185,7 @@ impl Methods {
             Methods::Depthwise(method) => method.run(frame, operands.input, outputs, workers),
             Methods::Product(method) => method.run(frame, operands, outputs.output, workers),
             Methods::Linear(method) => method.run(operands, outputs.output, workers),
+            Methods::Winograd(method, _) => method.run(frame, operands, outputs.output, workers),
             Methods::BySize(methods) => match methods.choice(spec, isa, frame) {
                 Method::Winograd | Method::WinogradLine { .. } => {
                     let method = methods.winograd(spec, isa);

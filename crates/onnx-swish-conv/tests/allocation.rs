@@ -7,8 +7,9 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnx_swish_conv::{
-    Activation, Axis, CodeType, Conv2d, DotIsa, Ending, Frame, Isa, Line, MatMul, Operands,
-    Outputs, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights, Residual, Spec, Window,
+    Activation, Axis, CodeType, Conv2d, ConvError, DotIsa, Ending, Frame, Isa, Line, MatMul,
+    Operands, Outputs, Pool as OfPlanes, Pooling, QBias, QConv2d, QOperands, QOutput, QSpec,
+    QWeights, Residual, Resize, Spec, Tap, Window, sum_planes,
 };
 use onnx_swish_kernels::codes::{Linear, Requantize, ZeroPoint};
 use onnx_swish_threads::{Inline, Pool, Workers};
@@ -132,6 +133,68 @@ fn by_line(name: &str) -> bool {
     name.ends_with("line")
 }
 
+/// So many planes, each large enough that there is a task for every thread.
+const PLANES: usize = 64;
+
+type OnPlanes = dyn Fn(Isa, &[f32], &mut [f32], &dyn Workers) -> Result<(), ConvError>;
+
+/// What is computed of planes, and the elements that a plane has before and after it.
+struct Planes {
+    input: usize,
+    output: usize,
+    run: Box<OnPlanes>,
+}
+
+/// What stands between convolutions: pools, sums, and resizes.
+fn on_planes() -> Vec<(&'static str, Planes)> {
+    const SIZE: usize = 96;
+    let pool = |pooling| {
+        let window = Window {
+            kernel: [3; 2],
+            stride: [2; 2],
+            dilation: [1; 2],
+        };
+        let frame = Frame::padded(&window, [SIZE; 2], [1; 2], [1; 2]).unwrap();
+        let pool = OfPlanes::new(pooling, window, frame, [1; 2]).unwrap();
+        Planes {
+            input: frame.input_area(),
+            output: frame.output_area(),
+            run: Box::new(move |isa, input, output, workers| {
+                pool.run(isa, PLANES, input, output, workers)
+            }),
+        }
+    };
+    let resize = |tap: fn(usize) -> Tap| {
+        let taps = || (0..2 * SIZE).map(tap).collect();
+        let resize = Resize::new([SIZE; 2], taps(), taps()).unwrap();
+        Planes {
+            input: SIZE * SIZE,
+            output: 4 * SIZE * SIZE,
+            run: Box::new(move |isa, input, output, workers| {
+                resize.run(isa, PLANES, input, output, workers)
+            }),
+        }
+    };
+    let sums = Planes {
+        input: SIZE * SIZE,
+        output: 1,
+        run: Box::new(|isa, input, sums, workers| {
+            sum_planes(isa, SIZE * SIZE, input, sums, workers)
+        }),
+    };
+    let between = |at: usize| Tap::Two((at / 2).min(SIZE - 2), [0.75, 0.25]);
+    let mean = Pooling::Mean {
+        counts_padding: false,
+    };
+    vec![
+        ("max pool", pool(Pooling::Max)),
+        ("average pool", pool(mean)),
+        ("plane sums", sums),
+        ("resize, nearest", resize(|at| Tap::One(at / 2))),
+        ("resize, linear", resize(between)),
+    ]
+}
+
 fn by_table() -> Requantize {
     let linear = Linear {
         scale: 0.1,
@@ -204,6 +267,23 @@ fn nothing_is_allocated_after_the_first_call() {
         run(&AllTakePart(&pool));
         for _ in 0..20 {
             assert_eq!(run(&pool), 0, "{isa:?}, matmul with threads");
+        }
+    }
+    for isa in Isa::available() {
+        for (name, of) in on_planes() {
+            let input = vec![0.5; PLANES * of.input];
+            let mut output = vec![0.0; PLANES * of.output];
+            let mut run = |workers: &dyn Workers| {
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                (of.run)(isa, &input, &mut output, workers).unwrap();
+                ALLOCATIONS.load(Ordering::Relaxed) - before
+            };
+            run(&Inline);
+            assert_eq!(run(&Inline), 0, "{isa:?}, {name}: on the calling thread");
+            run(&AllTakePart(&pool));
+            for _ in 0..20 {
+                assert_eq!(run(&pool), 0, "{isa:?}, {name}: with threads");
+            }
         }
     }
     for dot in DotIsa::available() {

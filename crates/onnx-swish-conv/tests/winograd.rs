@@ -364,6 +364,49 @@ fn images_of_other_sizes_get_their_own_method() {
 }
 
 #[test]
+fn weights_for_one_size_are_kept_in_one_order() {
+    let weights = noise(32 * 32 * 9, 2);
+    let frames = [40, 2].map(|size| frame([size; 2], [1; 2], [1; 2]));
+    let of_any = Conv2d::new(spec([32, 32]), &weights, &[]).unwrap();
+    for own in frames {
+        let conv = Conv2d::for_frame(spec([32, 32]), &weights, &[], &own).unwrap();
+        assert_eq!(conv.method(&own), of_any.method(&own));
+        let packed = conv.packed_bytes();
+        // Images of other sizes are computed the same way.
+        for frame in frames {
+            let input = noise(32 * frame.input_area(), 1);
+            let run = |conv: &Conv2d| {
+                let operands = Operands {
+                    input: &input,
+                    ..Operands::default()
+                };
+                let mut output = vec![f32::NAN; 32 * frame.output_area()];
+                conv.run(1, &frame, operands, &mut *output, &Inline)
+                    .unwrap();
+                output
+            };
+            let (got, want) = (run(&conv), run(&of_any));
+            assert_eq!(
+                got == want,
+                frame == own,
+                "{frame:?} on weights for {own:?}"
+            );
+            let apart = got.iter().zip(&want).map(|(a, b)| (a - b).abs());
+            assert!(apart.fold(0.0, f32::max) <= 1e-3);
+        }
+        assert_eq!(conv.method(&frames[0]), conv.method(&frames[1]));
+        assert_eq!(conv.packed_bytes(), packed);
+    }
+    // Both orders, and the weights as they were given.
+    let given = size_of_val(&*weights);
+    for own in frames {
+        of_any.prepare(&own);
+        let one = Conv2d::for_frame(spec([32, 32]), &weights, &[], &own).unwrap();
+        assert!(one.packed_bytes() + given <= of_any.packed_bytes());
+    }
+}
+
+#[test]
 fn a_nan_reaches_no_output_whose_tile_does_not_read_it() {
     for kernel in LINES {
         let pad = kernel.map(|taps| taps / 2);

@@ -23,6 +23,8 @@ const MAP_FROM: u64 = 1 << 16;
 /// An ONNX file, opened and indexed.
 pub struct Model {
     bytes: Bytes,
+    /// The same bytes, with whatever they were made of.
+    pieces: Arc<[Bytes]>,
     /// The file that `bytes` maps, if it does.
     file: Option<Arc<File>>,
     index: Index,
@@ -60,6 +62,7 @@ impl Model {
         let base_dir = parent.unwrap_or(Path::new(".")).to_path_buf();
         Ok(Self {
             index: index_of(&bytes)?,
+            pieces: Arc::new([bytes.clone()]),
             bytes,
             file,
             path: Some(path.to_path_buf()),
@@ -75,6 +78,7 @@ impl Model {
         let bytes = bytes.into();
         Ok(Self {
             index: index_of(&bytes)?,
+            pieces: Arc::new([bytes.clone()]),
             bytes,
             file: None,
             path: None,
@@ -88,6 +92,12 @@ impl Model {
         self
     }
 
+    /// The same file, written from these pieces.
+    pub(crate) fn of_pieces(mut self, pieces: Vec<Bytes>) -> Self {
+        self.pieces = pieces.into();
+        self
+    }
+
     pub(crate) fn with_origin(mut self, path: Option<PathBuf>, base_dir: Option<PathBuf>) -> Self {
         self.path = path;
         self.base_dir = base_dir;
@@ -97,6 +107,13 @@ impl Model {
     /// The file's bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The file's bytes in pieces, one behind the other: of a model that was edited in memory, ranges of the original and what is new.
+    ///
+    /// Whoever keeps these and not [`bytes`](Self::bytes) keeps no second copy of the weights, and none where the original is mapped.
+    pub fn pieces(&self) -> &Arc<[Bytes]> {
+        &self.pieces
     }
 
     pub(crate) fn file(&self) -> Option<&Arc<File>> {

@@ -45,10 +45,10 @@ pub(crate) fn sharing<R>(shared: &Arc<Shared>, build: impl FnOnce() -> R) -> R {
     built
 }
 
-/// What `make` makes of these weights by this description, or what was made of the same before.
+/// What `make` makes of the bytes of these weights by this description, or what was made of the same before.
 pub(crate) fn once<T, E>(
     description: &dyn Debug,
-    weights: &[&[f32]],
+    weights: &[&[u8]],
     make: impl FnOnce() -> Result<T, E>,
 ) -> Result<Arc<T>, E>
 where
@@ -60,7 +60,7 @@ where
     let key = shared.key::<T>(|mut hasher| {
         format!("{description:?}").hash(&mut hasher);
         for part in weights {
-            bytemuck::cast_slice::<f32, u8>(part).hash(&mut hasher);
+            part.hash(&mut hasher);
         }
     });
     shared.get(key, || make().map(Arc::new))
@@ -141,7 +141,7 @@ mod tests {
     struct Packed(Vec<f32>);
 
     fn packed(by: &str, weights: &[f32]) -> Arc<Packed> {
-        once(&by, &[weights], || {
+        once(&by, &[bytemuck::cast_slice(weights)], || {
             Ok::<_, Infallible>(Packed(weights.to_vec()))
         })
         .unwrap()

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use onnx_swish_fuse::OwnFunctions;
 use onnx_swish_model::{inline_functions, validate};
-use onnx_swish_tract::{Convolutions, Operators, Session as Engine};
+use onnx_swish_tract::{Convolutions, Operators, Session as Engine, SessionBuilder};
 
 use crate::Model;
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -67,16 +67,22 @@ pub(crate) struct Limits {
 
 /// The model on tract, every input's shape settled as far as `shapes` says.
 pub(crate) fn engine(model: &Model, options: &EngineOptions) -> Result<Engine> {
+    // What is written in memory on the way is freed before the engine takes memory.
+    let builder = builder(model, options)?;
+    Ok(builder.build()?)
+}
+
+fn builder(model: &Model, options: &EngineOptions) -> Result<SessionBuilder> {
     validate(model)?;
     // tract opens whatever path a file names: a FIFO would hang it, and `..` would leave the model's folder.
     model.check_external_data()?;
     if options.fuse {
         let fused = spliced(model, &options.diagnostics)?;
-        load(&inlined(&fused, options)?.unwrap_or(fused), options)
+        builder_of(&inlined(&fused, options)?.unwrap_or(fused), options)
     } else {
         match inlined(model, options)? {
-            Some(flat) => load(&flat, options),
-            None => load(model, options),
+            Some(flat) => builder_of(&flat, options),
+            None => builder_of(model, options),
         }
     }
 }
@@ -104,8 +110,8 @@ pub(crate) fn flattened(model: &Model, operators: Operators) -> Result<Option<Mo
     Ok(Some(inline_functions(model, keep)?.into_model()?))
 }
 
-fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
-    let mut builder = Engine::builder(model.bytes().clone())
+fn builder_of(model: &Model, options: &EngineOptions) -> Result<SessionBuilder> {
+    let mut builder = Engine::builder_of_pieces(model.pieces().clone())
         .threads(options.threads)
         .operators(options.operators)
         .vzeroupper(options.vzeroupper)
@@ -136,7 +142,7 @@ fn load(model: &Model, options: &EngineOptions) -> Result<Engine> {
         builder =
             builder.on_event(move |event| diagnostics.tell(|| Diagnostic::Engine(event.clone())));
     }
-    Ok(builder.build()?)
+    Ok(builder)
 }
 
 /// Where the external data of a model is by its locations, if any of it is a link out of the folder that may be followed: caches of

@@ -33,6 +33,8 @@ pub enum Segment {
 #[derive(Clone)]
 pub struct Spliced {
     original: Bytes,
+    /// What `original` was made of.
+    pieces: Arc<[Bytes]>,
     /// The file that `original` maps, if it does.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     file: Option<Arc<File>>,
@@ -126,7 +128,37 @@ impl Spliced {
     /// # Errors
     /// An edit put in something that is no model.
     pub fn into_model(self) -> Result<Model> {
-        Ok(Model::from_bytes(self.to_bytes())?.with_origin(self.path, self.base_dir))
+        let model = Model::from_bytes(self.to_bytes())?.of_pieces(self.pieces());
+        Ok(model.with_origin(self.path, self.base_dir))
+    }
+
+    /// The file in pieces of what the original was made of, without a copy.
+    fn pieces(&self) -> Vec<Bytes> {
+        let mut pieces = Vec::with_capacity(self.segments.len());
+        // Ranges of the original come in its order.
+        let mut original = self.pieces.iter();
+        let (mut piece, mut begins) = (Bytes::new(), 0);
+        for &segment in &self.segments {
+            let (Segment::Original(span) | Segment::New(span)) = segment;
+            let (mut start, end) = (span.start as usize, span.end() as usize);
+            if matches!(segment, Segment::New(_)) {
+                pieces.push(self.new.slice(start..end));
+                continue;
+            }
+            while start < end {
+                let ends = begins + piece.len();
+                if start < ends {
+                    let until = end.min(ends);
+                    pieces.push(piece.slice(start - begins..until - begins));
+                    start = until;
+                } else if let Some(next) = original.next() {
+                    (piece, begins) = (next.clone(), ends);
+                } else {
+                    break;
+                }
+            }
+        }
+        pieces
     }
 }
 
@@ -172,6 +204,7 @@ pub(super) fn splice(model: &Model, mut changes: Vec<Change>, mut new: Vec<u8>) 
     }
     Ok(Spliced {
         original,
+        pieces: model.pieces().clone(),
         file: model.file().cloned(),
         new: new.into(),
         segments,

@@ -3,6 +3,8 @@
 //! Given a convolution; promises the longest run of nodes of which each is the only reader of the one before: constant scales and
 //! offsets per channel, then a residual and an activation in either order, or a factor behind them, then a rounding to 8-bit codes.
 
+use std::borrow::Cow;
+
 use onnx_swish_conv::{Activation, Line, Residual};
 use onnx_swish_kernels::codes::Requantize;
 use tract_core::internal::*;
@@ -82,12 +84,17 @@ impl Chain {
     }
 
     /// The convolution's weights and bias with the scales and offsets behind it in them.
-    pub fn weights_and_bias(&self, root: &Root) -> (Vec<f32>, Vec<f32>) {
-        let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
-        let scaled = root.weights.chunks(per_filter).zip(&self.scale);
-        let weights: Vec<f32> = scaled
-            .flat_map(|(filter, scale)| filter.iter().map(move |w| (f64::from(*w) * scale) as f32))
-            .collect();
+    pub fn weights_and_bias<'a>(&self, root: &'a Root) -> (Cow<'a, [f32]>, Vec<f32>) {
+        let weights = if self.scale.iter().all(|scale| *scale == 1.0) {
+            Cow::Borrowed(&*root.weights)
+        } else {
+            let per_filter = (root.weights.len() / root.out_channels.max(1)).max(1);
+            let scaled = root.weights.chunks(per_filter).zip(&self.scale);
+            let scaled = scaled.flat_map(|(filter, scale)| {
+                filter.iter().map(move |w| (f64::from(*w) * scale) as f32)
+            });
+            scaled.collect()
+        };
         let bias: Vec<f32> = root
             .bias
             .iter()

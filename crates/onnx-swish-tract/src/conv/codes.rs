@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use bytemuck::cast_slice_mut;
-use onnx_swish_conv::{CodeType, Dynamic, Ending, QConv2d, QOperands, QOutput};
+use bytemuck::{cast_slice, cast_slice_mut};
+use onnx_swish_conv::{
+    CodeType, Dynamic, Ending, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights,
+};
 use onnx_swish_threads::Workers;
 use tract_core::internal::*;
 
@@ -13,6 +15,7 @@ use super::describe;
 use super::place::Place;
 use crate::arena::Arena;
 use crate::ops::codes::bytes;
+use crate::shared;
 use crate::workers::with_workers;
 
 /// A convolution of codes, its bias, and what its sums end in, in one pass. A second input, if there is one, is the zero point of the
@@ -43,9 +46,14 @@ impl PartialEq for QConv {
 impl Eq for QConv {}
 
 impl QConv {
-    pub(crate) fn new(conv: QConv2d, place: Place, table: Option<Table>) -> QConv {
-        let conv = Arc::new(conv);
+    pub(crate) fn new(conv: Arc<QConv2d>, place: Place, table: Option<Table>) -> QConv {
         QConv { conv, place, table }
+    }
+
+    /// Where its packed weights are.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.conv).addr()
     }
 
     fn output_type(&self) -> DatumType {
@@ -119,6 +127,31 @@ impl EvalOp for QConv {
         }?;
         Ok(tvec!(output.into_tvalue()))
     }
+}
+
+/// The convolution with its weights packed, or one of the same that another plan of the session has already; else why there is none.
+pub(crate) fn packed(
+    spec: QSpec,
+    weights: QWeights,
+    bias: QBias,
+    table: Option<&[u8; 256]>,
+) -> Result<Arc<QConv2d>, String> {
+    // What is as long as there are channels is hashed, not written out.
+    let (kind, offsets): (u8, &[u8]) = match &bias {
+        QBias::None => (0, &[]),
+        QBias::Sums(sums) => (1, cast_slice(sums)),
+        QBias::Floats(floats) => (2, cast_slice(floats)),
+    };
+    let parts = [
+        weights.bytes,
+        cast_slice(weights.scales),
+        cast_slice(weights.zero_points),
+        offsets,
+        table.map_or(&[], |table| &table[..]),
+    ];
+    shared::once(&(spec, weights.codes, kind), &parts, || {
+        QConv2d::new(spec, weights, bias, table).map_err(|error| error.to_string())
+    })
 }
 
 /// What the model has computed of its codes, if it has.

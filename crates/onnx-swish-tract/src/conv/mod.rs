@@ -69,8 +69,9 @@ pub(crate) fn take_over(
         let name = model.node(chain.last.node).name.clone();
         let gate = Gate::before(model, &root)?;
         let sums = plane_sums(model, &root, chain.last)?;
-        let op = FusedConv::new(&root, &chain, gate.is_some(), sums.is_some(), asked.exact())?;
         let images = gate.as_ref().map_or(root.input, |gate| gate.input);
+        let with = (gate.is_some(), sums.is_some(), asked.exact());
+        let op = FusedConv::new(&root, &chain, model.outlet_fact(images)?, with)?;
         let inputs: TVec<OutletId> = std::iter::once(images)
             .chain(chain.residual)
             .chain(gate.as_ref().map(|gate| gate.factors))
@@ -85,7 +86,14 @@ pub(crate) fn take_over(
             ));
             continue;
         }
+<<<<<<< HEAD
         let by = method(&op, model.outlet_fact(images)?)?;
+=======
+        let by = match op.method(model.outlet_fact(images)?)? {
+            Some(method) => format!(", by {method}"),
+            None => String::new(),
+        };
+>>>>>>> f94efb1 (Weights are in memory once: packed for one size, shared also as codes, and no second copy of the file)
         let gate = gate.map(|gate| gate.node);
         let replaced: Vec<usize> = gate.into_iter().chain(chain.nodes).chain(sums).collect();
         convolutions.push(Convolution {
@@ -163,6 +171,17 @@ pub(crate) fn is_ours(node: &TypedNode) -> bool {
         || node.op_is::<PoolPlanes>()
         || node.op_is::<PlaneSums>()
         || node.op_is::<ResizePlanes>()
+}
+
+/// Where the packed weights of one of our operators are.
+#[cfg(test)]
+pub(crate) fn weights_of(node: &TypedNode) -> Option<usize> {
+    let float = node.op_as::<FusedConv>().map(FusedConv::address);
+    let codes = node.op_as::<QConv>().map(QConv::address);
+    let transposed = node.op_as::<FusedConvTransposed>();
+    float
+        .or(codes)
+        .or(transposed.map(FusedConvTransposed::address))
 }
 
 /// A convolution that stays on tract.

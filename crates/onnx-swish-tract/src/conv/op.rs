@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use onnx_swish_conv::{Conv2d, Method, Operands, Outputs, Residual, Spec};
+use bytemuck::cast_slice;
+use onnx_swish_conv::{Conv2d, Frame, Isa, Method, Operands, Outputs, Residual, Spec};
 use onnx_swish_threads::Workers;
 use tract_core::internal::*;
 use tract_core::ops::nn::DataFormat;
@@ -40,12 +41,12 @@ impl PartialEq for FusedConv {
 impl Eq for FusedConv {}
 
 impl FusedConv {
+    /// For such images. Where their size is known, and with it the method, weights are packed for that one alone.
     pub(super) fn new(
         root: &Root,
         chain: &Chain,
-        gated: bool,
-        sums: bool,
-        exact: bool,
+        images: &TypedFact,
+        (gated, sums, exact): (bool, bool, bool),
     ) -> TractResult<FusedConv> {
         let spec = Spec {
             window: root.window,
@@ -61,10 +62,14 @@ impl FusedConv {
             exact,
             rows: root.rows == Rows::Many,
         };
+        let frame = frame(&root.place, spec.out_channels, images)?;
+        let method = frame.map(|frame| Method::of(&spec, Isa::best(), &frame));
         let (weights, bias) = chain.weights_and_bias(root);
+        let parts = [cast_slice(&weights), cast_slice(&bias)];
         Ok(FusedConv {
-            conv: shared::once(&spec, &[&weights, &bias], || {
-                Conv2d::new(spec, &weights, &bias)
+            conv: shared::once(&(spec, method), &parts, || match &frame {
+                Some(frame) => Conv2d::for_frame(spec, &weights, &bias, frame),
+                None => Conv2d::new(spec, &weights, &bias),
             })?,
             place: root.place.clone(),
             parts: 1,
@@ -72,6 +77,7 @@ impl FusedConv {
         })
     }
 
+<<<<<<< HEAD
     /// The same of the concatenation of so many tensors along this axis, without the concatenation, if it copies its input anyway and
     /// so may as well read them where they are.
     pub(super) fn of_parts(&self, axis: usize, parts: usize) -> Option<FusedConv> {
@@ -104,6 +110,12 @@ impl FusedConv {
             *sum = sum.clone() + own;
         }
         Ok(shape)
+=======
+    /// Where its packed weights are.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.conv).addr()
+>>>>>>> f94efb1 (Weights are in memory once: packed for one size, shared also as codes, and no second copy of the file)
     }
 
     /// The shape of the planes' sums: the output's with one element for each plane.
@@ -136,17 +148,21 @@ impl FusedConv {
         describe::info(self.conv.spec(), self.parts, &self.tables)
     }
 
-    /// By which method, where the size of the images is known and decides it. Weights are packed for it, so that the first run
-    /// need not.
-    pub(super) fn prepare(&self, input: &TypedFact) -> TractResult<Option<Method>> {
-        let Some(shape) = input.shape.as_concrete() else {
-            return Ok(None);
-        };
-        let channels = self.conv.spec().out_channels;
-        let (_, frame, _) = self.place.geometry(shape, channels)?;
-        self.conv.prepare(&frame);
-        Ok(Some(self.conv.method(&frame)).filter(Method::is_winograd))
+    /// By which method, where the size of the images is known and decides it.
+    pub(super) fn method(&self, images: &TypedFact) -> TractResult<Option<Method>> {
+        let frame = frame(&self.place, self.conv.spec().out_channels, images)?;
+        let method = frame.map(|frame| self.conv.method(&frame));
+        Ok(method.filter(Method::is_winograd))
     }
+}
+
+/// The sizes of such images and of what becomes of them, if they are known.
+fn frame(place: &Place, channels: usize, images: &TypedFact) -> TractResult<Option<Frame>> {
+    let Some(shape) = images.shape.as_concrete() else {
+        return Ok(None);
+    };
+    let (_, frame, _) = place.geometry(shape, channels)?;
+    Ok(Some(frame))
 }
 
 impl Op for FusedConv {

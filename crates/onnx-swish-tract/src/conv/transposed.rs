@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytemuck::cast_slice;
 use onnx_swish_conv::{ConvTranspose2d, TransposedSpec, Window, is_depthwise};
 use tract_core::internal::*;
 use tract_core::ops::cnn::{Deconv, KernelFormat, PoolSpec};
@@ -84,7 +85,8 @@ pub(super) fn take_over(
         ..spec
     };
     let (weights, bias) = chain.weights_and_bias(&root);
-    let conv = shared::once(&spec, &[&weights, &bias], || {
+    let parts = [cast_slice(&weights), cast_slice(&bias)];
+    let conv = shared::once(&spec, &parts, || {
         ConvTranspose2d::new(spec, &weights, &bias)
     })?;
     conv.prepare(sizes.input, sizes.output);
@@ -247,6 +249,12 @@ fn geometry(
 }
 
 impl FusedConvTransposed {
+    /// Where its packed weights are.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.conv).addr()
+    }
+
     /// Of what it gives: the output, if there is only one phase.
     fn shape(&self) -> TractResult<TVec<usize>> {
         let Sizes {

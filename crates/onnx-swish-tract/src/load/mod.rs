@@ -11,12 +11,14 @@ mod limits;
 mod linked;
 mod narrow;
 mod operators;
+mod pieces;
 mod planes;
 mod qlinear;
 mod repairs;
 mod rules;
 mod signature;
 mod typed;
+mod weights;
 mod widen;
 
 pub use operators::Operators;
@@ -24,6 +26,7 @@ pub use signature::{Dim, Port};
 
 pub(crate) use limits::{Limits, TimeIsUp, watch_passes};
 pub(crate) use linked::Files;
+pub(crate) use pieces::Pieces;
 pub(crate) use repairs::{Choice, Turns};
 pub(crate) use signature::Signature;
 pub(crate) use typed::finished;
@@ -31,7 +34,7 @@ pub(crate) use widen::{Half, Widening};
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
+use bytes::Buf;
 use prost::Message;
 use tract_core::internal::{Framework, TypedModel};
 use tract_onnx::pb::ModelProto;
@@ -45,7 +48,7 @@ use crate::tensor::{ElementType, Tensor};
 /// A model as it came: cheap to keep, decoded again for every set of input shapes that is built.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    pub bytes: Bytes,
+    pub bytes: Pieces,
     pub format: Format,
     pub limits: Limits,
     /// Whether float16 is computed in float16.
@@ -146,7 +149,7 @@ impl Source {
 
     /// The model as tract is to see it.
     fn decode(&self, operators: Operators) -> Result<ModelProto> {
-        let mut model = ModelProto::decode(self.bytes.clone())
+        let mut model = ModelProto::decode(self.bytes.reader())
             .map_err(|error| Error::Decode(error.to_string()))?;
         let graphs = graphs::graphs(&model);
         for node in graphs.into_iter().flat_map(|graph| &graph.node) {
@@ -165,7 +168,7 @@ impl Source {
 
     fn archive(&self) -> Result<TypedModel> {
         guard(Stage::Build, || {
-            nnef().model_for_read(&mut self.bytes.as_ref())
+            nnef().model_for_read(&mut self.bytes.reader().reader())
         })
     }
 }

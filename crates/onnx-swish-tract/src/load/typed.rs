@@ -8,7 +8,7 @@ use tract_core::optim::Optimizer;
 use tract_hir::internal::*;
 use tract_onnx::pb::ModelProto;
 
-use super::{Operators, Signature, Widening, concatenations, dequantized, limits, planes};
+use super::{Operators, Signature, Widening, concatenations, dequantized, limits, planes, weights};
 use crate::conv::{Convolutions, keeps_planes};
 use crate::error::Error;
 use crate::passes;
@@ -37,9 +37,7 @@ pub(super) fn from_onnx(
         })
         .transpose()?;
     limits::check_constants(&proto)?;
-    let parsed = operators.loader().parse(&proto, base_dir)?;
-    // The file's copy of the weights is not needed beside the graph's.
-    drop(proto);
+    let parsed = weights::parse(&operators.loader(), proto, base_dir)?;
     if let Some(name) = parsed.unresolved_inputs.first() {
         bail!(Error::UnknownValue(name.clone()));
     }

@@ -7,14 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::cache::{PlanCache, PlanOptions};
 use super::events::{Event, Listener};
 use super::{Inner, Session, names};
 use crate::conv::Convolutions;
 use crate::error::{Error, Result};
-use crate::load::{Dim, Format, Limits, Operators, Source};
+use crate::load::{Dim, Format, Limits, Operators, Pieces, Source};
 
 /// Builds a [`Session`].
 #[derive(Debug, Clone)]
@@ -26,7 +24,7 @@ pub struct SessionBuilder {
 }
 
 impl SessionBuilder {
-    pub(super) fn new(bytes: Bytes, format: Format) -> SessionBuilder {
+    pub(super) fn new(bytes: Pieces, format: Format) -> SessionBuilder {
         SessionBuilder {
             source: Source {
                 bytes,

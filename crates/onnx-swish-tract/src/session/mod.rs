@@ -26,7 +26,7 @@ use bytes::Bytes;
 use crate::conv::Convolution;
 use crate::error::{Error, Result};
 use crate::guard::{Stage, guard};
-use crate::load::{Format, Port, Signature};
+use crate::load::{Format, Pieces, Port, Signature};
 use crate::passes::CodeTable;
 use crate::tensor::Tensor;
 use cache::PlanCache;
@@ -54,8 +54,14 @@ struct Inner {
 impl Session {
     /// Starts building a session from the bytes of an ONNX file.
     pub fn builder(model: impl Into<Bytes>) -> SessionBuilder {
+        Session::builder_of_pieces([model.into()])
+    }
+
+    /// As [`builder`](Session::builder), from bytes that are in several places, one behind the other: parts of a mapped file between
+    /// bytes of one's own, for example. A session keeps them, to build plans for other shapes from.
+    pub fn builder_of_pieces(pieces: impl Into<Arc<[Bytes]>>) -> SessionBuilder {
         SessionBuilder::new(
-            model.into(),
+            Pieces::new(pieces.into()),
             Format::Onnx {
                 base_dir: None,
                 files: HashMap::new(),
@@ -65,7 +71,8 @@ impl Session {
 
     /// Starts building a session from an NNEF archive, as [`write_nnef`](Session::write_nnef) makes them.
     pub fn nnef_builder(archive: impl Into<Bytes>) -> SessionBuilder {
-        SessionBuilder::new(archive.into(), Format::Nnef)
+        let archive: Bytes = archive.into();
+        SessionBuilder::new(Pieces::new(Arc::new([archive])), Format::Nnef)
     }
 
     /// The inputs that a run must be given, as the file declares them.
@@ -380,3 +387,6 @@ fn names(ports: &[Port]) -> String {
         names.join(", ")
     }
 }
+
+#[cfg(test)]
+mod tests;

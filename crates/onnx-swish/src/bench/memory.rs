@@ -25,7 +25,7 @@ pub struct HeapMeter {
 pub struct Memory {
     /// The most while the model was read, fused, built and its weights packed.
     pub loading_bytes: usize,
-    /// What the session holds afterwards: weights, graph, and the file where it was fused in memory.
+    /// What the session holds afterwards: weights and graph, and the file where that is not mapped.
     pub held_bytes: usize,
     /// The most while it ran for the first time, what it holds included: with scratch space and whatever it keeps for next time.
     pub running_bytes: usize,

@@ -10,7 +10,7 @@ use tract_core::internal::*;
 use super::{dequantized, dequantizes_by, only_reader, put, quantized};
 use crate::conv::Convolution;
 use crate::conv::chain::{Chain, Residuals};
-use crate::conv::codes::{QConv, Table};
+use crate::conv::codes::{QConv, Table, packed};
 use crate::conv::policy::Policy;
 use crate::conv::root::{Found, Root, Rows};
 use crate::load::dequantized::{Codes, recall};
@@ -168,7 +168,7 @@ impl End {
 }
 
 impl Quantised<'_> {
-    fn conv(&self, end: &End) -> Result<QConv2d, String> {
+    fn conv(&self, end: &End) -> Result<Arc<QConv2d>, String> {
         let Quantised {
             root,
             input,
@@ -214,7 +214,7 @@ impl Quantised<'_> {
             zero_points: &weights.zero_points,
         };
         let table = end.look_up.as_ref().map(|op| &*op.table);
-        QConv2d::new(spec, codes, bias, table).map_err(|error| error.to_string())
+        packed(spec, codes, bias, table)
     }
 }
 

@@ -15,6 +15,7 @@ use tract_core::ops::math::Mul;
 use super::{is_sane, only_reader, put};
 use crate::conv::QConv;
 use crate::conv::chain::{Chain, Residuals};
+use crate::conv::codes::packed;
 use crate::conv::root::{Root, as_floats};
 use crate::load::dequantized::code_type;
 use crate::passes::Findings;
@@ -226,7 +227,7 @@ impl Integer {
         }))
     }
 
-    fn conv(&self, floats: Option<&Floats>) -> Result<QConv2d, String> {
+    fn conv(&self, floats: Option<&Floats>) -> Result<Arc<QConv2d>, String> {
         let Integer { root, .. } = self;
         let zero_point = ZeroPoint::new(self.input, 0).ok_or("no zero")?;
         let spec = QSpec {
@@ -258,6 +259,6 @@ impl Integer {
         } else {
             QBias::Floats(&offsets)
         };
-        QConv2d::new(spec, weights, bias, None).map_err(|error| error.to_string())
+        packed(spec, weights, bias, None)
     }
 }
