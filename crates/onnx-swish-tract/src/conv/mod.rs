@@ -86,14 +86,7 @@ pub(crate) fn take_over(
             ));
             continue;
         }
-<<<<<<< HEAD
         let by = method(&op, model.outlet_fact(images)?)?;
-=======
-        let by = match op.method(model.outlet_fact(images)?)? {
-            Some(method) => format!(", by {method}"),
-            None => String::new(),
-        };
->>>>>>> f94efb1 (Weights are in memory once: packed for one size, shared also as codes, and no second copy of the file)
         let gate = gate.map(|gate| gate.node);
         let replaced: Vec<usize> = gate.into_iter().chain(chain.nodes).chain(sums).collect();
         convolutions.push(Convolution {
@@ -128,7 +121,7 @@ pub(crate) fn take_over(
 
 /// By which method, as a clause, where that is to be said.
 fn method(op: &FusedConv, images: &TypedFact) -> TractResult<String> {
-    Ok(match op.prepare(images)? {
+    Ok(match op.method(images)? {
         Some(method) => format!(", by {method}"),
         None => String::new(),
     })

@@ -77,7 +77,6 @@ impl FusedConv {
         })
     }
 
-<<<<<<< HEAD
     /// The same of the concatenation of so many tensors along this axis, without the concatenation, if it copies its input anyway and
     /// so may as well read them where they are.
     pub(super) fn of_parts(&self, axis: usize, parts: usize) -> Option<FusedConv> {
@@ -110,12 +109,12 @@ impl FusedConv {
             *sum = sum.clone() + own;
         }
         Ok(shape)
-=======
+    }
+
     /// Where its packed weights are.
     #[cfg(test)]
     pub(super) fn address(&self) -> usize {
         Arc::as_ptr(&self.conv).addr()
->>>>>>> f94efb1 (Weights are in memory once: packed for one size, shared also as codes, and no second copy of the file)
     }
 
     /// The shape of the planes' sums: the output's with one element for each plane.
