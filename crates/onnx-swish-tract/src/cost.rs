@@ -6,7 +6,7 @@
 use tract_core::internal::*;
 
 /// Operators that are products: tract's elementwise ones state a cost too, of which no rate can be made.
-const PRODUCTS: [&str; 7] = [
+const PRODUCTS: [&str; 8] = [
     "Conv",
     "DepthWiseConv",
     "DirectSpatialConv",
@@ -14,6 +14,7 @@ const PRODUCTS: [&str; 7] = [
     "OptMatMul",
     "EinSum",
     "BatchedMatMul",
+    "BatchedMatMulSoftmax",
 ];
 
 /// Multiply-accumulates of one evaluation, of operators that are products.

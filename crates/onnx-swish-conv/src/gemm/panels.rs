@@ -156,6 +156,10 @@ impl Share<'_> {
         first: usize,
         unfolded: &mut [f32],
     ) {
+        if range.is_empty() {
+            // Memory ends where it would begin.
+            return;
+        }
         let (columns, each) = (panels.of(range.start).0, panels.columns.each);
         let pitch = panel_pitch(each, block.depth);
         let unfolded = &mut unfolded[(range.start - first) * pitch..];

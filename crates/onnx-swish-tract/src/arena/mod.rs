@@ -11,7 +11,7 @@ mod room;
 mod storage;
 
 pub(crate) use plan::ArenaPlan;
-pub(crate) use room::{bytes_of, check_room, room_for};
+pub(crate) use room::{announce, bytes_of, check_room, room_for};
 pub(crate) use storage::{Arena, elements, uninitialized};
 
 #[cfg(test)]

@@ -45,6 +45,21 @@ fn room(bytes: Option<usize>, what: impl FnOnce() -> String) -> TractResult<()> 
     .into())
 }
 
+/// The largest piece that glibc learns from (`DEFAULT_MMAP_THRESHOLD_MAX` of its `malloc.c` on 64 bits), with its own bookkeeping.
+const LARGEST_LESSON: usize = (32 << 20) - (64 << 10);
+
+/// Asks for what one run needs, untouched, and gives it back.
+///
+/// glibc's allocator sets by the largest piece that it was given back how much it keeps for the next who asks: twice that. Without a
+/// lesson it hands a run's tensors back to the system at its end, or not, by where they happen to lie, and the next run maps them in
+/// again, page by page. Other allocators pay no attention.
+pub(crate) fn announce(arena: &ArenaPlan) {
+    let mut run = Vec::<u8>::new();
+    // A refusal is no error: what there is no room for is found elsewhere.
+    let _ = run.try_reserve_exact(arena.most_bytes.min(LARGEST_LESSON));
+    std::hint::black_box(&mut run);
+}
+
 /// Refuses a plan that there is no memory to run: a tensor of it, or all that are alive at once.
 pub(crate) fn check_room(plan: &TypedSimplePlan, arena: &ArenaPlan) -> TractResult<()> {
     let model = plan.model();

@@ -249,10 +249,8 @@ impl TypedOp for BatchedMatMul {
     }
 
     fn cost(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        let elements: usize = self.output.iter().product();
-        // As many as a softmax by itself counts.
-        let softmax = if self.softmax { 12 * elements } else { 0 };
-        let macs = self.matmul.macs().saturating_add(softmax).to_dim();
+        // A rate is that of the products; the softmax takes time besides.
+        let macs = self.matmul.macs().to_dim();
         Ok(tvec!((Cost::FMA(DatumType::F32), macs)))
     }
 

@@ -12,7 +12,7 @@ use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use super::cache::PlanOptions;
 use super::lock;
 use super::waking::Waking;
-use crate::arena::{Arena, ArenaPlan, check_room};
+use crate::arena::{Arena, ArenaPlan, announce, check_room};
 use crate::conv::Convolution;
 use crate::error::{Origin, Refused, Result};
 use crate::guard::{Stage, guard};
@@ -68,6 +68,7 @@ impl Plan {
             let plan = TypedSimplePlan::new_with_options(model, &run)?;
             let arena = ArenaPlan::of(&plan);
             check_room(&plan, &arena)?;
+            announce(&arena);
             let nodes = plan.model().nodes().iter();
             let settled = nodes
                 .flat_map(|node| &node.outputs)
