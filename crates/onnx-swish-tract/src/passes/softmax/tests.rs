@@ -3,11 +3,14 @@
 //! Given graphs of one softmax; promises the same numbers to rounding wherever ours takes over, and that the rest is left alone.
 
 use tract_core::internal::*;
+use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::{Softmax, SoftmaxKind};
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
 
-use super::take_over;
+use super::{join_products, take_over};
+use crate::conv::Convolutions;
 use crate::ops;
+use crate::passes::products;
 
 fn noise(shape: &[usize]) -> Tensor {
     let mut state = 7u32;
@@ -201,4 +204,69 @@ fn threads_change_no_bit() {
             assert_eq!(alone, together, "{shape:?} on ours");
         }
     }
+}
+
+/// A product of ours in these axes, and a softmax of it.
+fn of_product(axes: &str, [left, right]: [&[usize]; 2], over: usize) -> TypedModel {
+    let mut model = TypedModel::default();
+    let a = model.add_source("a", f32::fact(left)).unwrap();
+    let b = model.add_source("b", f32::fact(right)).unwrap();
+    let op = EinSum::new(axes.parse().unwrap(), DatumType::F32);
+    let scores = model.wire_node("scores", op, &[a, b]).unwrap();
+    let op = Softmax::new(tvec!(over), None, SoftmaxKind::default());
+    let y = model.wire_node("softmax", op, &scores).unwrap();
+    model.select_output_outlets(&y).unwrap();
+    products::take_over(&mut model, Convolutions::Ours).unwrap();
+    take_over(&mut model).unwrap();
+    model
+}
+
+fn products_with_softmax(model: &TypedModel) -> usize {
+    let nodes = model.nodes().iter();
+    let joined = nodes.filter(|node| node.op.name() == "BatchedMatMulSoftmax");
+    joined.count()
+}
+
+#[test]
+fn behind_a_product_it_is_one_node_with_the_same_bits() {
+    let cases: [(&str, [&[usize]; 2]); 5] = [
+        ("bhmk,bhnk->bhmn", [&[2, 3, 37, 20], &[2, 3, 41, 20]]),
+        // Heads behind the tokens.
+        ("bmhk,bnhk->bhmn", [&[1, 64, 4, 16], &[1, 64, 4, 16]]),
+        // The rows of the second operand are the columns, and rows that do not lie side by side.
+        ("mk,kn->nm", [&[50, 7], &[7, 9]]),
+        ("bmk,bkn->mbn", [&[3, 5, 7], &[3, 7, 70]]),
+        ("mk,kn->mn", [&[1, 9], &[9, 1]]),
+    ];
+    for (axes, shapes) in cases {
+        let rank = axes.rsplit('>').next().unwrap().len();
+        let apart = of_product(axes, shapes, rank - 1);
+        let mut joined = apart.clone();
+        join_products(&mut joined).unwrap();
+        assert_eq!(products_with_softmax(&joined), 1, "{axes}\n{joined}");
+        let run = |model: TypedModel| {
+            let plan = model.into_optimized().unwrap().into_runnable().unwrap();
+            let inputs = shapes.map(|shape| noise(shape).into_tvalue());
+            elements(&plan.run(TVec::from_iter(inputs)).unwrap()[0])
+        };
+        assert_eq!(run(joined), run(apart), "{axes}");
+    }
+}
+
+#[test]
+fn it_stays_apart_where_others_read_the_product_or_rows_are_cut() {
+    let shapes: [&[usize]; 2] = [&[2, 5, 7], &[2, 7, 9]];
+    let mut over_rows = of_product("bmk,bkn->bmn", shapes, 1);
+    join_products(&mut over_rows).unwrap();
+    assert_eq!(products_with_softmax(&over_rows), 0);
+    let mut read = of_product("bmk,bkn->bmn", shapes, 2);
+    let scores = read.node_by_name("scores").unwrap().id;
+    let outputs = [read.output_outlets().unwrap()[0], scores.into()];
+    read.select_output_outlets(&outputs).unwrap();
+    join_products(&mut read).unwrap();
+    assert_eq!(products_with_softmax(&read), 0);
+    // Columns that are two axes of the output: a softmax over one of them is not one of rows.
+    let mut two_axes = of_product("mk,kcn->mcn", [&[5, 7], &[7, 2, 9]], 2);
+    join_products(&mut two_axes).unwrap();
+    assert_eq!(products_with_softmax(&two_axes), 0);
 }
