@@ -18,7 +18,8 @@
 //! Beside convolutions there are what stands between them: `pooling/` (maxima and means of windows, [`Pool`], and sums of planes) and `resize/`
 //! (images of another size, [`Resize`]).
 //!
-//! What methods share stands beside them: `channels.rs` (input that lies in several tensors), `padded.rs` (copies with padding, split by stride), `epilogue.rs` (what sums end in),
+//! What methods share stands beside them: `channels.rs` (input that lies in several tensors), `padded.rs` (copies with padding, split by
+//! stride), `epilogue.rs` (what sums end in),
 //! `plan.rs` (what depends on the image's size), `scratch.rs` (working memory), `shared.rs` (an output that tasks share), `split.rs` (how tasks
 //! share products),
 //! `tuning.rs` (what the processor is taken to be like).

@@ -119,6 +119,9 @@ fn every_method_reads_tensors_as_it_reads_their_concatenation() {
         (spec([1, 1], 3, [24, 10]), [17, 19]),
         (gated(spec([3, 3], 2, [24, 10])), [17, 19]),
         (spec([7, 5], 3, [24, 10]), [9, 33]),
+        // More panels than are unfolded together, of which the last run is full or not.
+        (spec([1, 1], 1, [48, 9]), [80, 80]),
+        (spec([1, 1], 1, [384, 9]), [60, 61]),
         // A few pixels.
         (spec([1, 1], 1, [24, 10]), [1, 2]),
         (spec([3, 3], 1, [24, 10]), [2, 1]),

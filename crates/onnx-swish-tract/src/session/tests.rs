@@ -125,10 +125,11 @@ fn packed(session: &Session, images: usize) -> Vec<(String, usize)> {
 
 #[track_caller]
 fn assert_shared(session: &Session, operators: &[&str]) {
-    let first = packed(session, 1);
+    // A linear layer has a packing of its own for one row and for two.
+    let first = packed(session, 3);
     let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, operators);
-    for images in [2, 5] {
+    for images in [5, 8] {
         assert_eq!(packed(session, images), first);
     }
 }
