@@ -32,6 +32,9 @@ pub struct Axis {
     pub output: usize,
 }
 
+/// What is done with whole rows of the output when their sums are there.
+type Finish<'a> = dyn Fn(&mut [f32]) + Sync + 'a;
+
 /// Products of matrices: `output[b, i, j] = Σₖ left[b, i, k] · right[b, k, j]`, k ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MatMul {
@@ -132,7 +135,7 @@ impl MatMul {
         operands: [&[f32]; 2],
         output: &mut [f32],
         workers: &dyn Workers,
-        finish: &(dyn Fn(&mut [f32]) + Sync),
+        finish: &Finish,
     ) -> Result<(), ConvError> {
         self.compute(isa, operands, output, workers, Some(finish))
     }
@@ -143,7 +146,7 @@ impl MatMul {
         [left, right]: [&[f32]; 2],
         output: &mut [f32],
         workers: &dyn Workers,
-        finish: Option<&(dyn Fn(&mut [f32]) + Sync)>,
+        finish: Option<&Finish>,
     ) -> Result<(), ConvError> {
         let lens = [left.len(), right.len(), output.len()];
         let what = ["the left operand", "the right operand", "the output"];
@@ -227,7 +230,7 @@ struct Shared<'a> {
     left: &'a [f32],
     right: &'a [f32],
     output: SharedSlice<'a, f32>,
-    finish: Option<&'a (dyn Fn(&mut [f32]) + Sync)>,
+    finish: Option<&'a Finish<'a>>,
     epilogue: Epilogue,
 }
 
@@ -289,7 +292,7 @@ impl Shared<'_> {
     }
 
     /// These rows of the product whose first is at `start`, all of whose columns are there.
-    fn finish(&self, start: usize, of: Range<usize>, finish: &dyn Fn(&mut [f32])) {
+    fn finish(&self, start: usize, of: Range<usize>, finish: &Finish) {
         let MatMul { rows, columns, .. } = self.matmul;
         let together = rows.output == columns.size;
         let (runs, len) = match together {
