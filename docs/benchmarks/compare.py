@@ -7,6 +7,9 @@ Needs `pip install onnxruntime openvino numpy` and the timer:
     python docs/benchmarks/compare.py --timer target/release/examples/timer --threads 1 \
         mobilenet_v3_small.onnx:1x3x224x224 ...
 
+A model of 8-bit codes goes before the float model that it was made of, `codes.onnx=float.onnx:1x3x224x224`: all engines run both then,
+all in the same rounds. Where an engine does not load a model, its column is empty.
+
 All engines do a few runs in turn, round after round, and the least time of each counts: whatever else the machine does
 falls on all alike.
 """
@@ -14,6 +17,7 @@ falls on all alike.
 import argparse
 import os
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -79,9 +83,55 @@ def open_vino(path, shape, threads):
     return InProcess(lambda: request.infer([data], share_inputs=True, share_outputs=True))
 
 
+def least_times(engines, rounds, seconds):
+    """The least time of each engine, taking turns."""
+    counts = {name: max(1, int(seconds * 1e3 / engine.runs(2))) for name, engine in engines.items()}
+    least = dict.fromkeys(engines, float("inf"))
+    for _ in range(rounds):
+        for name, engine in engines.items():
+            least[name] = min(least[name], engine.runs(counts[name]))
+    return least
+
+
+def end(engines):
+    for engine in engines.values():
+        if isinstance(engine, Timer):
+            engine.process.stdin.close()
+            engine.process.wait()
+
+
+def codes_beside_floats(models, arguments):
+    """A table of models of codes and of the float models that they were made of."""
+    columns = [f"{name}, {what}" for name in ("onnx-swish", "ONNX Runtime", "OpenVINO") for what in ("8 bits", "float")]
+    print(f"| model | {' | '.join(columns)} | against our float | against ONNX Runtime, 8 bits |")
+    print(f"|---|{'---:|' * (len(columns) + 2)}")
+    for model in models:
+        paths, _, shape = model.rpartition(":")
+        shape = tuple(map(int, shape.split("x")))
+        engines = {}
+        for path, what in zip(paths.split("=", 1), ("8 bits", "float")):
+            start = {
+                "onnx-swish": lambda: Timer(arguments.timer, path, shape, arguments.threads, "onnx-swish"),
+                "ONNX Runtime": lambda: onnx_runtime(path, shape, arguments.threads),
+                "OpenVINO": lambda: open_vino(path, shape, arguments.threads),
+            }
+            for name, begin in start.items():
+                try:
+                    engines[f"{name}, {what}"] = begin()
+                except Exception as error:
+                    print(f"{name} does not load {path}: {str(error).splitlines()[0]}", file=sys.stderr)
+        least = least_times(engines, arguments.rounds, arguments.seconds)
+        end(engines)
+        figures = " | ".join(f"{least[column]:.2f}" if column in least else "" for column in columns)
+        ours = least["onnx-swish, 8 bits"]
+        beside = [least.get(column) for column in ("onnx-swish, float", "ONNX Runtime, 8 bits")]
+        ratios = " | ".join(f"{ours / other:.2f}" if other else "" for other in beside)
+        print(f"| {os.path.basename(paths.split('=')[0])} {'x'.join(map(str, shape))} | {figures} | {ratios} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", help="path:shape")
+    parser.add_argument("models", nargs="+", help="path:shape, or codes=float:shape for all of them")
     parser.add_argument("--timer", default="target/release/examples/timer")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
@@ -89,6 +139,8 @@ def main():
     parser.add_argument("--profile", action="store_true", help="also print onnx-swish's time by operator")
     arguments = parser.parse_args()
     print(f"{arguments.threads} thread(s), least time in ms, {arguments.rounds} rounds\n")
+    if all("=" in model for model in arguments.models):
+        return codes_beside_floats(arguments.models, arguments)
     print("| model | onnx-swish | tract kernels | stock tract | ONNX Runtime | OpenVINO | against ONNX Runtime |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for model in arguments.models:
@@ -100,21 +152,14 @@ def main():
         }
         engines["onnxruntime"] = onnx_runtime(path, shape, arguments.threads)
         engines["openvino"] = open_vino(path, shape, arguments.threads)
-        counts = {name: max(1, int(arguments.seconds * 1e3 / engine.runs(2))) for name, engine in engines.items()}
-        least = dict.fromkeys(engines, float("inf"))
-        for _ in range(arguments.rounds):
-            for name, engine in engines.items():
-                least[name] = min(least[name], engine.runs(counts[name]))
+        least = least_times(engines, arguments.rounds, arguments.seconds)
         figures = " | ".join(f"{ms:.2f}" for ms in least.values())
         print(f"| {os.path.basename(path)} {'x'.join(map(str, shape))} | {figures} "
               f"| {least['onnx-swish'] / least['onnxruntime']:.2f} |", flush=True)
         if arguments.profile:
             for line in engines["onnx-swish"].profile():
                 print(f"    {line}")
-        for engine in engines.values():
-            if isinstance(engine, Timer):
-                engine.process.stdin.close()
-                engine.process.wait()
+        end(engines)
 
 
 if __name__ == "__main__":
