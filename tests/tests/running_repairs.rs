@@ -152,10 +152,10 @@ repairs! {
         lstm_of_several_sequences
         lstm_with_lengths_that_are_given
         lstm_with_lengths_that_fold
+        mat_mul_integer_of_vectors
         mat_mul_of_4_bits_with_scales_of_float32
         mat_mul_of_integers
         mat_mul_of_vectors
-        mat_mul_integer_of_vectors
         max_pool_of_a_part_of_a_dilated_window
         multi_head_attention_that_looks_back
         non_max_suppression_of_no_boxes

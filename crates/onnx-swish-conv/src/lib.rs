@@ -19,10 +19,8 @@
 //! (images of another size, [`Resize`]).
 //!
 //! What methods share stands beside them: `channels.rs` (input that lies in several tensors), `padded.rs` (copies with padding, split by
-//! stride), `epilogue.rs` (what sums end in),
-//! `plan.rs` (what depends on the image's size), `scratch.rs` (working memory), `shared.rs` (an output that tasks share), `split.rs` (how tasks
-//! share products),
-//! `tuning.rs` (what the processor is taken to be like).
+//! stride), `epilogue.rs` (what sums end in), `plan.rs` (what depends on the image's size), `scratch.rs` (working memory), `shared.rs` (an
+//! output that tasks share), `split.rs` (how tasks share products), `tuning.rs` (what the processor is taken to be like).
 #![deny(unsafe_code)]
 
 #[macro_use]

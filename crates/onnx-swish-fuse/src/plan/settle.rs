@@ -50,15 +50,12 @@ pub(super) fn settle(plan: &mut Plan<'_>, mut instead: HashMap<Value, VecDeque<F
         }
     }
     for (index, fusion) in plan.fusions.iter().enumerate() {
-        // The first node first: in a file in order the list is sorted as it stands.
-        let nodes = fusion.pattern.nodes.iter().rev();
+        let others = instead.get(&fusion.end).into_iter().flatten();
+        let patterns = std::iter::once(fusion).chain(others);
+        // The first node first: in a file in order the list is nearly sorted as it stands.
+        let nodes = patterns.flat_map(|fusion| fusion.pattern.nodes.iter().rev());
         state.owned.extend(nodes.map(|&node| (node, index as u32)));
         state.enter(fusion);
-    }
-    for (index, fusion) in plan.fusions.iter().enumerate() {
-        let others = instead.get(&fusion.end).into_iter().flatten();
-        let nodes = others.flat_map(|other| &other.pattern.nodes);
-        state.owned.extend(nodes.map(|&node| (node, index as u32)));
     }
     state.owned.sort_unstable();
     state.owned.dedup();

@@ -28,14 +28,7 @@ pub(crate) fn room_for(dt: DatumType, shape: &[usize]) -> TractResult<()> {
 ///
 /// The system may still promise more than it has; what is far beyond the machine it does not.
 fn room(bytes: Option<usize>, what: impl FnOnce() -> String) -> TractResult<()> {
-    let granted = bytes.is_some_and(|bytes| {
-        let mut probe = Vec::<u8>::new();
-        let granted = bytes <= SMALL || probe.try_reserve_exact(bytes).is_ok();
-        // An allocation that nobody looks at may be left out, and then always succeeds.
-        std::hint::black_box(&mut probe);
-        granted
-    });
-    if granted {
+    if bytes.is_some_and(|bytes| bytes <= SMALL || probe(bytes)) {
         return Ok(());
     }
     Err(NoRoom {
@@ -43,6 +36,15 @@ fn room(bytes: Option<usize>, what: impl FnOnce() -> String) -> TractResult<()> 
         bytes: bytes.map(|bytes| bytes as u128),
     }
     .into())
+}
+
+/// Whether the allocator grants so many bytes, which go back untouched.
+fn probe(bytes: usize) -> bool {
+    let mut probe = Vec::<u8>::new();
+    let granted = probe.try_reserve_exact(bytes).is_ok();
+    // An allocation that nobody looks at may be left out, and then always succeeds.
+    std::hint::black_box(&mut probe);
+    granted
 }
 
 /// The largest piece that glibc learns from (`DEFAULT_MMAP_THRESHOLD_MAX` of its `malloc.c` on 64 bits), with its own bookkeeping.
@@ -54,10 +56,8 @@ const LARGEST_LESSON: usize = (32 << 20) - (64 << 10);
 /// lesson it hands a run's tensors back to the system at its end, or not, by where they happen to lie, and the next run maps them in
 /// again, page by page. Other allocators pay no attention.
 pub(crate) fn announce(arena: &ArenaPlan) {
-    let mut run = Vec::<u8>::new();
-    // A refusal is no error: what there is no room for is found elsewhere.
-    let _ = run.try_reserve_exact(arena.most_bytes.min(LARGEST_LESSON));
-    std::hint::black_box(&mut run);
+    // A refusal is no error: what there is no room for is found by `check_room`.
+    probe(arena.most_bytes.min(LARGEST_LESSON));
 }
 
 /// Refuses a plan that there is no memory to run: a tensor of it, or all that are alive at once.
