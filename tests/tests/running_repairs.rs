@@ -204,6 +204,7 @@ repairs! {
     of_passes {
         attention_of_heads
         celu_and_softplus_between_codes
+        choice_between_codes
         codes_in_branches_and_loops
         dynamic_quantisation_of_no_numbers
         dynamic_quantisation_of_zeros
@@ -221,8 +222,10 @@ repairs! {
         pools_of_special_values
         products_of_codes_quantised_at_run_time
         products_of_codes_with_a_scale_for_each_channel
+        products_of_matrices_of_codes_with_scales_of_their_own
         products_of_operands_in_any_order
         resizes_of_planes
+        softmax_of_codes
         sums_and_products_of_codes_in_onnxruntimes_arithmetic
         recurrent_layers_of_nan
         samples_at_nan

@@ -15,8 +15,9 @@ const F32: i32 = 1;
 const U8: i32 = 2;
 const I8: i32 = 3;
 const I32: i32 = 6;
+const BOOL: i32 = 9;
 const F64: i32 = 11;
-const CONTRIB: [&str; 8] = [
+const CONTRIB: [&str; 10] = [
     "QGemm",
     "QLinearAdd",
     "QLinearAveragePool",
@@ -25,6 +26,8 @@ const CONTRIB: [&str; 8] = [
     "QLinearLeakyRelu",
     "QLinearMul",
     "QLinearSigmoid",
+    "QLinearSoftmax",
+    "QLinearWhere",
 ];
 
 /// A constant of ones.
@@ -49,7 +52,7 @@ fn ones(name: &str, data_type: i32, dims: &[i64]) -> TensorProto {
     }
 }
 
-/// A node `codes` of x quantised to codes of this type (`q`; a second time `p`), and constants by name: `w` and `b` are tensors, `s` a scale,
+/// A node `codes` of x quantised to codes of this type (`q`; a second time `p`), and constants by name: `w`, `b` and `c` are tensors, `s` a scale,
 /// and else the name ends with `u` or `i` for a zero point.
 struct Case {
     operator: &'static str,
@@ -101,6 +104,7 @@ impl Case {
             ones("zw", I32, &[]),
             ones("w", self.weights, weights),
             ones("b", self.bias, &[2]),
+            ones("c", BOOL, &[2, 2]),
         ];
         let bytes = model(vec![quantise("q"), quantise("p"), own], shape, constants);
         silence_contained_panics();
@@ -125,14 +129,17 @@ fn attributes(node: &mut NodeProto) {
     if node.op_type == "QLinearAveragePool" {
         node.attribute.push(ints("kernel_shape", vec![2, 2]));
     }
-    if node.op_type == "QLinearConcat" {
-        node.attribute.push(AttributeProto {
-            name: "axis".to_owned(),
-            r#type: AttributeType::Int.into(),
-            i: 0,
-            ..AttributeProto::default()
-        });
-    }
+    let named = match node.op_type.as_str() {
+        "QLinearConcat" => ("axis", 0),
+        "QLinearSoftmax" => ("opset", 13),
+        _ => return,
+    };
+    node.attribute.push(AttributeProto {
+        name: named.0.to_owned(),
+        r#type: AttributeType::Int.into(),
+        i: named.1,
+        ..AttributeProto::default()
+    });
 }
 
 #[test]
@@ -155,6 +162,11 @@ fn zero_points_of_another_type_than_their_codes_are_refused_by_name() {
         ("QLinearSigmoid", "q s zi s zi", "q"),
         ("QLinearSigmoid", "q s zu s zi", "q"),
         ("QLinearLeakyRelu", "q s zu s zi", "q"),
+        ("QLinearSoftmax", "q s zi s zi", "q"),
+        ("QLinearSoftmax", "q s zu s zi", "q"),
+        ("QLinearWhere", "c q s zi p s zu s zu", "q"),
+        ("QLinearWhere", "c q s zu p s zi s zu", "q"),
+        ("QLinearWhere", "c q s zu p s zu s zi", "q"),
         ("QLinearGlobalAveragePool", "q s zu s zi", "q"),
         ("QLinearAveragePool", "q s zi s zu", "q"),
         ("QLinearConcat", "s zu q s zi", "zu"),
@@ -177,6 +189,8 @@ fn scales_that_are_no_floats_and_other_codes_are_refused_by_name() {
         ("QLinearMatMul", "q one zu w one zi s zu"),
         ("QGemm", "q s zu w one zi b one zu"),
         ("QLinearSigmoid", "q one zu s zu"),
+        ("QLinearSoftmax", "q one zu s zu"),
+        ("QLinearWhere", "c q one zu p s zu one zu"),
         ("QLinearAdd", "q one zu p s zu one zu"),
         ("QLinearConcat", "one zu q s zu"),
     ] {
@@ -225,6 +239,9 @@ fn codes_that_are_signed_on_one_side_only_load() {
         ("QLinearAdd", "q s  p s  s"),
         ("QLinearSigmoid", "q s zu s zu"),
         ("QLinearSigmoid", "q s  s"),
+        ("QLinearSoftmax", "q s zu s zu"),
+        ("QLinearSoftmax", "q s  s"),
+        ("QLinearWhere", "c q s zu p s zu s zu"),
         ("QLinearConcat", "s zu q s zu p s zu"),
     ] {
         let said = Case::of(operator, inputs).said();

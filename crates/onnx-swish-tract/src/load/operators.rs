@@ -13,7 +13,9 @@ use tract_onnx::pb::{ModelProto, NodeProto};
 
 use crate::error::{Error, Result};
 use crate::load::graphs::{graphs, plain_domain};
-use crate::load::repairs::{Builder, Built, code_average, combined::combined, quantize, round};
+use crate::load::repairs::{
+    Builder, Built, code_average, code_softmax, combined::combined, quantize, round,
+};
 use crate::load::rules::{GATES, check_attributes, display_name};
 use crate::load::signature::check_constant;
 use crate::load::widen::ROUNDINGS;
@@ -25,7 +27,7 @@ const OUR_DOMAIN: &str = "onnx_swish";
 const QUICK_GELU_ALPHA: f32 = 1.702;
 
 /// Operators of the com.microsoft domain that tract implements with that domain's meaning.
-const CONTRIB: [&str; 19] = [
+const CONTRIB: [&str; 20] = [
     "BiasGelu",
     "DequantizeLinear",
     "DynamicQuantizeLSTM",
@@ -40,6 +42,7 @@ const CONTRIB: [&str; 19] = [
     "QLinearAveragePool",
     "QLinearGlobalAveragePool",
     "QLinearMul",
+    "QLinearSoftmax",
     "QuantizeLinear",
     "QuickGelu",
     "RotaryEmbedding",
@@ -70,10 +73,11 @@ const OURS: [&str; 4] = [
 const THEIRS: [&str; 3] = ["Swish", "HardSwish", "QuickGelu"];
 
 /// Operators whose arithmetic is ours, but for tract as it is.
-const QUANTISED: [(&str, Builder); 4] = [
+const QUANTISED: [(&str, Builder); 5] = [
     ("DequantizeLinear", quantize::dequantize),
     ("QLinearAveragePool", code_average::average),
     ("QLinearGlobalAveragePool", code_average::global_average),
+    ("QLinearSoftmax", code_softmax::softmax),
     ("QuantizeLinear", quantize::quantize),
 ];
 

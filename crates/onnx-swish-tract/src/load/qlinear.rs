@@ -7,12 +7,16 @@
 //! tract 0.23.9 knows two of them, `QLinearConv` and `QLinearMatMul`, and rounds in its own way. ONNX Runtime computes most of them as floats
 //! between codes, up to rounding (`docs/quantised.md`); its QLinearConv rounds as [`onnx_swish_conv::Ending::Codes`] does. Of QLinearAdd and
 //! QLinearMul the rounding is what they mean, and they are operators of their own (`repairs/combined.rs`); so are the average pools
-//! (`repairs/code_average.rs`), which are only put between transposes where channels come last.
+//! (`repairs/code_average.rs`), which are only put between transposes where channels come last, and softmax (`repairs/code_softmax.rs`).
 
 use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Size;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
+};
 
 use super::graphs::{for_each_graph, plain_domain};
 use super::rules::{GATE, GATED, GATES, display_name};
@@ -22,21 +26,10 @@ type Row = (&'static str, &'static str, fn(&NodeProto, &mut Nodes<'_>));
 
 const MICROSOFT: &str = "com.microsoft";
 
-const OPERATORS: [Row; 9] = [
+const OPERATORS: [Row; 10] = [
     ("", "QLinearConv", conv),
-    ("", "QLinearMatMul", |node, nodes| {
-        let a = nodes.dequantized(node, [0, 1, 2], None);
-        // Scales of columns.
-        let b = nodes.dequantized(node, [3, 4, 5], Some(-1));
-        let y = nodes.floats(node, "MatMul", &[a, b], &[]);
-        nodes.quantized(node, y, [6, 7]);
-    }),
-    (MICROSOFT, "QLinearMatMul", |node, nodes| {
-        let a = nodes.dequantized(node, [0, 1, 2], None);
-        let b = nodes.dequantized(node, [3, 4, 5], Some(-1));
-        let y = nodes.floats(node, "MatMul", &[a, b], &[]);
-        nodes.quantized(node, y, [6, 7]);
-    }),
+    ("", "QLinearMatMul", product),
+    (MICROSOFT, "QLinearMatMul", product),
     (MICROSOFT, "QGemm", gemm),
     (MICROSOFT, "QLinearSigmoid", |node, nodes| {
         unary(node, nodes, "Sigmoid", &[])
@@ -47,6 +40,12 @@ const OPERATORS: [Row; 9] = [
     (MICROSOFT, "QLinearGlobalAveragePool", average_pool),
     (MICROSOFT, "QLinearAveragePool", average_pool),
     (MICROSOFT, "QLinearConcat", concat),
+    (MICROSOFT, "QLinearWhere", |node, nodes| {
+        let x = nodes.dequantized(node, [1, 2, 3], None);
+        let y = nodes.dequantized(node, [4, 5, 6], None);
+        let chosen = nodes.floats(node, "Where", &[input(node, 0), x, y], &[]);
+        nodes.quantized(node, chosen, [7, 8]);
+    }),
 ];
 
 /// The names of the operators that are written out, but for pools, which stay what they are.
@@ -64,7 +63,7 @@ pub(super) fn expand(model: &mut ModelProto) {
     if !any {
         return;
     }
-    let (mut taken, mut ranks) = (HashSet::new(), HashMap::new());
+    let (mut taken, mut ranks, mut grids) = (HashSet::new(), HashMap::new(), HashSet::new());
     for_each_graph(model, |graph| {
         let values = graph.input.iter().map(|value| &value.name);
         let constants = graph.initializer.iter().map(|tensor| &tensor.name);
@@ -72,13 +71,22 @@ pub(super) fn expand(model: &mut ModelProto) {
         taken.extend(values.chain(constants).chain(outputs).cloned());
         let declared = graph.input.iter().chain(&graph.output);
         let declared = declared.chain(&graph.value_info);
-        ranks.extend(declared.filter_map(|value| Some((value.name.clone(), rank(value)?))));
+        for value in declared {
+            let Some(dims) = dims(value) else { continue };
+            ranks.insert(value.name.clone(), dims.len());
+            if is_grid(&dims) {
+                grids.insert(value.name.clone());
+            }
+        }
+        let constants = tensors(graph).filter(|(_, tensor)| is_grid(&tensor.dims));
+        grids.extend(constants.map(|(name, _)| name.to_owned()));
     });
     for_each_graph(model, |graph| {
         let mut nodes = Nodes {
             written: Vec::new(),
             taken: &taken,
             ranks: &ranks,
+            grids: &mut grids,
         };
         for node in std::mem::take(&mut graph.node) {
             match row(&node, &ranks) {
@@ -90,10 +98,34 @@ pub(super) fn expand(model: &mut ModelProto) {
     });
 }
 
-/// The rank that a value is declared to have.
-fn rank(value: &ValueInfoProto) -> Option<usize> {
+/// The sizes that a value is declared to have, 0 for those that are not known.
+fn dims(value: &ValueInfoProto) -> Option<Vec<i64>> {
     let type_proto::Value::TensorType(tensor) = value.r#type.as_ref()?.value.as_ref()?;
-    Some(tensor.shape.as_ref()?.dim.len())
+    let dims = tensor.shape.as_ref()?.dim.iter();
+    let known = dims.map(|dim| match dim.value {
+        Some(Size::DimValue(size)) => size,
+        _ => 0,
+    });
+    Some(known.collect())
+}
+
+/// Whether parameters of these sizes are of more than one element along another axis than the last.
+fn is_grid(dims: &[i64]) -> bool {
+    let before = dims.split_last().map_or(&[][..], |(_, before)| before);
+    before.iter().any(|size| *size != 1)
+}
+
+/// A graph's constants by their names.
+fn tensors(graph: &GraphProto) -> impl Iterator<Item = (&str, &TensorProto)> {
+    let nodes = graph.node.iter().filter_map(|node| {
+        let value = attribute(node, "value")?.t.as_ref()?;
+        let is_constant = node.op_type == "Constant" && plain_domain(&node.domain).is_empty();
+        Some((node.output.first()?.as_str(), value)).filter(|_| is_constant)
+    });
+    let initializers = graph.initializer.iter();
+    initializers
+        .map(|tensor| (tensor.name.as_str(), tensor))
+        .chain(nodes)
 }
 
 /// The row of a node's operator.
@@ -139,6 +171,14 @@ fn conv(node: &NodeProto, nodes: &mut Nodes) {
         "strides",
     ];
     let y = nodes.floats(node, "Conv", &inputs, &options);
+    nodes.quantized(node, y, [6, 7]);
+}
+
+fn product(node: &NodeProto, nodes: &mut Nodes) {
+    let a = nodes.matrices(node, [0, 1, 2], None);
+    // Scales of columns.
+    let b = nodes.matrices(node, [3, 4, 5], Some(-1));
+    let y = nodes.floats(node, "MatMul", &[a, b], &[]);
     nodes.quantized(node, y, [6, 7]);
 }
 
@@ -232,13 +272,19 @@ struct Nodes<'a> {
     taken: &'a HashSet<String>,
     /// Of values whose shapes are declared.
     ranks: &'a HashMap<String, usize>,
+    /// Parameters that are neither one nor as many as there are columns.
+    grids: &'a mut HashSet<String>,
 }
 
 impl Nodes<'_> {
     /// The node with a gate in front of its scale, which is given all of its inputs and checks their types: those that it is written out
     /// as see some of them each.
     fn gated(&mut self, mut node: NodeProto) -> NodeProto {
-        let at = usize::from(node.op_type != "QLinearConcat");
+        let at = match node.op_type.as_str() {
+            "QLinearConcat" => 0,
+            "QLinearWhere" => 2,
+            _ => 1,
+        };
         if node.op_type.ends_with("AveragePool") || !given(&node, at) {
             return node;
         }
@@ -251,6 +297,9 @@ impl Nodes<'_> {
             written.name = format!("{}{GATED}", display_name(&node));
         }
         if let Some(input) = node.input.get_mut(at) {
+            if self.grids.contains(input) {
+                self.grids.insert(scale.clone());
+            }
             *input = scale;
         }
         node
@@ -268,6 +317,33 @@ impl Nodes<'_> {
             &inputs,
             along.map(axis).into_iter().collect(),
         )
+    }
+
+    /// The floats of matrices of codes, whose scale or zero point may be one for each column or row of each.
+    fn matrices(&mut self, node: &NodeProto, at: [usize; 3], along: Option<i64>) -> String {
+        let names = at.map(|at| input(node, at));
+        if !names.iter().skip(1).any(|name| self.grids.contains(name)) {
+            return self.dequantized(node, at, along);
+        }
+        // DequantizeLinear has one axis for its scales.
+        let [codes, scale, zero_point] = names;
+        let mut floats = self.cast(node, &codes);
+        if !zero_point.is_empty() {
+            let zero_point = self.cast(node, &zero_point);
+            floats = self.standard(node, "Sub", &[floats, zero_point], Vec::new());
+        }
+        self.standard(node, "Mul", &[floats, scale], Vec::new())
+    }
+
+    /// A value as float32.
+    fn cast(&mut self, node: &NodeProto, value: &str) -> String {
+        let to = AttributeProto {
+            name: "to".to_owned(),
+            r#type: AttributeType::Int.into(),
+            i: i32::from(DataType::Float).into(),
+            ..AttributeProto::default()
+        };
+        self.standard(node, "Cast", &[value.to_owned()], vec![to])
     }
 
     /// What an operator makes of floats, with these attributes of the node's.
@@ -297,7 +373,7 @@ impl Nodes<'_> {
         self.written.push(NodeProto {
             input: inputs.to_vec(),
             output: vec![name.clone()],
-            name: format!("{}.{op_type}.{}", node.name, self.written.len()),
+            name: format!("{}.{op_type}.{}", display_name(node), self.written.len()),
             op_type: op_type.to_owned(),
             attribute,
             ..NodeProto::default()

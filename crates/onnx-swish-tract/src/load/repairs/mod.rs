@@ -10,6 +10,7 @@ mod bit_shift;
 mod body;
 mod branches;
 pub(super) mod code_average;
+pub(super) mod code_softmax;
 pub(super) mod combined;
 mod constant_of_shape;
 mod contraction;

@@ -47,7 +47,7 @@ const REDUCE: [&str; 10] = [
     "ReduceSumSquare",
 ];
 
-const BY_AXIS: [&str; 16] = [
+const BY_AXIS: [&str; 17] = [
     "ArgMax",
     "ArgMin",
     "Compress",
@@ -58,6 +58,7 @@ const BY_AXIS: [&str; 16] = [
     "LayerNormalization",
     "LogSoftmax",
     "LpNormalization",
+    "QLinearSoftmax",
     "RMSNormalization",
     "Scatter",
     "ScatterElements",

@@ -84,11 +84,19 @@ const TABLE: &[Row] = &[
         bias: None,
     },
     Row {
+        operators: &["QLinearWhere"],
+        codes: &[1],
+        alike: &[(1, 3), (1, 4), (1, 6), (1, 8)],
+        scales: &[2, 5, 7],
+        bias: None,
+    },
+    Row {
         operators: &[
             "QLinearAveragePool",
             "QLinearGlobalAveragePool",
             "QLinearLeakyRelu",
             "QLinearSigmoid",
+            "QLinearSoftmax",
         ],
         codes: &[0],
         alike: &[(0, 2), (0, 4)],

@@ -21,7 +21,9 @@ use serde::Serialize;
 use tract_core::internal::*;
 use tract_core::ops::element_wise::{ElementWiseMiniOp, ElementWiseOp};
 
-use crate::ops::{Dequantize, LookUp, QAverage, QGlobalAverage, QLinear, Quantize, is_code};
+use crate::ops::{
+    Dequantize, LookUp, QAverage, QGlobalAverage, QLinear, QSoftmax, Quantize, is_code,
+};
 use regions::Region;
 
 /// What a quantised model computes from 8-bit codes, element by element, and how it runs.
@@ -111,6 +113,8 @@ fn combined(node: &TypedNode) -> Option<CodeTable> {
         "means of planes".to_owned()
     } else if node.op_is::<QAverage>() {
         "means of windows".to_owned()
+    } else if node.op_is::<QSoftmax>() {
+        "softmax".to_owned()
     } else {
         return None;
     };
