@@ -30,3 +30,8 @@ pub const BF16_MAX_ULP: f64 = 1.0;
 /// reciprocal, and half an ulp in the product. What the carried rounding can lose at worst grows with the length;
 /// `docs/accuracy.md` has what was measured for longer axes.
 pub const SOFTMAX_F32_MAX_ULP: f64 = 4.5;
+
+/// f32 [`crate::layer_norm`] and [`crate::rms_norm`], relative. In units of 2⁻²⁴: sums of sixteen terms and then of four lose at most 18, of
+/// which a root leaves half, and as many again where they are of differences of either sign; the difference, its correction, the
+/// factor and the product round once each.
+pub const NORM_F32_MAX_ERROR: f64 = 32.0 / (1u32 << 24) as f64;

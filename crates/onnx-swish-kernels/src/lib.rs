@@ -1,4 +1,4 @@
-//! Swish, SiLU and HardSwish and their gates on slices of f32, f64, f16 and bf16, and softmax on f32.
+//! Swish, SiLU and HardSwish and their gates on slices of f32, f64, f16 and bf16, and softmax and row normalisation on f32.
 //!
 //! Given slices of any length and alignment; promises what [`contract`] says on every instruction
 //! set, which is found out once: a call only branches on it.
@@ -12,12 +12,14 @@
 //! | [`sigmoid`] | `σ(x)`, the gate of SiLU | ONNX `Sigmoid` |
 //! | [`hard_sigmoid`] | `clamp(α·x + β, 0, 1)`, the gate of HardSwish | ONNX `HardSigmoid` |
 //! | [`softmax_in_place`] | `eˣ/Σeˣ` along an axis, f32 only | ONNX `Softmax` |
+//! | [`layer_norm`] | `(x − μ)/√(σ² + ε)` of rows, f32 only | ONNX `LayerNormalization` |
+//! | [`rms_norm`] | `x/√(mean(x²) + ε)` of rows, f32 only | ONNX `RMSNormalization` |
 //!
 //! Every activation has an `_in_place` form, and every function a `_with` form that takes the [`Isa`] instead of
 //! [`Isa::best`], which the environment variable [`ISA_VARIABLE`] overrides. The same functions on
 //! registers, for the epilogues of other loops, are in [`registers`]. What becomes of 8-bit codes is in [`codes`].
 #![deny(unsafe_code)]
-// Four modules go through memory by pointers: `codes::loops`, `map`, `registers` and `softmax::loops`.
+// Five modules go through memory by pointers: `codes::loops`, `map`, `norm::loops`, `registers` and `softmax::loops`.
 
 pub mod codes;
 pub mod contract;
@@ -27,6 +29,7 @@ mod hard_swish;
 mod lanewise;
 #[allow(unsafe_code)]
 mod map;
+mod norm;
 #[allow(unsafe_code)]
 pub mod registers;
 mod sigmoid;
@@ -42,6 +45,7 @@ pub use hard_swish::{
     hard_swish_with, sloped_hard_swish, sloped_hard_swish_in_place,
     sloped_hard_swish_in_place_with, sloped_hard_swish_with,
 };
+pub use norm::{Norm, layer_norm, layer_norm_with, rms_norm, rms_norm_with};
 pub use onnx_swish_simd::{ISA_VARIABLE, Isa, IsaError, clean_vector_registers};
 pub use sigmoid::{
     hard_sigmoid, hard_sigmoid_in_place, hard_sigmoid_in_place_with, hard_sigmoid_with, sigmoid,

@@ -27,6 +27,7 @@ use tract_core::ops::cnn::Deconv;
 use crate::cost::macs;
 use crate::ops::{
     BatchedMatMul, CodePair, Join, PlaneSums, PoolPlanes, QElementwise, QLinear, ResizePlanes,
+    RowNorm,
 };
 use chain::{Chain, Residuals};
 use policy::Policy;
@@ -164,6 +165,7 @@ pub(crate) fn is_ours(node: &TypedNode) -> bool {
         || node.op_is::<PoolPlanes>()
         || node.op_is::<PlaneSums>()
         || node.op_is::<ResizePlanes>()
+        || node.op_is::<RowNorm>()
 }
 
 /// Where the packed weights of one of our operators are.

@@ -1,4 +1,4 @@
-//! The fused activations, and softmax, as tract operators.
+//! The fused activations, softmax and normalisation, as tract operators.
 //!
 //! Given tract tensors of f16, f32 or f64 (softmax: f32), they compute with `onnx-swish-kernels`: in place when the plan owns the
 //! tensor, split over the threads of the run when it is large, and with every dimension free to be symbolic.
@@ -14,6 +14,7 @@ pub(crate) mod function;
 mod gate;
 mod join;
 mod matmul;
+mod norm;
 pub(crate) mod operand;
 mod pairs;
 mod pool;
@@ -53,6 +54,7 @@ pub(crate) use elementwise::QElementwise;
 pub(crate) use exact::{Exact, ExactRoot};
 pub(crate) use join::Join;
 pub(crate) use matmul::BatchedMatMul;
+pub(crate) use norm::RowNorm;
 pub(crate) use pairs::{CodePair, CodeSums, Second};
 pub(crate) use pool::{PlaneSums, PoolPlanes};
 pub(crate) use qaverage::QAverage;

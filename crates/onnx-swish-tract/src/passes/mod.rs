@@ -12,6 +12,7 @@ mod elementary;
 mod expansions;
 mod gates;
 mod margins;
+mod norms;
 mod planes;
 mod products;
 mod selections;
@@ -222,6 +223,11 @@ const PASSES: &[Pass] = &[
         name: "regions of several codes",
         when: When::BeforeRunWithTables,
         run: |model, findings, _| tables::several::take_over(model, &mut findings.tables),
+    },
+    Pass {
+        name: "normalisations",
+        when: When::BeforeRun,
+        run: |model, _, _| norms::take_over(model),
     },
     Pass {
         name: "planes",
