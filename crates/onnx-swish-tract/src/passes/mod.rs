@@ -11,6 +11,7 @@ mod counts;
 mod elementary;
 mod expansions;
 mod gates;
+mod heads;
 mod margins;
 mod norms;
 mod planes;
@@ -199,6 +200,11 @@ const PASSES: &[Pass] = &[
         name: "codes between floats",
         when: When::BeforeRunWithTables,
         run: |model, findings, _| tables::between_floats(model, &mut findings.tables),
+    },
+    Pass {
+        name: "heads",
+        when: When::BeforeRunOnConvolutions,
+        run: |model, _, who| heads::merge(model, who),
     },
     Pass {
         name: "convolutions",
