@@ -45,6 +45,11 @@ impl QSoftmax {
     }
 }
 
+/// What makes an integer of a number of up to half of it: the sum's last bits are the integer, halves rounded to even.
+const TO_INTEGER: f64 = (3u64 << 51) as f64;
+/// A number of codes beyond all.
+const BEYOND: f64 = 1e6;
+
 /// What the rows of one call have in common.
 struct Rows {
     /// `e` to the power of minus so many codes, times a factor.
@@ -53,7 +58,8 @@ struct Rows {
     flip: u8,
     /// Codes that are 1.
     one: f64,
-    to: ZeroPoint,
+    zero_point: i32,
+    lowest: i32,
 }
 
 impl Rows {
@@ -62,26 +68,26 @@ impl Rows {
         // ONNX Runtime takes this one logarithm in float32.
         let largest = f64::from((f32::MAX / length as f32).ln());
         let shift = (largest - RESERVE).max(0.0) / scale;
+        let signed = |zero_point| matches!(zero_point, ZeroPoint::I8(_));
         Rows {
             powers: std::array::from_fn(|below| ((shift - below as f64) * scale).exp() as f32),
-            flip: match from.zero_point {
-                ZeroPoint::U8(_) => 0,
-                ZeroPoint::I8(_) => 0x80,
-            },
+            flip: if signed(from.zero_point) { 0x80 } else { 0 },
             one: f64::from((1.0 / to.scale).floor()),
-            to: to.zero_point,
+            zero_point: to.zero_point.value().into(),
+            lowest: if signed(to.zero_point) { -128 } else { 0 },
         }
     }
 
     fn softmax(&self, row: &[u8], codes: &mut [u8]) {
         let keys = row.iter().map(|code| code ^ self.flip);
-        let largest = keys.clone().max().unwrap_or_default();
+        let largest = keys.clone().fold(0, u8::max);
         let power = |key: u8| self.powers[usize::from(largest.wrapping_sub(key))];
         let sum = keys.clone().fold(0f32, |sum, key| sum + power(key));
+        let sum = f64::from(sum);
         let code = |key: u8| {
-            let number = f64::from(power(key)) * self.one / f64::from(sum);
-            let number = number.round_ties_even() as f32;
-            self.to.nearest(number + f32::from(self.to.value()))
+            let number = (f64::from(power(key)) * self.one / sum).min(BEYOND);
+            let number = (number + TO_INTEGER).to_bits() as i32 + self.zero_point;
+            number.clamp(self.lowest, self.lowest + 255) as u8
         };
         if row.len() < LONG {
             for (found, key) in codes.iter_mut().zip(keys) {
