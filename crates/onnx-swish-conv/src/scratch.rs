@@ -1,10 +1,11 @@
 //! Working memory that outlives a call.
 //! Given: a number of bytes.
-//! Promise: one buffer per thread, grown to the largest request and kept, so that inference does not allocate. Parts of
-//! it begin on a cache line and hold anything.
+//! Promise: buffers of each thread, one for what it computes alone and one for what it shares, grown to the largest request and kept,
+//! so that inference does not allocate. Parts of them begin on a cache line and hold anything.
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
+use std::thread::LocalKey;
 
 /// A cache line: vectors that start on one never straddle two.
 #[derive(Clone, Copy)]
@@ -15,6 +16,7 @@ const LINE: usize = 64;
 
 thread_local! {
     static BUFFER: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static SHARED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 /// An element type of scratch memory.
@@ -54,6 +56,11 @@ impl<'a> Scratch<'a> {
         unsafe { std::slice::from_raw_parts_mut(start.cast(), len) }
     }
 
+    /// All that is left, to be handed out now and once more later.
+    pub(crate) fn again(&mut self) -> Scratch<'_> {
+        Scratch { rest: self.rest }
+    }
+
     /// Room for `len` values that an instruction set defines, such as its masks.
     ///
     /// # Panics
@@ -77,15 +84,28 @@ impl<'a> Scratch<'a> {
 
 /// Calls `work` with so many bytes of this thread's buffer, the sum of what [`bytes_for`] says of its parts.
 pub(crate) fn with<R>(bytes: usize, work: impl FnOnce(Scratch) -> R) -> R {
+    with_buffer(&BUFFER, bytes, work)
+}
+
+/// As [`with`], for what several tasks share: one of them may well run on this thread, and then finds its own buffer untouched.
+pub(crate) fn with_shared<R>(bytes: usize, work: impl FnOnce(Scratch) -> R) -> R {
+    with_buffer(&SHARED, bytes, work)
+}
+
+fn with_buffer<R>(
+    kept: &'static LocalKey<RefCell<Vec<Line>>>,
+    bytes: usize,
+    work: impl FnOnce(Scratch) -> R,
+) -> R {
     // Taken out, not borrowed: should `work` come back here, it gets a buffer of its own.
-    let mut buffer = BUFFER.take();
+    let mut buffer = kept.take();
     let lines = bytes.div_ceil(LINE);
     if buffer.len() < lines {
         buffer.resize(lines, Line([0; LINE]));
     }
     let rest = &mut buffer[..lines];
     let result = work(Scratch { rest });
-    BUFFER.replace(buffer);
+    kept.replace(buffer);
     result
 }
 

@@ -1,14 +1,14 @@
 //! How tasks share work, products above all.
 //! Given: products (one for each image and group), each of some parts and some tiles of rows; or rows of planes.
-//! Promise: every part of every tile of every product belongs to one task. Parts are split first; where those are few, rows
-//! are too, and each task of the same parts then unfolds them for itself.
+//! Promise: every part of every tile of every product belongs to one task. Where parts are few, rows are split too, and each task of
+//! the same parts then unfolds them for itself.
 
 use std::ops::Range;
 
 use onnx_swish_threads::Workers;
 
 use crate::shared::SharedSlice;
-use crate::tuning::TASKS_PER_THREAD;
+use crate::tuning::{EVEN_PARTS, TASKS_PER_THREAD, TILES_PER_UNFOLDING};
 
 /// How many tasks work should be split into for so many threads.
 pub(crate) fn tasks_for(threads: usize) -> usize {
@@ -88,10 +88,17 @@ pub(crate) struct Split {
 impl Split {
     pub(crate) fn new(products: usize, parts: usize, tiles: usize, threads: usize) -> Split {
         let wanted = tasks_for(threads);
-        let part_splits = wanted.div_ceil(products).min(parts);
-        let enough = wanted.min(2 * threads);
-        let row_splits = if products * part_splits >= enough {
+        // A few parts fall to threads unevenly, and each of these reads all filters. Where each can have some rows to itself they have
+        // the same to do, and what one of them reads of the filters is more likely to stay in a cache of its own.
+        let row_splits = if products * parts < EVEN_PARTS * wanted && products < wanted {
+            threads.min(tiles / TILES_PER_UNFOLDING).max(1)
+        } else {
             1
+        };
+        let part_splits = wanted.div_ceil(products * row_splits).min(parts);
+        let enough = wanted.min(2 * threads);
+        let row_splits = if products * part_splits * row_splits >= enough {
+            row_splits
         } else {
             enough.div_ceil(products * part_splits).min(tiles)
         };
@@ -155,5 +162,9 @@ mod tests {
         assert_eq!(Split::new(6, 9, 9, 1).tasks(), 6);
         assert!(Split::new(1, 1, 20, 4).tasks() >= 8);
         assert!(Split::new(1, 100, 20, 4).tasks() >= 16);
+        // One of three parts would leave one thread with twice as much to do as the other.
+        let split = Split::new(1, 3, 100, 2);
+        assert_eq!(split.task(0).2.len(), split.task(1).2.len());
+        assert_eq!(split.task(0).1, split.task(1).1);
     }
 }

@@ -80,6 +80,12 @@ pub(crate) const RESIZED_PER_NS: usize = 8;
 /// Tasks for each thread: a few even out what the machine does besides.
 pub(crate) const TASKS_PER_THREAD: usize = 4;
 
+/// Parts for each task that was asked for, from which on parts alone share work evenly.
+pub(crate) const EVEN_PARTS: usize = 4;
+
+/// Tiles of rows that unfolded input is to meet, at least, if several threads are to unfold the same.
+pub(crate) const TILES_PER_UNFOLDING: usize = 16;
+
 /// How many threads to share so many multiply-adds among: one where they take less time than sharing is worth.
 pub(crate) fn threads_for(macs: usize, macs_per_ns: usize, workers: &dyn Workers) -> usize {
     if macs >= macs_per_ns * WORTH_SHARING_NS {

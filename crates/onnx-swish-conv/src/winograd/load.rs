@@ -11,19 +11,22 @@ use super::transform::{self, OUT, TileSize};
 use crate::channels::Channels;
 use crate::gemm::PANEL_VECTORS;
 use crate::padded::copy_line;
+use crate::shared::SharedSlice;
 
-/// Transforms a part, whose tiles have so many outputs and inputs along each axis.
+/// Transforms some channels of a part, whose tiles have so many outputs and inputs along each axis.
 pub(super) struct Load<'a, const OY: usize, const IY: usize, const OX: usize, const IX: usize> {
     pub plan: &'a Plan,
     pub part: &'a Part,
     /// Each `[height][width]`.
-    pub image: Channels<'a>,
+    pub channels: Channels<'a>,
+    /// The number of the first.
+    pub first: usize,
     /// A row of a channel with its padding.
     pub line: &'a mut [f32],
     /// The planes of one channel.
     pub planes: &'a mut [f32],
-    /// `[point][panel][channel][PANEL_VECTORS vectors]`.
-    pub inputs: &'a mut [f32],
+    /// `[point][panel][channel][PANEL_VECTORS vectors]`, of which nobody else has these channels.
+    pub inputs: &'a SharedSlice<'a, f32>,
 }
 
 impl<'a, const OY: usize, const IY: usize, const OX: usize, const IX: usize> Kernel
@@ -47,13 +50,13 @@ impl<'a, const OY: usize, const IY: usize, const OX: usize, const IX: usize> Ker
         assert!(self.line.len() >= OX * (columns + behind).next_multiple_of(S::LANES));
         assert!(plan.plane >= (rows + below) * columns + S::LANES);
         assert!(self.planes.len() >= tile.planes() * plan.plane);
-        let channels = self.image.len();
+        let channels = self.first + self.channels.len();
         assert!(plan.panel == PANEL_VECTORS * S::LANES && plan.panel_step >= channels * plan.panel);
         assert!(plan.input_step >= vectors.div_ceil(PANEL_VECTORS) * plan.panel_step);
         assert!(self.inputs.len() >= plan.inputs());
         // Rows leave the padding columns alone: they are cleared once for all.
         self.line.fill(0.0);
-        let stretches = self.image.stretches();
+        let stretches = self.channels.stretches();
         let planes = |(channels, elements): (Range<usize>, &'a [f32])| {
             channels.zip(elements.chunks_exact(plan.frame.input_area()))
         };
@@ -61,6 +64,7 @@ impl<'a, const OY: usize, const IY: usize, const OX: usize, const IX: usize> Ker
             self.split(s, plane);
             for v in 0..vectors {
                 let (panel, v_of_panel) = (v / PANEL_VECTORS, v % PANEL_VECTORS);
+                let channel = self.first + channel;
                 let to = panel * plan.panel_step + channel * plan.panel + v_of_panel * S::LANES;
                 self.transform(s, v * S::LANES, to);
             }
@@ -148,11 +152,11 @@ impl<const OY: usize, const IY: usize, const OX: usize, const IX: usize> Load<'_
                 rows[i][j] = column[i];
             });
         });
-        let to = self.inputs.as_mut_ptr().wrapping_add(to);
+        let to = self.inputs.start().wrapping_add(to);
         unrolled!(i < IY, {
             let points = transform::input(s, rows[i]);
             unrolled!(j < IX, {
-                // SAFETY: each point has this panel and channel, as `run` asserted.
+                // SAFETY: each point has this panel and channel, as `run` asserted, and they are nobody else's.
                 unsafe { s.store(to.add((i * IX + j) * self.plan.input_step), points[j]) };
             });
         });

@@ -37,7 +37,7 @@ use crate::gemm::{PANEL_VECTORS, tile_rows};
 use crate::plan::LastPlans;
 use crate::scratch::{self, Scratch};
 use crate::shared::SharedSlice;
-use crate::split::{Split, run_tasks};
+use crate::split::{piece, run_tasks, tasks_for};
 use crate::tuning::{
     FILTER_LANES, WINOGRAD_LOAD, WINOGRAD_MACS_PER_NS, WINOGRAD_STORE, threads_for,
 };
@@ -168,16 +168,27 @@ impl Winograd {
         let images = output.len() / (self.spec.out_channels * frame.output_area());
         let macs = output.len() * self.spec.macs_per_output();
         let threads = threads_for(macs, WINOGRAD_MACS_PER_NS, workers);
-        let split = Split::new(images, plan.parts(), self.tiles, threads);
         let output = &SharedSlice::new(output);
+        let share = |image| Share::new(self, plan, operands, output, [image, images]);
+        let parts = plan.parts();
+        let tasks = tasks_for(threads);
+        if images * parts < tasks {
+            // Too few parts to give each thread as much to do as the others.
+            for image in 0..images {
+                let share = share(image);
+                (0..parts).for_each(|part| share.compute_together(part, threads, workers));
+            }
+            return;
+        }
         let task = |i: usize| {
-            let (image, parts, tiles) = split.task(i);
-            let share = Share::new(self, plan, operands, output, [image, images]);
-            scratch::with(plan.scratch(), |scratch| {
-                share.compute(parts, tiles, scratch)
-            });
+            let all = piece(i, tasks, images * parts);
+            for image in all.start / parts..all.end.div_ceil(parts) {
+                let first = image * parts;
+                let own = all.start.max(first) - first..all.end.min(first + parts) - first;
+                share(image).compute(own);
+            }
         };
-        run_tasks(threads, split.tasks(), &task, workers);
+        run_tasks(threads, tasks, &task, workers);
     }
 
     /// The filters of a tile of output channels at one point, `[input channel][tile row]`.
@@ -230,35 +241,68 @@ impl<'a> Share<'a> {
         share
     }
 
-    /// Computes the outputs in the given parts and tiles of output channels.
+    /// Computes the outputs in the given parts.
     ///
-    /// Tasks that run at the same time differ in image, or have disjoint parts, or disjoint tiles.
-    fn compute(&self, parts: Range<usize>, tiles: Range<usize>, mut scratch: Scratch) {
-        let plan = self.plan;
-        let line = scratch.take::<f32>(plan.line);
-        let planes = scratch.take::<f32>(plan.tile.planes() * plan.plane);
-        let inputs = scratch.take::<f32>(plan.inputs());
-        let products = scratch.take::<f32>(plan.products());
-        let outputs = scratch.take::<f32>(plan.outputs());
-        for part in parts {
-            let part = &plan.part(part);
-            self.load(part, line, planes, inputs);
-            for tile in tiles.clone() {
-                self.multiply(part, tile, inputs, products);
-                self.store(part, tile, products, outputs);
+    /// Tasks that run at the same time differ in image, or have disjoint parts.
+    fn compute(&self, parts: Range<usize>) {
+        let (conv, plan) = (self.conv, self.plan);
+        let bytes = plan.scratch_of_inputs() + plan.scratch_in().max(plan.scratch_out());
+        scratch::with(bytes, |mut scratch| {
+            let inputs = scratch.take::<f32>(plan.inputs());
+            for part in parts {
+                let part = &plan.part(part);
+                let all = 0..conv.spec.in_channels;
+                self.load(part, all, scratch.again(), &SharedSlice::new(inputs));
+                self.outputs(part, 0..conv.tiles, inputs, scratch.again());
             }
-        }
+        });
     }
 
-    /// The way in of a part.
-    fn load(&self, part: &Part, line: &mut [f32], planes: &mut [f32], inputs: &mut [f32]) {
-        let (conv, plan, image) = (self.conv, self.plan, self.input);
+    /// Computes one part with all threads: first they transform its input, each some channels, then each computes some output channels.
+    fn compute_together(&self, part: usize, threads: usize, workers: &dyn Workers) {
+        let (conv, plan) = (self.conv, self.plan);
+        let part = &plan.part(part);
+        scratch::with_shared(plan.scratch_of_inputs(), |mut scratch| {
+            let inputs = scratch.take::<f32>(plan.inputs());
+            let to = &SharedSlice::new(inputs);
+            let channels = conv.spec.in_channels;
+            let tasks = tasks_for(threads).min(channels);
+            let load = |i| {
+                scratch::with(plan.scratch_in(), |scratch| {
+                    self.load(part, piece(i, tasks, channels), scratch, to);
+                });
+            };
+            run_tasks(threads, tasks, &load, workers);
+            let inputs = &*inputs;
+            let tasks = tasks_for(threads).min(conv.tiles);
+            let compute = |i| {
+                scratch::with(plan.scratch_out(), |scratch| {
+                    self.outputs(part, piece(i, tasks, conv.tiles), inputs, scratch);
+                });
+            };
+            run_tasks(threads, tasks, &compute, workers);
+        });
+    }
+
+    /// The way in of some channels of a part, which nobody else transforms meanwhile.
+    fn load(
+        &self,
+        part: &Part,
+        channels: Range<usize>,
+        mut scratch: Scratch,
+        inputs: &SharedSlice<f32>,
+    ) {
+        let (conv, plan, first) = (self.conv, self.plan, channels.start);
+        let channels = self.input.range(channels);
+        let line = scratch.take::<f32>(plan.line);
+        let planes = scratch.take::<f32>(plan.tile.planes() * plan.plane);
         macro_rules! load {
             ($($size:literal),*) => {
                 conv.isa.run(Load::<$($size),*> {
                     plan,
                     part,
-                    image,
+                    channels,
+                    first,
                     line,
                     planes,
                     inputs,
@@ -266,6 +310,16 @@ impl<'a> Share<'a> {
             };
         }
         by_size!(conv.spec.window.kernel, load);
+    }
+
+    /// The outputs of a part in some tiles of output channels, which are nobody else's.
+    fn outputs(&self, part: &Part, tiles: Range<usize>, inputs: &[f32], mut scratch: Scratch) {
+        let products = scratch.take::<f32>(self.plan.products());
+        let outputs = scratch.take::<f32>(self.plan.outputs());
+        for tile in tiles {
+            self.multiply(part, tile, inputs, products);
+            self.store(part, tile, products, outputs);
+        }
     }
 
     /// The products of a tile of output channels at all points.

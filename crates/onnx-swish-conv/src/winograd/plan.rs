@@ -132,13 +132,19 @@ impl Plan {
         self.tile.outs[0] * self.tile.outs[1] * self.product_row
     }
 
-    /// Bytes that a task needs.
-    pub(super) fn scratch(&self) -> usize {
-        bytes_for::<f32>(self.line)
-            + bytes_for::<f32>(self.tile.planes() * self.plane)
-            + bytes_for::<f32>(self.inputs())
-            + bytes_for::<f32>(self.products())
-            + bytes_for::<f32>(self.outputs())
+    /// Bytes that a task needs for what it transforms on the way in, the transformed input apart.
+    pub(super) fn scratch_in(&self) -> usize {
+        bytes_for::<f32>(self.line) + bytes_for::<f32>(self.tile.planes() * self.plane)
+    }
+
+    /// Bytes of transformed input.
+    pub(super) fn scratch_of_inputs(&self) -> usize {
+        bytes_for::<f32>(self.inputs())
+    }
+
+    /// Bytes that a task needs for products and what becomes of them.
+    pub(super) fn scratch_out(&self) -> usize {
+        bytes_for::<f32>(self.products()) + bytes_for::<f32>(self.outputs())
     }
 }
 
