@@ -35,3 +35,6 @@ pub const SOFTMAX_F32_MAX_ULP: f64 = 4.5;
 /// which a root leaves half, and as many again where they are of differences of either sign; the difference, its correction, the
 /// factor and the product round once each.
 pub const NORM_F32_MAX_ERROR: f64 = 32.0 / (1u32 << 24) as f64;
+
+/// f32 [`crate::tanh`]: rounded once from f64, where it is off by 2⁻²⁹ at most.
+pub const TANH_F32_MAX_ULP: f64 = 0.52;

@@ -1,11 +1,12 @@
 //! One element at a time, in blocks that the compiler turns into the vectors of an instruction set.
 //!
-//! Given slices; promises the same bits on every instruction set. For f64, for β in lockstep with x, and for the parameters of
+//! Given slices; promises the same bits on every instruction set. For f64, for tanh, for β in lockstep with x, and for the parameters of
 //! HardSwish that the formulas on registers leave out.
 
 use onnx_swish_simd::{Kernel, Simd};
 
 use crate::element::Scalar;
+use crate::formula::wide;
 use crate::slices::Slices;
 
 /// Elements per block: whole vectors everywhere, and a loop that the compiler vectorises rather than
@@ -27,6 +28,20 @@ impl<T: Scalar> Kernel for Swish<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         map(self.slices, |x| x.swish_one(self.rate));
+    }
+}
+
+/// `tanh x`.
+pub(crate) struct Tanh<'a> {
+    pub(crate) slices: Slices<'a, f32>,
+}
+
+impl Kernel for Tanh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        map(self.slices, wide::tanh);
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`sloped_hard_swish`] | `x·clamp(α·x + β, 0, 1)` | ONNX `HardSigmoid`, times x |
 //! | [`sigmoid`] | `σ(x)`, the gate of SiLU | ONNX `Sigmoid` |
 //! | [`hard_sigmoid`] | `clamp(α·x + β, 0, 1)`, the gate of HardSwish | ONNX `HardSigmoid` |
+//! | [`tanh`] | `tanh x`, f32 only | ONNX `Tanh` |
 //! | [`softmax_in_place`] | `eˣ/Σeˣ` along an axis, f32 only | ONNX `Softmax` |
 //! | [`layer_norm`] | `(x − μ)/√(σ² + ε)` of rows, f32 only | ONNX `LayerNormalization` |
 //! | [`rms_norm`] | `x/√(mean(x²) + ε)` of rows, f32 only | ONNX `RMSNormalization` |
@@ -37,6 +38,7 @@ mod silu;
 mod slices;
 mod softmax;
 mod swish;
+mod tanh;
 
 pub use element::Element;
 pub use formula::swish_constants::SwishConstants;
@@ -62,3 +64,4 @@ pub use swish::{
     swish_per_channel_in_place, swish_per_channel_in_place_with, swish_per_channel_with,
     swish_with,
 };
+pub use tanh::{tanh, tanh_in_place, tanh_in_place_with, tanh_with};

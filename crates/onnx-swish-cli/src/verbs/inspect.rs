@@ -101,7 +101,7 @@ mod loading {
 
     #[derive(Debug, Args)]
     pub struct Loading {
-        /// Also load the model, and say which convolutions our kernels compute, and why the rest is tract's
+        /// Also load the model, and say which convolutions our kernels compute, what runs on 8-bit codes, and why the rest does not
         #[arg(long)]
         engine: bool,
         #[command(flatten)]

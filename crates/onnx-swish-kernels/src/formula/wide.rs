@@ -43,6 +43,34 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     (1.0 / (1.0 + exp2(z))) as f32
 }
 
+/// Coefficients of `tanh(x)/x − 1` as a series in x²: Taylor's, of which the next, 0.0036·x¹², is below 2⁻³² up to [`NEAR`].
+const TANH: [f64; 5] = [
+    -1.0 / 3.0,
+    2.0 / 15.0,
+    -17.0 / 315.0,
+    62.0 / 2835.0,
+    -1382.0 / 155_925.0,
+];
+
+/// Below this `1 − e⁻²ˣ` would lose what the exponential has not got.
+const NEAR: f64 = 0.25;
+
+/// `tanh x = (1 − e⁻²ˣ)/(1 + e⁻²ˣ)`, by its series near zero; an error below 0.51 ulp.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let x = f64::from(x);
+    let e = exp2(x.abs() * (-2.0 * LOG2_E));
+    let far = ((1.0 - e) / (1.0 + e)).copysign(x);
+    let xx = x * x;
+    let c = &TANH;
+    let p = c[3] + xx * c[4];
+    let p = c[2] + xx * p;
+    let p = c[1] + xx * p;
+    let p = c[0] + xx * p;
+    let near = x * (1.0 + xx * p);
+    (if x.abs() < NEAR { near } else { far }) as f32
+}
+
 /// `2ᶻ` of any z up to [`FAR`], `2^-FAR` below `-FAR`, NaN of NaN; relative error below 2⁻³¹.
 #[inline(always)]
 fn exp2(z: f64) -> f64 {

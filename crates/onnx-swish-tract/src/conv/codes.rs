@@ -2,11 +2,12 @@
 //!
 //! Given codes; promises codes or floats, as the [`Ending`] of its convolution says, with exact sums.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytemuck::{cast_slice, cast_slice_mut};
 use onnx_swish_conv::{
-    CodeType, Dynamic, Ending, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights,
+    CodeType, Dynamic, Ending, Frame, QBias, QConv2d, QOperands, QOutput, QSpec, QWeights,
 };
 use onnx_swish_threads::Workers;
 use tract_core::internal::*;
@@ -16,7 +17,10 @@ use super::place::Place;
 use crate::arena::Arena;
 use crate::ops::codes::bytes;
 use crate::shared;
-use crate::workers::with_workers;
+use crate::workers::{in_chunks, with_workers};
+
+/// Images of one pixel from which on they are the pixels of one image: its weights are then read once for many of them.
+const MANY_ROWS: usize = 4;
 
 /// A convolution of codes, its bias, and what its sums end in, in one pass. A second input, if there is one, is the zero point of the
 /// first, and a third what floats are scaled by, as a model computes them.
@@ -106,27 +110,120 @@ impl EvalOp for QConv {
         let input = inputs.first().context("a convolution without an input")?;
         let channels = self.conv.spec().out_channels;
         let (images, frame, shape) = self.place.geometry(input.shape(), channels)?;
-        let operands = QOperands {
-            input: bytes(input)?,
-            dynamic: dynamic(&inputs)?,
-        };
-        let run = |output: QOutput| {
-            let mut output = Some(output);
-            with_workers(|workers: &dyn Workers| {
-                let output = output.take().context("an output that is gone")?;
-                Ok(self.conv.run(images, &frame, operands, output, workers)?)
-            })
+        let codes = bytes(input)?;
+        let pointwise = matches!(self.place, Place::Pointwise { .. });
+        let run = if pointwise && images >= MANY_ROWS && frame.input_area() == 1 {
+            let columns = transposed(codes, images);
+            let frame = Frame {
+                input: [1, images],
+                output: [1, images],
+                pad: [0, 0],
+            };
+            Run {
+                conv: &self.conv,
+                images: 1,
+                frame,
+                input: Cow::Owned(columns),
+                dynamic: dynamic(&inputs)?,
+                rows: Some(images),
+            }
+        } else {
+            Run {
+                conv: &self.conv,
+                images,
+                frame,
+                input: Cow::Borrowed(codes),
+                dynamic: dynamic(&inputs)?,
+                rows: None,
+            }
         };
         let output = match self.output_type() {
-            DatumType::F32 => Arena::output(ctx, &shape, |output| run(QOutput::Floats(output))),
-            DatumType::I32 => Arena::output(ctx, &shape, |output| run(QOutput::Sums(output))),
-            DatumType::I8 => Arena::output(ctx, &shape, |output: &mut [i8]| {
-                run(QOutput::Codes(cast_slice_mut(output)))
+            DatumType::F32 => {
+                Arena::output(ctx, &shape, |to| run.write(to, |to| QOutput::Floats(to)))
+            }
+            DatumType::I32 => {
+                Arena::output(ctx, &shape, |to| run.write(to, |to| QOutput::Sums(to)))
+            }
+            DatumType::I8 => Arena::output(ctx, &shape, |to: &mut [i8]| {
+                run.write(cast_slice_mut(to), |to| QOutput::Codes(to))
             }),
-            _ => Arena::output(ctx, &shape, |output| run(QOutput::Codes(output))),
+            _ => Arena::output(ctx, &shape, |to| run.write(to, |to| QOutput::Codes(to))),
         }?;
         Ok(tvec!(output.into_tvalue()))
     }
+}
+
+/// One evaluation.
+struct Run<'a> {
+    conv: &'a QConv2d,
+    images: usize,
+    frame: Frame,
+    input: Cow<'a, [u8]>,
+    dynamic: Option<Dynamic>,
+    /// The rows that are pixels here, if they are: the output's then have to be rows again.
+    rows: Option<usize>,
+}
+
+impl Run<'_> {
+    fn write<T: Copy + Default + Send + Sync>(
+        &self,
+        output: &mut [T],
+        kind: impl Fn(&mut [T]) -> QOutput<'_>,
+    ) -> TractResult<()> {
+        let Some(rows) = self.rows else {
+            return self.run(kind(output));
+        };
+        let mut columns = vec![T::default(); output.len()];
+        self.run(kind(&mut columns))?;
+        transpose(&columns, rows, output);
+        Ok(())
+    }
+
+    fn run(&self, output: QOutput) -> TractResult<()> {
+        let operands = QOperands {
+            input: &self.input,
+            dynamic: self.dynamic,
+        };
+        let mut output = Some(output);
+        with_workers(|workers: &dyn Workers| {
+            let output = output.take().context("an output that is gone")?;
+            Ok(self
+                .conv
+                .run(self.images, &self.frame, operands, output, workers)?)
+        })
+    }
+}
+
+/// The columns of a matrix of so many rows, one after the other.
+fn transposed(matrix: &[u8], rows: usize) -> Vec<u8> {
+    let mut columns = vec![0; matrix.len()];
+    transpose(matrix, matrix.len() / rows.max(1), &mut columns);
+    columns
+}
+
+/// Elements along each side of what is moved at a time: whole cache lines of bytes.
+const SQUARE: usize = 64;
+
+/// Writes the columns of a matrix one after the other, of which it has so many.
+fn transpose<T: Copy + Send + Sync>(matrix: &[T], columns: usize, to: &mut [T]) {
+    if to.is_empty() {
+        return;
+    }
+    let rows = to.len() / columns;
+    in_chunks(to, rows, matrix.len(), |first, to| {
+        for (at, to) in to.chunks_mut(SQUARE * rows).enumerate() {
+            let first = first + at * SQUARE;
+            for (below, matrix) in matrix.chunks(SQUARE * columns).enumerate() {
+                for (column, to) in to.chunks_exact_mut(rows).enumerate() {
+                    let to = to[below * SQUARE..].iter_mut();
+                    let from = matrix.iter().skip(first + column).step_by(columns);
+                    for (to, from) in to.zip(from) {
+                        *to = *from;
+                    }
+                }
+            }
+        }
+    });
 }
 
 /// The convolution with its weights packed, or one of the same that another plan of the session has already; else why there is none.
@@ -188,4 +285,28 @@ impl TypedOp for QConv {
     }
 
     as_op!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_any_matrix_become_rows() {
+        for (rows, columns) in [
+            (1, 1),
+            (3, 5),
+            (64, 64),
+            (65, 130),
+            (200, 7),
+            (1, 300),
+            (0, 4),
+        ] {
+            let matrix: Vec<usize> = (0..rows * columns).collect();
+            let mut found = vec![0; matrix.len()];
+            transpose(&matrix, columns, &mut found);
+            let wanted = (0..columns).flat_map(|at| (0..rows).map(move |row| row * columns + at));
+            assert!(found.into_iter().eq(wanted), "{rows} x {columns}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::conv::Convolution;
 use crate::conv::chain::{Chain, Residuals};
 use crate::conv::codes::{QConv, Table, packed};
 use crate::conv::policy::Policy;
-use crate::conv::root::{Found, Root, Rows};
+use crate::conv::root::{Found, Root};
 use crate::load::dequantized::{Codes, recall};
 use crate::ops::LookUp;
 use crate::passes::Findings;
@@ -48,8 +48,6 @@ pub(super) fn take_over(
             continue;
         };
         let found = match find(model, &root)? {
-            // Codes of rows are multiplied one row at a time.
-            Ok(Some(_)) if root.rows == Rows::Many => Err("a product of many rows".to_owned()),
             Ok(Some(_)) if root.is_long_depthwise() => {
                 Err("depthwise in one direction or of more than 7 taps".to_owned())
             }

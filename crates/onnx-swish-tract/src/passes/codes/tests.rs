@@ -5,6 +5,7 @@
 
 use tract_core::internal::*;
 use tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
+use tract_core::ops::einsum::EinSum;
 use tract_core::ops::math::{add, max, mul};
 use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 
@@ -265,6 +266,34 @@ fn images_with_a_scale_for_each_channel_are_floats_and_the_reason_is_told() {
     let why = findings.convolutions[0].floats.as_deref();
     let told = "its input has a scale with several elements, or one that the model computes";
     assert_eq!(why, Some(told));
+}
+
+#[test]
+fn products_of_many_rows_stay_codes() {
+    for codes in [U8, I8] {
+        for ends_in_codes in [true, false] {
+            let model = net(codes, |net, x| {
+                let x = net.dequantize(x, 0.125, if codes == U8 { 100 } else { 3 });
+                // Rows of nine, 144 of them.
+                let bytes: Vec<i8> = (0..5 * 9u32).map(|i| (i * 37) as u8 as i8).collect();
+                let floats: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) * 0.5).collect();
+                let floats = Tensor::from_shape(&[5, 9], &floats).unwrap();
+                remember(&floats, I8, &tensor0(0.5f32), None).unwrap();
+                let weights = net.constant(floats);
+                let axes = "abck,nk->abcn".parse().unwrap();
+                let y = net.wire(EinSum::new(axes, DatumType::F32), &[x, weights]);
+                let y = net.relu(y);
+                vec![if ends_in_codes {
+                    net.quantize(y, 64.0, 3, codes)
+                } else {
+                    y
+                }]
+            });
+            let (fused, findings) = kept(&model);
+            assert_eq!(count::<QConv>(&fused), 1, "{fused}");
+            assert!(findings.convolutions[0].codes);
+        }
+    }
 }
 
 #[test]
