@@ -141,7 +141,8 @@ fn end(model: &TypedModel, node: usize) -> TractResult<Option<(Option<usize>, us
     Ok(end.map(|(quantize, to)| (Some(relu), quantize, to)))
 }
 
-/// Whether a shape is the other with ones from some axis on, and more than one before.
+/// Whether a shape is the other with ones from some axis on. Two of one shape have planes of one element, which have no factor in common:
+/// those are a region of several codes.
 fn is_one_for_each_plane(gate: &ShapeFact, whole: &ShapeFact) -> bool {
     if gate.rank() != whole.rank() {
         return false;
@@ -149,7 +150,7 @@ fn is_one_for_each_plane(gate: &ShapeFact, whole: &ShapeFact) -> bool {
     let one = TDim::Val(1);
     let same = gate.iter().zip(whole.iter());
     let same = same.take_while(|(gate, whole)| gate == whole).count();
-    gate.iter().skip(same).all(|size| *size == one)
+    same < whole.rank() && gate.iter().skip(same).all(|size| *size == one)
 }
 
 /// The sum over each plane of a dequantised tensor.

@@ -11,7 +11,7 @@ use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 
 use crate::conv::{Convolutions, QConv};
 use crate::load::dequantized::{remember, remembering};
-use crate::ops::{Activation, CodePair, CodeSums, Direction, QuantizeBy, is_code};
+use crate::ops::{Activation, CodePair, CodeSums, Direction, QElementwise, QuantizeBy, is_code};
 use crate::passes::written::{I8, Net, U8};
 use crate::passes::{self, Findings, Wanted};
 
@@ -218,6 +218,25 @@ fn residuals_gates_and_pools_stay_codes() {
 }
 
 /// The same node twice, a tensor that is broadcast, and a sum that somebody else reads.
+#[test]
+fn a_product_of_two_tensors_of_one_shape_is_no_gate() {
+    let model = net(U8, |net, x| {
+        let x = net.dequantize(x, 0.125, 100);
+        let mut side = |kernel| {
+            let y = net.conv(x, kernel, 8, 1);
+            let y = net.quantize(y, 64.0, 3, U8);
+            net.dequantize(y, 64.0, 3)
+        };
+        let both = [side(1), side(3)];
+        let y = net.wire(mul(), &both);
+        vec![net.quantize(y, 16384.0, 5, U8)]
+    });
+    let (fused, _) = kept(&model);
+    assert_eq!(count::<CodePair>(&fused), 0, "{fused}");
+    assert_eq!(count::<QElementwise>(&fused), 1, "{fused}");
+    assert_eq!(floats(&fused).len(), 0, "{fused}");
+}
+
 #[test]
 fn what_is_almost_a_residual_is_left() {
     let model = net(I8, |net, x| {
