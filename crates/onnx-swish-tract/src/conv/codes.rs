@@ -112,30 +112,26 @@ impl EvalOp for QConv {
         let (images, frame, shape) = self.place.geometry(input.shape(), channels)?;
         let codes = bytes(input)?;
         let pointwise = matches!(self.place, Place::Pointwise { .. });
-        let run = if pointwise && images >= MANY_ROWS && frame.input_area() == 1 {
-            let columns = transposed(codes, images);
-            let frame = Frame {
-                input: [1, images],
-                output: [1, images],
-                pad: [0, 0],
-            };
-            Run {
-                conv: &self.conv,
-                images: 1,
-                frame,
-                input: Cow::Owned(columns),
-                dynamic: dynamic(&inputs)?,
-                rows: Some(images),
+        let many = pointwise && images >= MANY_ROWS && frame.input_area() == 1;
+        let rows = many.then_some(images);
+        let (images, frame, input) = match rows {
+            Some(rows) => {
+                let frame = Frame {
+                    input: [1, rows],
+                    output: [1, rows],
+                    pad: [0, 0],
+                };
+                (1, frame, Cow::Owned(transposed(codes, rows)))
             }
-        } else {
-            Run {
-                conv: &self.conv,
-                images,
-                frame,
-                input: Cow::Borrowed(codes),
-                dynamic: dynamic(&inputs)?,
-                rows: None,
-            }
+            None => (images, frame, Cow::Borrowed(codes)),
+        };
+        let run = Run {
+            conv: &self.conv,
+            images,
+            frame,
+            input,
+            dynamic: dynamic(&inputs)?,
+            rows,
         };
         let output = match self.output_type() {
             DatumType::F32 => {

@@ -198,7 +198,7 @@ fn left(model: &TypedModel, node: usize, why: String) -> Convolution {
 }
 
 /// A constant's elements, if it is plain f32.
-fn f32_constant(tensor: &Tensor) -> Option<&[f32]> {
+pub(crate) fn f32_constant(tensor: &Tensor) -> Option<&[f32]> {
     if tensor.datum_type() != DatumType::F32 {
         return None;
     }

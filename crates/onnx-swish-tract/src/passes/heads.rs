@@ -27,7 +27,6 @@ pub(super) fn merge(model: &mut TypedModel, asked: Convolutions) -> TractResult<
 
 /// A product whose sums are over several axes.
 struct OfHeads<'a> {
-    node: &'a TypedNode,
     data: OutletId,
     kernel: &'a Arc<Tensor>,
     /// The axes of each, by their letters.
@@ -43,7 +42,7 @@ struct OfHeads<'a> {
 impl<'a> OfHeads<'a> {
     fn of(
         model: &'a TypedModel,
-        node: &'a TypedNode,
+        node: &TypedNode,
         op: &EinSum,
     ) -> TractResult<Option<OfHeads<'a>>> {
         let &[left, right] = &*node.inputs else {
@@ -79,7 +78,6 @@ impl<'a> OfHeads<'a> {
                 .partition(|axis| data_axes.contains(axis) && !out_axes.contains(axis));
             let &[outer] = &*outer else { continue };
             let found = OfHeads {
-                node,
                 data,
                 kernel,
                 data_axes: data_axes.clone(),
@@ -176,7 +174,7 @@ fn merged(
         text(&heads.out_axes)
     );
     let product = EinSum::new(axes.parse()?, op.operating_dt);
-    let output = patch.wire_node(&heads.node.name, product, &[data, matrix])?;
+    let output = patch.wire_node(&node.name, product, &[data, matrix])?;
     patch.shunt_outside(model, node.id.into(), single(output)?)?;
     Ok(Some(patch))
 }

@@ -13,6 +13,7 @@ use tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_core::ops::math::{Add, Mul, Sub};
 use tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
 
+use crate::conv::f32_constant;
 use crate::ops::RowNorm;
 
 pub(super) fn take_over(model: &mut TypedModel) -> TractResult<()> {
@@ -76,14 +77,12 @@ fn centre(
     };
     for (sum, factor) in [(a, b), (b, a)] {
         let sum = model.node(sum.node);
+        let rank = model.outlet_fact(*rows)?.rank();
         let of_rows = sum.op_as::<Reduce>().is_some_and(|it| {
-            it.reducer == Reducer::Sum && it.axes.len() == 1 && sum.inputs.first() == Some(rows)
+            let last = matches!(*it.axes, [axis] if axis + 1 == rank);
+            it.reducer == Reducer::Sum && last && sum.inputs.first() == Some(rows)
         });
-        let last = sum
-            .op_as::<Reduce>()
-            .and_then(|it| it.axes.first().copied())
-            == model.outlet_fact(*rows)?.rank().checked_sub(1);
-        if !(of_rows && last) {
+        if !of_rows {
             continue;
         }
         let Some(factor) = row(model, *factor, 1)? else {
@@ -152,13 +151,12 @@ fn binary<Operation: BinMiniOp>(node: &TypedNode) -> Option<&TypedBinOp> {
 
 /// A constant of f32 as one row of this length: its last axis is that or one, and the others are one.
 fn row(model: &TypedModel, outlet: OutletId, length: usize) -> TractResult<Option<Arc<[f32]>>> {
-    let fact = model.outlet_fact(outlet)?;
-    let constant = fact.konst.as_ref();
-    let Some(constant) = constant.filter(|it| it.datum_type() == DatumType::F32) else {
+    let Some(constant) = &model.outlet_fact(outlet)?.konst else {
         return Ok(None);
     };
-    let plain = constant.try_as_plain_ram()?;
-    let elements = plain.as_slice::<f32>()?;
+    let Some(elements) = f32_constant(constant) else {
+        return Ok(None);
+    };
     Ok(match elements {
         [all] => Some(vec![*all; length].into()),
         _ if elements.len() == length && constant.shape().last() == Some(&length) => {
