@@ -9,8 +9,9 @@ use tract_onnx::pb::NodeProto;
 
 use super::Built;
 use super::combined::places;
+use super::on_codes::{FromCodes, OnCodes};
 use crate::error::{decline, demand};
-use crate::ops::{QAverage, QGlobalAverage, input, is_code};
+use crate::ops::{QAverage, QGlobalAverage};
 
 pub(in crate::load) fn average(_: &ParsingContext, node: &NodeProto) -> Built {
     let at = images(node)?;
@@ -65,15 +66,7 @@ fn padding(node: &NodeProto, axes: usize) -> TractResult<PaddingSpec> {
     }
 }
 
-/// A pool of codes.
-trait Pool: TypedOp + Clone {
-    /// The operator of the file.
-    const NAME: &'static str;
-    fn at(&self) -> &[Option<usize>];
-    fn shape(&self, image: &[TDim]) -> TractResult<TVec<TDim>>;
-}
-
-impl Pool for QAverage {
+impl FromCodes for QAverage {
     const NAME: &'static str = "QLinearAveragePool";
 
     fn at(&self) -> &[Option<usize>] {
@@ -85,7 +78,7 @@ impl Pool for QAverage {
     }
 }
 
-impl Pool for QGlobalAverage {
+impl FromCodes for QGlobalAverage {
     const NAME: &'static str = "QLinearGlobalAveragePool";
 
     fn at(&self) -> &[Option<usize>] {
@@ -94,44 +87,5 @@ impl Pool for QGlobalAverage {
 
     fn shape(&self, image: &[TDim]) -> TractResult<TVec<TDim>> {
         Ok(Self::output_shape(image))
-    }
-}
-
-#[derive(Debug, Clone)]
-struct OnCodes<P>(P);
-
-impl<P: Pool> Expansion for OnCodes<P> {
-    fn name(&self) -> StaticName {
-        P::NAME.into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, self.0.at().iter().flatten().count())?;
-        check_output_arity(outputs, 1)?;
-        let image = input(self.0.at(), inputs, 0)?;
-        s.equals(&image.datum_type, &outputs[0].datum_type)?;
-        s.given(&image.shape, move |s, shape| {
-            let shape = self.0.shape(&shape)?;
-            s.equals(&outputs[0].shape, ShapeFactoid::from(shape))
-        })
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let image = *input(self.0.at(), inputs, 0)?;
-        demand!(
-            is_code(model.outlet_fact(image)?.datum_type),
-            "its codes are not of 8 bits"
-        );
-        model.wire_node(prefix, self.0.clone(), inputs)
     }
 }

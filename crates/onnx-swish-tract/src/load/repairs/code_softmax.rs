@@ -8,8 +8,9 @@ use tract_onnx::pb::NodeProto;
 
 use super::Built;
 use super::combined::places;
+use super::on_codes::{FromCodes, OnCodes};
 use crate::error::{demand, reject};
-use crate::ops::{QSoftmax, input, is_code};
+use crate::ops::QSoftmax;
 
 /// Up to this version of the standard softmax took the axes behind its own along.
 const LAST_TO_THE_END: i64 = 12;
@@ -25,43 +26,22 @@ pub(in crate::load) fn softmax(_: &ParsingContext, node: &NodeProto) -> Built {
         to_the_end,
         at: places(node, &[0, 1, 3])?,
     };
-    Ok((expand(OfCodes(op)), vec![]))
+    Ok((expand(OnCodes(op)), vec![]))
 }
 
-#[derive(Debug, Clone)]
-struct OfCodes(QSoftmax);
+impl FromCodes for QSoftmax {
+    const NAME: &'static str = "QLinearSoftmax";
 
-impl Expansion for OfCodes {
-    fn name(&self) -> StaticName {
-        "QLinearSoftmax".into()
+    fn at(&self) -> &[Option<usize>] {
+        &self.at
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, self.0.at.iter().flatten().count())?;
-        check_output_arity(outputs, 1)?;
-        let codes = input(&self.0.at, inputs, 0)?;
-        s.equals(&codes.datum_type, &outputs[0].datum_type)?;
-        s.equals(&codes.shape, &outputs[0].shape)
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let codes = model.outlet_fact(*input(&self.0.at, inputs, 0)?)?;
-        demand!(is_code(codes.datum_type), "its codes are not of 8 bits");
-        let (axis, rank) = (self.0.axis, codes.rank() as i64);
+    fn shape(&self, codes: &[TDim]) -> TractResult<TVec<TDim>> {
+        let (axis, rank) = (self.axis, codes.len() as i64);
         demand!(
             (-rank..rank).contains(&axis),
             "its axis is {axis}, and its codes have {rank} axes"
         );
-        model.wire_node(prefix, self.0.clone(), inputs)
+        Ok(codes.into())
     }
 }

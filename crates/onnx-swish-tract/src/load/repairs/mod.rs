@@ -34,6 +34,7 @@ mod mat_mul;
 mod mat_mul_nbits;
 mod modulo;
 mod non_max_suppression;
+mod on_codes;
 mod pad;
 mod pairs;
 mod prelu;
