@@ -73,6 +73,21 @@ pub fn quantised<'r>(term: &Term, regions: impl IntoIterator<Item = &'r Quantise
     text
 }
 
+/// How many quantised activations the file keeps, and why where functions were asked for.
+pub fn kept(report: &Report) -> String {
+    let mut text = String::new();
+    let regions = report.quantised.iter().filter(|one| one.op.is_none());
+    let why = |region: &&QuantisedEntry| match &region.stays {
+        Some(why) => plain(why),
+        None => "each is a table of 256 codes".to_owned(),
+    };
+    for (why, members) in grouped(regions, why) {
+        let count = count(members.len(), "quantised activation");
+        let _ = writeln!(text, "{count} kept: {why}");
+    }
+    text
+}
+
 /// `9 x reason` with examples of the sentences, or all of them, and what would have to change.
 pub fn near_misses(term: &Term, report: &Report) -> String {
     let mut text = String::new();

@@ -117,6 +117,9 @@ pub struct QuantisedEntry {
     /// The operator that is written, where functions are asked for; none for one that stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
+    /// Why it stays as it is although functions are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stays: Option<String>,
     /// `main`, or the path of the subgraph or function.
     pub graph: String,
 }
@@ -310,7 +313,11 @@ impl Plan<'_> {
 
     fn quantised(&self, index: usize, region: &Region) -> QuantisedEntry {
         let graph = &self.graph;
-        let call = self.calls.calls.get(index).and_then(Option::as_ref);
+        let (call, stays) = match self.calls.calls.get(index) {
+            Some(Ok(call)) => (Some(call), None),
+            Some(Err(why)) => (None, Some((*why).to_owned())),
+            None => (None, None),
+        };
         let number = |value: f64| readable(value, Element::F32);
         let (activation, beta, alpha, offset) = described(region.activation);
         let nodes = region.nodes.iter();
@@ -327,6 +334,7 @@ impl Plan<'_> {
             offset: offset.map(number),
             factor: (region.factor != 1.0).then(|| number(region.factor)),
             op: call.map(|call| format!("{OUR_DOMAIN}::{}", self.calls.name(call))),
+            stays,
             graph: graph.place(graph.producer(region.output)),
         }
     }

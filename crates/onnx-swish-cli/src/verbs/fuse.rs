@@ -117,14 +117,7 @@ fn told(term: &Term, report: &Report, runtime: Option<&str>, would: bool) -> Str
     for note in &report.notes {
         let _ = writeln!(text, "Note: {note}");
     }
-    let kept = report.quantised.len() - report.functions().count();
-    if kept > 0 {
-        let _ = writeln!(
-            text,
-            "{} kept: each is a table of 256 codes",
-            report::count(kept, "quantised activation")
-        );
-    }
+    text.push_str(&report::kept(report));
     // HardSigmoid and Mul, where that is what would be written.
     let pairs = report.already_fused.iter();
     let pairs = pairs.filter(|one| one.op.contains('+')).count();

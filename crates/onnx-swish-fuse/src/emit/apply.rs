@@ -163,7 +163,7 @@ impl<'p, 'm> Apply<'p, 'm> {
             }
         }
         for (region, call) in self.plan.regions.iter().zip(&calls.calls) {
-            let Some(call) = call else { continue };
+            let Ok(call) = call else { continue };
             let with = calls.node(self.graph, call, region.output);
             edit.replace_node(self.graph.id(call.last), &[with])?;
             if let Some(replaced) = replaced.get_mut(call.last.index()) {

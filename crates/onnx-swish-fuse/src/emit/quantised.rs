@@ -16,9 +16,10 @@ use crate::constants::MAX_KEPT;
 use crate::facts::Facts;
 use crate::forms::products::{Activation, Beta};
 use crate::graph::{Graph, Node, Value};
-use crate::ops::{OUR_DOMAIN, is_default_domain};
+use crate::ops::{OUR_DOMAIN, Op, is_default_domain};
 use crate::pattern::MAX_NODES;
 use crate::quantised::Region;
+use crate::quantised::params::code_type;
 
 /// What the names of such functions begin with; a number follows.
 const STEMS: [&str; 3] = ["QuantizedSilu", "QuantizedSwish", "QuantizedHardSwish"];
@@ -38,12 +39,36 @@ pub(crate) struct Call {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Calls {
     pub(crate) functions: Vec<schema::FunctionProto>,
-    /// For each region; nothing for one that carries what a function would lose.
-    pub(crate) calls: Vec<Option<Call>>,
+    /// For each region: its call, or why there is none.
+    pub(crate) calls: Vec<Result<Call, &'static str>>,
 }
 
+/// A node of the region carries what a function would lose, or stands in a way that no function can.
+const NO_FUNCTION: &str = "the nodes carry what a function cannot hold";
+
+/// ONNX Runtime 1.32 takes HardSwish and Swish, which it has no kernels for, apart before it looks for integer convolutions if the file has
+/// a function, called or not, and afterwards if it has none. Where codes are int8 it then finds none in front of what reads a number twice.
+const FIRST_FUNCTION: &str = "with a function in the file ONNX Runtime's optimiser finds fewer integer layers around HardSwish and Swish of int8 codes, \
+                              and codes would move";
+
 impl Calls {
-    pub(crate) fn new(graph: &Graph<'_>, facts: &Facts, regions: &[Region]) -> Self {
+    /// `are_alone` says that the file has no functions but these.
+    pub(crate) fn new(
+        graph: &Graph<'_>,
+        facts: &Facts,
+        regions: &[Region],
+        are_alone: bool,
+    ) -> Self {
+        if are_alone
+            && regions
+                .iter()
+                .any(|region| moves_with_functions(graph, region))
+        {
+            return Self {
+                functions: Vec::new(),
+                calls: regions.iter().map(|_| Err(FIRST_FUNCTION)).collect(),
+            };
+        }
         let mut taken: HashSet<Vec<u8>> = graph
             .model()
             .functions()
@@ -74,7 +99,7 @@ impl Calls {
                     last,
                 }
             });
-            all.calls.push(call);
+            all.calls.push(call.ok_or(NO_FUNCTION));
         }
         all
     }
@@ -120,7 +145,7 @@ impl Calls {
         let reads: HashSet<Value> = reads.iter().copied().collect();
         let mut inner: BTreeSet<Node> = BTreeSet::new();
         for (region, call) in regions.iter().zip(&self.calls) {
-            let Some(call) = call else { continue };
+            let Ok(call) = call else { continue };
             set(removed, call.last, true);
             inner.extend(region.nodes.iter().filter(|&&node| node != call.last));
         }
@@ -151,6 +176,13 @@ impl Calls {
             }
         }
     }
+}
+
+/// Whether ONNX Runtime's optimiser computes a region in another way once the file has a function.
+fn moves_with_functions(graph: &Graph<'_>, region: &Region) -> bool {
+    let is_expanded = |&node: &Node| matches!(graph.op(node), Op::HardSwish | Op::Swish);
+    code_type(graph, region.input) == Some(schema::tensor_proto::DataType::Int8 as i32)
+        && region.nodes.iter().any(is_expanded)
 }
 
 fn set(removed: &mut [bool], node: Node, to: bool) {

@@ -114,7 +114,8 @@ pub(super) fn run(graph: Graph<'_>, options: Options) -> Plan<'_> {
     settle::settle(&mut plan, instead);
     regions::settle_functions(&mut plan);
     if options.quantized && options.writes_functions() {
-        plan.calls = Functions::new(&plan.graph, &plan.facts, &plan.regions);
+        let are_alone = plan.fusions.is_empty() && plan.graph.model().functions().is_empty();
+        plan.calls = Functions::new(&plan.graph, &plan.facts, &plan.regions, are_alone);
     }
     plan
 }

@@ -35,7 +35,7 @@ class Fusion(Record):
 
 
 class Quantised(Record):
-    """An activation from one 8-bit code to another, which the file keeps."""
+    """An activation from one 8-bit code to another."""
 
     activation: str
     input: str
@@ -45,6 +45,10 @@ class Quantised(Record):
     alpha: float | None
     offset: float | None
     factor: float | None
+    op: str | None = None
+    """The function that is written; None where the file keeps the nodes."""
+    stays: str | None = None
+    """Why it keeps them although functions were asked for."""
     graph: str
 
 
@@ -115,7 +119,7 @@ class Report(Document):
 
     @property
     def quantised(self) -> list[Quantised]:
-        """Activations from one 8-bit code to another, which stay."""
+        """Activations from one 8-bit code to another, which stay unless ``quantized`` asks for functions."""
         return [Quantised(one) for one in self._fields["quantised"]]
 
     @property
