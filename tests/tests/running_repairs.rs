@@ -195,6 +195,7 @@ repairs! {
         squeeze_of_opset_11_without_axes
         squeeze_without_axes
         transposed_convolution_as_large_as_its_stride
+        transposed_convolution_beyond_its_reach
         transposed_convolution_to_a_shape
         upsample_of_opset_7
         upsample_of_opset_9
@@ -236,6 +237,7 @@ repairs! {
         special_values_in_branches
         sums_over_what_is_repeated
         strided_convolutions_behind_a_reshape
+        strides_behind_same_padding
         top_k_of_nan
         whole_numbers_of_quotients
         whole_numbers_of_quotients_in_branches_and_loops

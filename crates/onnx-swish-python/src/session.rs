@@ -23,7 +23,7 @@ use crate::{arrays, options};
 ///         them the arrays of each run settle the sizes, and the first run with new sizes builds the model for them.
 ///     threads: how many threads one run may use; 1 is the calling thread alone.
 ///     fuse: whether activations are fused in memory first. A file that is fused already loses nothing by it.
-///     convolutions: who computes them: 'ours', 'tract', or 'auto', whoever is faster on this processor.
+///     convolutions: who computes them: 'ours', 'tract', or 'auto', whoever is faster on this processor; 'exact' is 'auto' without Winograd's method.
 ///     tables: whether what is computed from one 8-bit code alone runs as a table of 256 entries.
 ///     codes: whether convolutions between 8-bit codes are computed on the codes, with exact sums.
 ///     native_half: whether float16 is computed in float16, which takes half the memory and loses digits.

@@ -16,6 +16,7 @@ mod margins;
 mod norms;
 mod planes;
 mod products;
+mod same;
 mod selections;
 mod sizes;
 mod softmax;
@@ -123,9 +124,14 @@ const PASSES: &[Pass] = &[
         run: |model, _, _| sizes::keep_their_bits(model),
     },
     Pass {
-        name: "strides behind a reshape",
+        name: "padding that follows from sizes",
         when: When::Raw,
-        run: |model, _, _| strides::keep_behind_reshapes(model),
+        run: |model, _, _| same::in_numbers(model),
+    },
+    Pass {
+        name: "strides that tract would lose",
+        when: When::Raw,
+        run: |model, _, _| strides::keep(model),
     },
     Pass {
         name: "sizes that only outputs tell",

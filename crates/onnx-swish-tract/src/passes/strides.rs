@@ -1,8 +1,9 @@
 //! Strides of convolutions that leave pixels out.
 //!
-//! Given a graph before declutter; promises that such a stride stays where the axis is that it runs along. At fault: tract-core,
-//! `ops/cnn/conv/conv.rs`, `declutter_stride_slice_to_downsample`, which makes a Downsample of it, and `ops/downsample/array.rs`,
-//! `pull_downsample_over_axis_op`, which fails where the axis does not exist before a Reshape ("Invalid axis").
+//! Given a graph before declutter, with [`super::same`] done; promises that such a stride stays where the axis is that it runs along, and
+//! behind convolutions whose padding is not in numbers. At fault: tract-core, `ops/cnn/conv/conv.rs`,
+//! `declutter_stride_slice_to_downsample`, which makes a Downsample of it, and `ops/downsample/array.rs`, `pull_downsample_over_axis_op`,
+//! which fails where the axis does not exist before a Reshape ("Invalid axis").
 
 use std::collections::HashSet;
 
@@ -10,9 +11,10 @@ use tract_core::internal::*;
 use tract_core::model::Rewriter;
 use tract_core::ops::cnn::{Conv, PoolSpec};
 
+use super::same::is_same;
 use crate::ops::stride::Stride;
 
-pub(super) fn keep_behind_reshapes(model: &mut TypedModel) -> TractResult<()> {
+pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
     Rewriter::default()
         .with_rule_for::<Conv>("strides", |_, model, node, name, conv| {
             let Some(&image) = node.inputs.first() else {
@@ -22,7 +24,7 @@ pub(super) fn keep_behind_reshapes(model: &mut TypedModel) -> TractResult<()> {
             let before = conv.pool_spec.data_format.shape(shape)?.h_axis();
             let mut strided = None;
             for along in (0..conv.pool_spec.rank()).filter(|it| leaves_out(&conv.pool_spec, *it)) {
-                if meets_a_reshape(model, image, before + along)? {
+                if must_stay(model, image, before + along)? {
                     strided = Some(along);
                     break;
                 }
@@ -69,14 +71,20 @@ fn without(conv: &Conv, along: usize) -> Conv {
     conv
 }
 
-/// Whether a Downsample of an axis, pulled up as tract does it, would come to where the axis does not exist. What reads a value beside it
-/// is not asked: it may be gone by then.
-fn meets_a_reshape(model: &TypedModel, value: OutletId, axis: usize) -> TractResult<bool> {
+/// Whether a Downsample of an axis, pulled up as tract does it, would come to where the axis does not exist, or to a convolution whose
+/// padding would be another one. What reads a value beside it is not asked: it may be gone by then.
+fn must_stay(model: &TypedModel, value: OutletId, axis: usize) -> TractResult<bool> {
     let mut seen = HashSet::new();
     let mut left = vec![(value, axis)];
     while let Some((value, axis)) = left.pop() {
         let node = model.node(value.node);
-        if !seen.insert((value, axis)) || node.op_is::<Conv>() || node.inputs.is_empty() {
+        if !seen.insert((value, axis)) || node.inputs.is_empty() {
+            continue;
+        }
+        if let Some(conv) = node.op_as::<Conv>() {
+            if is_same(&conv.pool_spec) {
+                return Ok(true);
+            }
             continue;
         }
         if let Some(change) = node.op_as::<AxisOp>() {
@@ -111,8 +119,8 @@ mod tests {
         let x = model.add_source("x", f32::fact([2, 6, 16])).unwrap();
         let square = AxisOp::Reshape(2, tvec!(16.to_dim()), tvec!(4.to_dim(), 4.to_dim()));
         let y = model.wire_node("y", square, &[x]).unwrap()[0];
-        assert!(meets_a_reshape(&model, y, 2).unwrap());
-        assert!(meets_a_reshape(&model, y, 3).unwrap());
-        assert!(!meets_a_reshape(&model, y, 1).unwrap());
+        assert!(must_stay(&model, y, 2).unwrap());
+        assert!(must_stay(&model, y, 3).unwrap());
+        assert!(!must_stay(&model, y, 1).unwrap());
     }
 }

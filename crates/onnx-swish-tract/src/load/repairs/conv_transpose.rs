@@ -55,9 +55,10 @@ fn at(values: &Option<Vec<usize>>, axis: usize, default: usize) -> usize {
 
 impl ConvTranspose {
     /// What is cut at the beginning and at the end of each axis, as the specification parts it (the pads that a node names count for
-    /// nothing): the odd element at the beginning, but for SAME_UPPER.
-    fn cuts(&self, image: &[usize], kernel: &[usize]) -> TractResult<(TVec<usize>, TVec<usize>)> {
-        let mut cuts = (tvec!(), tvec!());
+    /// nothing): the odd element at the beginning, but for SAME_UPPER. And what is added at the end: `output_padding`, and what
+    /// `output_shape` asks for beyond that, where ONNX Runtime has nothing but the bias, too.
+    fn cuts(&self, image: &[usize], kernel: &[usize]) -> TractResult<[TVec<usize>; 3]> {
+        let mut cuts = [tvec!(), tvec!(), tvec!()];
         for (axis, (size, window)) in image.iter().zip(kernel).enumerate() {
             let moved = size
                 .saturating_sub(1)
@@ -70,15 +71,23 @@ impl ConvTranspose {
                 .and_then(|(moved, reach)| moved.checked_add(reach)?.checked_add(1))
                 .and_then(|whole| whole.checked_add(at(&self.added, axis, 0)))
                 .context("a ConvTranspose of too many pixels")?;
-            let cut = match &self.output {
+            let (cut, beyond) = match &self.output {
                 Some(output) => {
                     let output = *output.get(axis).context("an output_shape too short")?;
-                    whole.checked_sub(output).with_context(|| {
-                        format!("output_shape asks for {output} elements along axis {}, and at most {whole} come out", axis + 2)
-                    })?
+                    let beyond = output.saturating_sub(whole);
+                    let stride = at(&self.strides, axis, 1);
+                    ensure!(
+                        beyond < stride.max(1),
+                        "output_shape asks for {output} elements along axis {}: {whole} come out, and less than a stride of {stride} can be added",
+                        axis + 2
+                    );
+                    (whole.saturating_sub(output), beyond)
                 }
                 // A kernel that is smaller than its stride does not reach so far, and nothing is added.
-                None => whole.saturating_sub(size.saturating_mul(at(&self.strides, axis, 1))),
+                None => {
+                    let output = size.saturating_mul(at(&self.strides, axis, 1));
+                    (whole.saturating_sub(output), 0)
+                }
             };
             let (less, more) = (cut / 2, cut - cut / 2);
             let (begin, end) = if self.same_upper {
@@ -86,8 +95,10 @@ impl ConvTranspose {
             } else {
                 (more, less)
             };
-            cuts.0.push(begin);
-            cuts.1.push(end);
+            let added = at(&self.added, axis, 0).saturating_add(beyond);
+            for (cuts, cut) in cuts.iter_mut().zip([begin, end, added]) {
+                cuts.push(cut);
+            }
         }
         Ok(cuts)
     }
@@ -136,14 +147,14 @@ impl Expansion for ConvTranspose {
             let ([batch, _, pixels @ ..], [_, columns, kernel @ ..]) = (&*image, &*weights) else {
                 bail!("a ConvTranspose of an image without channels");
             };
-            let (begin, end) = self.cuts(pixels, kernel)?;
+            let [begin, end, added] = self.cuts(pixels, kernel)?;
             let mut shape = tvec!(batch.to_dim(), (self.group * columns).to_dim());
             for (axis, (size, window)) in pixels.iter().zip(kernel).enumerate() {
                 // In numbers that may be negative on the way: tract refuses what is left of nothing.
                 let whole = (size.to_dim() - 1) * at(&self.strides, axis, 1)
                     + (window.to_dim() - 1) * at(&self.dilations, axis, 1)
                     + 1
-                    + at(&self.added, axis, 0);
+                    + added[axis];
                 shape.push(whole - begin[axis] - end[axis]);
             }
             s.equals(&outputs[0].shape, shape)
@@ -178,7 +189,7 @@ impl ConvTranspose {
             bail!("weights without channels");
         };
         let spatial = image.get(2..).context("an image without channels")?;
-        let (begin, end) = self.cuts(spatial, kernel)?;
+        let [begin, end, added] = self.cuts(spatial, kernel)?;
         // From [groups × in, out, ...] to [groups × out, in, ...].
         let parted = [&[self.group, rows / self.group.max(1), columns], kernel].concat();
         let parted: TVec<TDim> = parted.iter().map(|size| size.to_dim()).collect();
@@ -206,7 +217,6 @@ impl ConvTranspose {
             rows,
             channels,
         );
-        let added = per_axis(&self.added, 0);
         let op = Deconv::new(pool, KernelFormat::OIHW, added, self.group);
         Ok(tvec!(wire.op("", op, &[x, weights, bias])?))
     }
