@@ -88,11 +88,11 @@ mod tests {
     #[test]
     fn a_size_that_is_not_known_decides_only_behind_a_stride() {
         let symbols = SymbolScope::default();
-        let size = symbols.sym("w").to_dim();
+        let size = [symbols.sym("w").to_dim()];
         let same = PaddingSpec::SameUpper;
-        let every = padding(&spec(same.clone(), 4, 1, 2), &[size.clone()]);
+        let every = padding(&spec(same.clone(), 4, 1, 2), &size);
         let numbers = PaddingSpec::Explicit(tvec!(3), tvec!(3));
         assert_eq!(every, Some(numbers));
-        assert_eq!(padding(&spec(same, 3, 2, 1), &[size]), None);
+        assert_eq!(padding(&spec(same, 3, 2, 1), &size), None);
     }
 }
