@@ -109,6 +109,15 @@ fn regions_that_the_first_function_of_a_file_would_move_stay() {
     assert!(report.quantised[0].stays.is_some());
     // Where a float activation becomes a function, the file has one anyway; and so it has the second time.
     there_and_back(&net("c = Sin(e); s = Sigmoid(c); y = Mul(c, s)").model(), 1);
+    // One that is no region, for it is one of two steps, moves beside another that is.
+    let beside = Net::new(
+        "q = QuantizeLinear(x, sx, zx); d = DequantizeLinear(q, sx, zx); h = HardSwish(d); a = Add(h, d); r = QuantizeLinear(a, sy, zx); \
+         v = DequantizeLinear(r, sy, zx); p = QuantizeLinear(x, sx, zu); e = DequantizeLinear(p, sx, zu); s = Sigmoid(e); m = Mul(e, s); \
+         t = QuantizeLinear(m, sy, zu); w = DequantizeLinear(t, sy, zu); y = Add(v, w)",
+    )
+    .and("float sx = 0.05; int8 zx = 3; float sy = 0.03; uint8 zu = 128");
+    let (_, report) = written(&beside.model());
+    assert!(report.quantised.iter().all(|one| one.stays.is_some()) && !report.quantised.is_empty());
     // uint8 does not move.
     there_and_back(&region("m = HardSwish(d)").model(), 1);
 }

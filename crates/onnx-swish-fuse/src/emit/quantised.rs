@@ -59,11 +59,7 @@ impl Calls {
         regions: &[Region],
         are_alone: bool,
     ) -> Self {
-        if are_alone
-            && regions
-                .iter()
-                .any(|region| moves_with_functions(graph, region))
-        {
+        if are_alone && !regions.is_empty() && moves_with_functions(graph, regions) {
             return Self {
                 functions: Vec::new(),
                 calls: regions.iter().map(|_| Err(FIRST_FUNCTION)).collect(),
@@ -178,11 +174,23 @@ impl Calls {
     }
 }
 
-/// Whether ONNX Runtime's optimiser computes a region in another way once the file has a function.
-fn moves_with_functions(graph: &Graph<'_>, region: &Region) -> bool {
-    let is_expanded = |&node: &Node| matches!(graph.op(node), Op::HardSwish | Op::Swish);
-    code_type(graph, region.input) == Some(schema::tensor_proto::DataType::Int8 as i32)
-        && region.nodes.iter().any(is_expanded)
+/// Whether ONNX Runtime's optimiser computes something in another way once the file has a function: in a region, or an activation that is
+/// none, as one of several steps between codes is.
+fn moves_with_functions(graph: &Graph<'_>, regions: &[Region]) -> bool {
+    let is_int8 =
+        |code| code_type(graph, code) == Some(schema::tensor_proto::DataType::Int8 as i32);
+    let is_expanded = |node: &Node| matches!(graph.op(*node), Op::HardSwish | Op::Swish);
+    let reads_int8 = |node: &Node| {
+        let number = graph.inputs(*node).first();
+        let behind = number.and_then(|&number| graph.producer(number));
+        behind.is_some_and(|node| {
+            let code = graph.inputs(node).first().copied();
+            graph.op(node) == Op::DequantizeLinear && code.is_some_and(is_int8)
+        })
+    };
+    let mut nodes = (0..graph.node_count() as u32).map(Node);
+    let in_region = |region: &Region| is_int8(region.input) && region.nodes.iter().any(is_expanded);
+    nodes.any(|node| is_expanded(&node) && reads_int8(&node)) || regions.iter().any(in_region)
 }
 
 fn set(removed: &mut [bool], node: Node, to: bool) {
