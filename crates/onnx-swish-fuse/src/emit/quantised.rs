@@ -19,7 +19,7 @@ use crate::graph::{Graph, Node, Value};
 use crate::ops::{OUR_DOMAIN, Op, is_default_domain};
 use crate::pattern::MAX_NODES;
 use crate::quantised::Region;
-use crate::quantised::params::code_type;
+use crate::quantised::params::{code, code_type};
 
 /// What the names of such functions begin with; a number follows.
 const STEMS: [&str; 3] = ["QuantizedSilu", "QuantizedSwish", "QuantizedHardSwish"];
@@ -177,8 +177,7 @@ impl Calls {
 /// Whether ONNX Runtime's optimiser computes something in another way once the file has a function: in a region, or an activation that is
 /// none, as one of several steps between codes is.
 fn moves_with_functions(graph: &Graph<'_>, regions: &[Region]) -> bool {
-    let is_int8 =
-        |code| code_type(graph, code) == Some(schema::tensor_proto::DataType::Int8 as i32);
+    let is_int8 = |value| code_type(graph, value) == Some(code::I8);
     let is_expanded = |node: &Node| matches!(graph.op(*node), Op::HardSwish | Op::Swish);
     let reads_int8 = |node: &Node| {
         let number = graph.inputs(*node).first();

@@ -58,15 +58,16 @@ mod tests {
     use super::*;
 
     fn spec(padding: PaddingSpec, kernel: usize, stride: usize, dilation: usize) -> PoolSpec {
-        PoolSpec {
-            data_format: DataFormat::NCHW,
-            kernel_shape: tvec!(kernel),
+        let (dilations, strides) = (Some(tvec!(dilation)), Some(tvec!(stride)));
+        PoolSpec::new(
+            DataFormat::NCHW,
+            tvec!(kernel),
             padding,
-            dilations: Some(tvec!(dilation)),
-            strides: Some(tvec!(stride)),
-            input_channels: 1,
-            output_channels: 1,
-        }
+            dilations,
+            strides,
+            1,
+            1,
+        )
     }
 
     #[test]
